@@ -1,0 +1,24 @@
+"""Attribution maps for whole image datasets: computed, stored, opened again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.store.reader import Run
+
+
+def open_run(path: str | Path, verify: bool = True) -> "Run":
+    """Opens a run's folder as one lazy, indexable array of explanations.
+
+    Args:
+        path: The folder, ``outputs/...``.
+        verify: Whether each shard's size and sha256 are checked when it is first read.
+
+    Raises:
+        UsageError: The folder is no run's.
+        StoreError: Its manifest is damaged or of a newer version.
+    """
+    from pipeline.store.reader import Run  # here: torch and h5py are not needed to import the package
+    from pipeline.store.source import Source
+
+    return Run(Source(Path(path), verify))

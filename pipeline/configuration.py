@@ -1,0 +1,88 @@
+"""The packaged configuration: where it lies, which objects it may name, and how they are built."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from pipeline.errors import UsageError
+
+Config = dict[str, Any]
+"""A composed configuration as plain data."""
+
+
+def conf_folder() -> Path:
+    """The folder of the YAML files: ``conf/`` of the repository, or its copy inside the installed package."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+@cache
+def targets() -> frozenset[str]:
+    """Every ``_target_`` that the packaged configuration names; nothing else is ever called."""
+    named = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
+    return frozenset(target for file in conf_folder().rglob("*.yaml") for target in named.findall(file.read_text()))
+
+
+def build(node: Config, *arguments: object, **options: object) -> Any:
+    """Calls the ``_target_`` of a configuration node with the node's other keys.
+
+    Raises:
+        UsageError: If the target is not one of :func:`targets`, or refuses an option's value.
+    """
+    keywords = {key: value for key, value in node.items() if key != "_target_"}
+    if node["_target_"] not in targets():
+        raise UsageError(f"_target_={node['_target_']} is not one that the packaged configuration names")
+    try:
+        return resolve_name(node["_target_"])(*arguments, **keywords, **options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_arguments(arguments: Iterable[str]) -> None:
+    """Refuses what Hydra would accept and a user would regret.
+
+    Raises:
+        UsageError: On the first such argument.
+    """
+    for argument in arguments:
+        if argument.startswith(("+", "~")):
+            raise UsageError(f"{argument}: options are not added or removed; write {argument.lstrip('+~')}")
+        if argument.split("=")[0] in ("--config-path", "-cp", "--config-dir", "-cd", "--config-name", "-cn"):
+            raise UsageError(f"{argument}: the configuration is the packaged one; set its options on the command line")
+        if "_target_" in argument and argument.partition("_target_=")[2] not in targets():
+            raise UsageError(f"{argument}: a _target_ must be one that the packaged configuration names")
+        if argument.startswith("hydra.") and not argument.startswith(("hydra.launcher.", "hydra.sweeper.")):
+            raise UsageError(
+                f"{argument}: of Hydra's own options, those of hydra.launcher and hydra.sweeper may be set"
+            )
+        if re.match(r"method=\[", argument):
+            raise UsageError(f"{argument}: one method a run; for several, -m method={argument[8:].rstrip(']')}")
+
+
+def unknown_option(arguments: Iterable[str], known: Iterable[str]) -> str | None:
+    """One line on the first option that does not exist, with the nearest that does.
+
+    Args:
+        arguments: The command line, ``key=value``.
+        known: Full names of all options and groups.
+    """
+    known = sorted(known)
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if equals and not key.startswith(("-", "hydra")) and key not in known:
+            near = get_close_matches(key, known, n=1) or [name for name in known if name.split(".")[-1] == key][:1]
+            return f"{key}: no such option here" + (f"; did you mean {near[0]}?" if near else "")
+    return None
+
+
+def flatten(config: Config, prefix: str = "") -> Iterable[str]:
+    """Dotted names of all options and of the groups above them."""
+    for key, value in config.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")

@@ -1,0 +1,97 @@
+"""The flat line: all (image, point) pairs of a batch in one row, asked in chunks that fit."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import torch
+
+log = logging.getLogger(__name__)
+
+FIRST_CHUNK = 4
+LARGEST_CHUNK = 512
+WORTH_DOUBLING = 0.95
+"""A chunk twice as large is kept if a pair then takes at most this share of the time."""
+
+
+class FlatLine:
+    """Walks a row of pairs in chunks of ``internal_batch_size``.
+
+    Without a size the line finds its own while it works: it doubles the chunk as long as a pair gets cheaper,
+    then stays. A chunk that does not fit into memory is halved and asked again; what was asked before stays.
+
+    Args:
+        internal_batch_size: Pairs in a chunk, or None to find the fastest.
+
+    Attributes:
+        size: Pairs in a chunk, as it stands.
+        check: Called before each chunk; what it raises ends the walk.
+
+    Raises:
+        ValueError: If the size is not a positive whole number.
+    """
+
+    def __init__(self, internal_batch_size: int | None = None) -> None:
+        if internal_batch_size is not None and (not isinstance(internal_batch_size, int) or internal_batch_size < 1):
+            raise ValueError(f"internal_batch_size must be a whole number from 1, not {internal_batch_size!r}")
+        self.size = internal_batch_size or FIRST_CHUNK
+        self.check: Callable[[], None] = lambda: None
+        self._growing = internal_batch_size is None
+        self._warm = False
+        self._best = (float("inf"), self.size)
+
+    def walk(self, pairs: int, ask: Callable[[int, int], None]) -> None:
+        """Calls ``ask(start, stop)`` for consecutive ranges that cover the row.
+
+        Args:
+            pairs: Length of the row.
+            ask: Answers one range. It must add to its sums only once everything that can run out of memory is done,
+                so that a range asked again after a halving is not added twice.
+
+        Raises:
+            MemoryError: If not even a single pair fits.
+        """
+        start = 0
+        while start < pairs:
+            self.check()
+            stop = min(start + self.size, pairs)
+            began = time.perf_counter()
+            try:
+                ask(start, stop)
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve()
+                continue
+            if self._growing and stop - start == self.size:
+                self._learn(began)
+            start = stop
+
+    def _halve(self) -> None:
+        if self.size == 1:
+            raise MemoryError(
+                "not even one point fits into memory: lower data.transform.crop or batch_size, "
+                "choose a smaller model, or free memory on the device"
+            )
+        self.size, self._growing = self.size // 2, False
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning("out of memory: going on with internal_batch_size=%d", self.size)
+
+    def _learn(self, began: float) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if not self._warm:  # the first chunk pays for initialisation
+            self._warm = True
+            return
+        seconds = (time.perf_counter() - began) / self.size
+        if seconds < WORTH_DOUBLING * self._best[0] and self.size < LARGEST_CHUNK:
+            self._best = (seconds, self.size)
+            self.size *= 2
+        else:
+            self.size, self._growing = self._best[1], False
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device or the CPU allocator ran out of memory (the latter has no exception of its own)."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

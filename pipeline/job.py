@@ -1,0 +1,199 @@
+"""A job: everything that a configuration means, loaded and checked, before any work starts."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.configuration import Config, build
+from pipeline.data.classes import class_of_folder
+from pipeline.data.demo import demo_index, lay_demo
+from pipeline.data.index import ImageIndex, index_folder, sample
+from pipeline.engine.geometry import Geometry
+from pipeline.errors import UsageError
+from pipeline.methods import Method
+from pipeline.models.classifier import Classifier
+from pipeline.store.schema import SCHEMA_VERSION, fingerprint
+from pipeline.view import View
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration with its objects.
+
+    Attributes:
+        config: The composed configuration.
+        classifier: The network, on the device, in the dtype.
+        method: The method around it.
+        geometry: Of the method's maps on this network's input.
+        index: The images.
+        labels: int32 (images,), -1 where unknown.
+        root: The folder that the index is relative to.
+        identity: What the fingerprint is made of.
+        run: The run's folder.
+    """
+
+    config: Config
+    classifier: Classifier
+    method: Method
+    geometry: Geometry
+    index: ImageIndex
+    labels: np.ndarray
+    root: Path
+    identity: Config
+    run: Path
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self.config["device"])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.config["dtype"]]
+
+    @property
+    def batch_size(self) -> int:
+        """Images in flight."""
+        return int(self.config["batch_size"] or (8 if self.device.type == "cpu" else 32))
+
+
+def prepare(config: Config, choices: dict[str, str]) -> Job:
+    """Loads the network, lists the images, builds the method.
+
+    Args:
+        config: The composed configuration.
+        choices: The chosen file of each group, such as ``{"method": "ig"}``.
+
+    Raises:
+        UsageError: If anything in the configuration cannot be.
+    """
+    check(config)
+    config = config | {"device": _device(config["device"]), "names": choices}
+    classifier = _classifier(config)
+    index = _images(config["data"])
+    labels = _labels(config, index, classifier)
+    check_target(config["target"], classifier.n_outputs, labels)
+    method, geometry = _method(config, classifier)
+    identity = _identity(config, classifier, index, labels)
+    run = Path(config["output_dir"] or _default_folder(config, identity))
+    root = Path(config["data"]["root"]) if config["data"]["root"] else run / "photographs"
+    return Job(config, classifier, method, geometry, index, labels, root.absolute(), identity, run)
+
+
+def lay_photographs(job: Job) -> None:
+    """Puts the demo's photographs where the job reads them; other jobs' are there."""
+    if job.config["data"]["root"] is None:
+        lay_demo(job.root)
+
+
+def check(config: Config) -> None:
+    """Raises UsageError for the values that no constructor checks."""
+    if config["dtype"] not in DTYPES:
+        raise UsageError(f"dtype={config['dtype']}: choose from {', '.join(DTYPES)}")
+    for name, lowest in {"batch_size": 1, "num_workers": 0, "seed": 0}.items():
+        value = config[name]
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < lowest):
+            raise UsageError(f"{name}={value}: a whole number from {lowest} is needed")
+    if config["store"]["dtype"] not in ("float16", "float32", "float64"):
+        raise UsageError(f"store.dtype={config['store']['dtype']}: choose from float16, float32, float64")
+    if config["store"]["channels"] not in ("sum", "keep"):
+        raise UsageError(f"store.channels={config['store']['channels']}: choose from sum, keep")
+
+
+def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
+    """Raises UsageError if ``target`` is nothing that this network and these images have."""
+    classes = target if isinstance(target, list) else [target]
+    if target == "label" and (labels < 0).any():
+        raise UsageError(
+            "target=label: the images have no labels (data.labels=false); target=pred explains the prediction"
+        )
+    if target in ("pred", "label"):
+        return
+    if isinstance(target, str) and target.startswith("top") and target[3:].isdigit():
+        if not 1 <= int(target[3:]) <= n_outputs:
+            raise UsageError(f"target={target}: the network has {n_outputs} outputs")
+        return
+    if not classes or not all(isinstance(value, int) and 0 <= value < n_outputs for value in classes):
+        raise UsageError(f"target={target}: expected pred, label, top3, or class numbers from 0 to {n_outputs - 1}")
+
+
+def _device(device: str) -> str:
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
+        raise UsageError(f"device={device}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _classifier(config: Config) -> Classifier:
+    classifier: Classifier = build(config["model"])
+    overrides = {key: value for key, value in config["data"]["transform"].items() if value is not None}
+    classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
+    classifier.module.to(config["device"], DTYPES[config["dtype"]])
+    return classifier
+
+
+def _images(data: Config) -> ImageIndex:
+    if data["root"] is None:
+        index = demo_index()
+    else:
+        index = index_folder(Path(data["root"]), labels=data["labels"])
+    return sample(index, limit=data["limit"], per_class=data["per_class"], classes=data["classes"])
+
+
+def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.ndarray:
+    if not config["data"]["labels"]:
+        return np.full(len(index.paths), -1, np.int32)
+    class_map = config["data"]["class_map"]
+    classes = class_of_folder(index.folders, classifier.n_outputs, Path(class_map) if class_map else None)
+    return classes[index.folder].astype(np.int32)
+
+
+def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
+    preprocessing = classifier.preprocessing
+    try:
+        view = View(
+            classifier.module,
+            output=config["output"],
+            multi_label=classifier.multi_label,
+            preprocessing=preprocessing,
+        )
+        method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])
+        height, width = preprocessing.crop
+        return method, method.geometry((len(preprocessing.mean), height, width), config["store"]["channels"])
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels: np.ndarray) -> Config:
+    """What makes two jobs the same, under the names that the command line has for them."""
+    images = hashlib.sha256()
+    for part in (index.paths.blob, index.paths.offsets, labels):
+        images.update(np.ascontiguousarray(part).tobytes())
+    options = {key: value for key, value in config["method"].items() if key != "_target_"}
+    return {
+        "method": config["names"]["method"],
+        **options,
+        **{key: config[key] for key in ("target", "output", "seed", "dtype")},
+        "store.dtype": config["store"]["dtype"],
+        "store.channels": config["store"]["channels"],
+        "preprocessing": classifier.preprocessing.to_json(),
+        "model.weights": classifier.weights_sha256,
+        "data (list of images and labels)": images.hexdigest(),
+        "schema": SCHEMA_VERSION,
+    }
+
+
+def _default_folder(config: Config, identity: Config) -> Path:
+    root = config["data"]["root"]
+    data = (Path(root).resolve().name or "root") if root else DEMO
+    names = config["names"]
+    name = "-".join(part.replace("/", "_") for part in (names["method"], names["model"], data))
+    return Path("outputs") / f"{name}-{fingerprint(identity)[:8]}"

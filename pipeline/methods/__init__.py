@@ -1,0 +1,13 @@
+"""The attribution methods, under Captum's names.
+
+Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
+
+    maps = IntegratedGradients(model, n_steps=200)(images, target=281)
+"""
+
+from pipeline.methods.gradient import InputXGradient, Saliency
+from pipeline.methods.method import Attribution, Method
+from pipeline.methods.occlusion import Occlusion
+from pipeline.methods.path import IntegratedGradients
+
+__all__ = ["Attribution", "InputXGradient", "IntegratedGradients", "Method", "Occlusion", "Saliency"]

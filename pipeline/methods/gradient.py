@@ -1,0 +1,58 @@
+"""Methods that ask for the gradient once, at the image itself."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.methods.method import Attribution, Method
+from pipeline.view import View
+
+
+class Saliency(Method):
+    """The gradient of the target's output at the image.
+
+    Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 3.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        abs: Take absolute values.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+    """
+
+    def __init__(self, model: nn.Module | View, *, abs: bool = True, internal_batch_size: int | None = None) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        self.abs = abs
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        gradients = self._gradients(images, targets)
+        undefined = torch.full_like(scores, torch.nan)
+        return Attribution(self._map(images, gradients), undefined, undefined, evaluations=1)
+
+    def _map(self, images: Tensor, gradients: Tensor) -> Tensor:
+        return gradients.abs() if self.abs else gradients
+
+    def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
+        """(N, T, C, H, W)."""
+        gradients = images.new_empty(targets.shape + images.shape[1:])
+
+        def ask(start: int, stop: int) -> None:
+            gradients[start:stop] = self.view.gradients(images[start:stop], targets[start:stop])[1]
+
+        self.line.walk(len(images), ask)
+        return gradients
+
+
+class InputXGradient(Saliency):
+    """The image times the gradient at it.
+
+    Shrikumar et al. 2016, "Not Just a Black Box" (arXiv 1605.01713).
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+    """
+
+    def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
+        super().__init__(model, abs=False, internal_batch_size=internal_batch_size)
+
+    def _map(self, images: Tensor, gradients: Tensor) -> Tensor:
+        return images[:, None] * gradients

@@ -1,0 +1,126 @@
+"""What every attribution method is: points near an image, weights, and a sum."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.batching import FlatLine
+from pipeline.engine.geometry import Geometry, Pixels
+from pipeline.view import View
+
+Target = int | Sequence[int] | Tensor | None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a method gives for N images and T targets each.
+
+    Attributes:
+        maps: (N, T, *native), see :mod:`pipeline.engine.geometry`.
+        baseline_score: (N, T) F(baseline); NaN where the method has no baseline.
+        convergence_delta: (N, T) sum(map) - (F(x) - F(baseline)); NaN where the method does not promise completeness.
+        evaluations: Points at which the model was asked for each image.
+    """
+
+    maps: Tensor
+    baseline_score: Tensor
+    convergence_delta: Tensor
+    evaluations: int
+
+
+class Method(ABC):
+    """Explains outputs of a model, image by image.
+
+    Args:
+        model: A network in eval mode, or a :class:`~pipeline.view.View` of one.
+        internal_batch_size: Points in one pass of the network; None finds the fastest.
+    """
+
+    def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
+        self.view = model if isinstance(model, View) else View(model)
+        self.line = FlatLine(internal_batch_size)
+        self._images_line = FlatLine(internal_batch_size)
+
+    def on_chunk(self, check: Callable[[], None]) -> None:
+        """Has ``check`` called before every pass of the network; what it raises ends the work there."""
+        self.line.check = self._images_line.check = check
+
+    @abstractmethod
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        """Maps in their native geometry.
+
+        Args:
+            images: (N, C, H, W), preprocessed.
+            targets: (N, T) int64, classes.
+            scores: (N, T), F(images) of the targets.
+            seeds: (N,) int64, each image's own, from which random methods draw.
+        """
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
+        """The native geometry of the maps of images of (C, H, W).
+
+        Raises:
+            ValueError: If the method's options do not fit such images.
+        """
+        return Pixels(shape, channels)
+
+    def __call__(self, images: Tensor, target: Target = None, *, seed: int = 0) -> Tensor:
+        """Maps of the images' size.
+
+        Args:
+            images: (N, C, H, W), preprocessed.
+            target: The class to explain: an int for all, or one for each image; None for models with one output.
+            seed: Of random methods; image i draws from (seed, i).
+
+        Returns:
+            (N, C, H, W).
+
+        Raises:
+            ValueError: If the target does not fit the images or the model's outputs.
+        """
+        if images.ndim != 4:
+            raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
+        outputs = self.view.outputs(self.logits(images))
+        targets = _one_target_each(target, outputs)
+        seeds = image_seeds(seed, range(len(images)))
+        answer = self.explain(images, targets, scores=outputs.gather(1, targets), seeds=seeds)
+        channels, height, width = images.shape[1:]
+        return self.geometry((channels, height, width)).expand(answer.maps[:, 0])
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K), in chunks."""
+        answers: list[Tensor] = []
+
+        def ask(start: int, stop: int) -> None:
+            with torch.no_grad():
+                answers.append(self.view.logits(images[start:stop]))
+
+        self._images_line.walk(len(images), ask)
+        return torch.cat(answers)
+
+    def scores(self, points: Tensor, targets: Tensor) -> Tensor:
+        """Outputs of the targets (N, T) at points (N, C, H, W), or (1, C, H, W) evaluated once for all: (N, T)."""
+        return self.view.outputs(self.logits(points)).expand(len(targets), -1).gather(1, targets)
+
+
+def image_seeds(seed: int, numbers: Iterable[int]) -> Tensor:
+    """A seed for each image, from (seed, image number) alone: the same on any worker, in any batch. int64 (N,)."""
+    digests = [sha256(f"{seed} {number}".encode()).digest() for number in numbers]
+    return torch.tensor([int.from_bytes(digest[:7]) for digest in digests], dtype=torch.int64)
+
+
+def _one_target_each(target: Target, outputs: Tensor) -> Tensor:
+    """(N, 1) int64 from any form of ``target``."""
+    count, classes = outputs.shape
+    if target is None and classes > 1:
+        raise ValueError(f"target: the model has {classes} outputs; say which class to explain")
+    targets = torch.as_tensor(0 if target is None else target, device=outputs.device).reshape(-1, 1)
+    if targets.is_floating_point() or len(targets) not in (1, count):
+        raise ValueError(f"target: expected an integer or {count} of them, got {target!r}")
+    if targets.min() < 0 or targets.max() >= classes:
+        raise ValueError(f"target: classes go from 0 to {classes - 1}, got {target!r}")
+    return targets.long().expand(count, 1)

@@ -1,0 +1,88 @@
+"""Occlusion: how much the output drops when a window of the image is absent."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.geometry import Windows
+from pipeline.methods.baselines import BaselineLike, baselines_of
+from pipeline.methods.method import Attribution, Method
+from pipeline.view import View
+
+
+class Occlusion(Method):
+    """F(x) - F(x with a window at the baseline), averaged over the windows that cover a pixel.
+
+    Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks" (arXiv 1311.2901), section 4.2.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        sliding_window_shapes: (channels, height, width) of the window.
+        strides: Steps of the window along the same axes, or one for all. None: 1.
+        baselines: See :func:`~pipeline.methods.baselines.baselines_of`.
+        internal_batch_size: Occluded images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: If an option is out of range; that windows fit the images is checked when they come.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        sliding_window_shapes: Sequence[int],
+        strides: int | Sequence[int] | None = None,
+        baselines: BaselineLike = 0,
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        self.window = _three("sliding_window_shapes", sliding_window_shapes)
+        self.strides = _three("strides", 1 if strides is None else strides)
+        self.baselines = baselines_of(baselines, self.view.preprocessing)
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Windows:
+        return Windows(shape, self.window, self.strides, channels)
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        channels, height, width = images.shape[1:]
+        windows = self.geometry((channels, height, width))
+        starts = self.baselines(images, seeds)
+        baseline_score = self.scores(starts, targets)
+        occluded = self._occluded_values(images, starts.expand_as(images), targets, windows.boxes().to(images.device))
+        drops = (scores[:, None] - occluded).transpose(1, 2).unflatten(2, windows.native_shape)
+        undefined = torch.full_like(scores, torch.nan)
+        return Attribution(drops, baseline_score, undefined, evaluations=occluded.shape[1] + 2)
+
+    def _occluded_values(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
+        """(N, windows, T): F of every image with every window absent."""
+        count = len(boxes)
+        values = images.new_empty(len(images) * count, targets.shape[1])
+
+        def ask(start: int, stop: int) -> None:
+            pairs = torch.arange(start, stop, device=images.device)
+            image, window = pairs // count, pairs % count
+            absent = _inside(boxes[window], images.shape[1:])
+            points = torch.where(absent, starts[image], images[image])
+            values[start:stop] = self.view.values(points, targets[image])
+
+        self.line.walk(len(values), ask)
+        return values.unflatten(0, (len(images), count))
+
+
+def _inside(boxes: Tensor, shape: Sequence[int]) -> Tensor:
+    """Whether each value of (C, H, W) lies in each box (P, 3, 2): bool (P, C, H, W)."""
+    inside = torch.ones((), dtype=torch.bool, device=boxes.device)
+    for axis, size in enumerate(shape):
+        positions = torch.arange(size, device=boxes.device)
+        along = (positions >= boxes[:, axis, :1]) & (positions < boxes[:, axis, 1:])
+        inside = inside & along.reshape([-1, *(size if other == axis else 1 for other in range(3))])
+    return inside
+
+
+def _three(option: str, value: int | Sequence[int]) -> tuple[int, int, int]:
+    """(channels, height, width) from one number or three."""
+    sizes = [value] * 3 if isinstance(value, int) else list(value)
+    if len(sizes) != 3 or not all(isinstance(size, int) and size >= 1 for size in sizes):
+        raise ValueError(f"{option} must be three whole numbers from 1 (channels, height, width), not {value!r}")
+    return sizes[0], sizes[1], sizes[2]

@@ -1,0 +1,121 @@
+"""torchvision's classifiers by name."""
+
+import logging
+import re
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum, get_model_weights
+
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.errors import UsageError
+from pipeline.models.classifier import IMAGENET_CLASSES, Classifier
+from pipeline.models.weights import fill, fixed_seed, read_weights
+
+logger = logging.getLogger(__name__)
+
+# Only the weights of these two say whether the auxiliary heads, unused in eval mode, are there.
+AUXILIARY_HEADS = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
+# The published DenseNet files are older than the rule that a layer's name has no dot.
+OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
+
+def names() -> list[str]:
+    """All classification models, sorted."""
+    return sorted(torchvision.models.list_models(module=torchvision.models))
+
+
+def load(
+    name: str,
+    weights: str | Path | None = "DEFAULT",
+    *,
+    n_outputs: int | None = None,
+    multi_label: bool = False,
+) -> Classifier:
+    """Builds a classifier with the preprocessing that its published weights name, whichever weights it gets.
+
+    Args:
+        name: One of ``names()``.
+        weights: ``DEFAULT`` or another published name (fetched into torch.hub's cache when missing), a ``.pth`` or
+            ``.safetensors`` file, or None for random weights, the same in every process.
+        n_outputs: Number of classes; default: as many as the file has, or 1000 random ones.
+        multi_label: The outputs are independent.
+
+    Raises:
+        UsageError: Unknown name; weights that are missing, damaged, of another network or cannot be fetched;
+            not ``n_outputs`` classes in them.
+    """
+    if name not in names():
+        near = get_close_matches(name, names(), n=3)
+        raise UsageError(f"no torchvision classifier '{name}'; {'near: ' + ', '.join(near) if near else 'see --help'}")
+    published = get_model_weights(name)
+    chosen = published.__members__.get(str(weights), published.DEFAULT)
+    if weights is None:
+        logger.warning("%s has random weights: its maps show an untrained network", name)
+        network = _build(name, n_outputs or len(IMAGENET_CLASSES), preset=chosen)
+    else:
+        path = fetch(chosen) if str(weights) in published.__members__ else Path(weights)
+        network = _trained(name, path, preset=chosen)
+    classifier = Classifier.wrap(network, name, preprocessing=_preprocessing(chosen), multi_label=multi_label)
+    if n_outputs not in (None, classifier.n_outputs):
+        raise UsageError(f"{weights} has {classifier.n_outputs} outputs, not n_outputs={n_outputs}")
+    return classifier
+
+
+def fetch(weights: WeightsEnum) -> Path:
+    """The file of published weights in torch.hub's cache, downloaded if it is not there.
+
+    Raises:
+        UsageError: It cannot be downloaded; names the file and the URL.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/", 1)[1])
+    if path.exists():
+        return path
+    sha256_prefix = path.stem.rsplit("-", 1)[1]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(weights.url, str(path), sha256_prefix)
+    except (OSError, RuntimeError) as error:  # RuntimeError: another hash
+        raise UsageError(
+            f"cannot fetch {weights.url} ({error}): put the file at {path} by hand, or give model.weights=FILE"
+        ) from error
+    return path
+
+
+def _trained(name: str, path: Path, *, preset: WeightsEnum) -> nn.Module:
+    state = read_weights(path)
+    if name.startswith("densenet"):
+        state = {OLD_DENSENET_NAME.sub(r"\1\2", key): tensor for key, tensor in state.items()}
+    build = partial(_build, name, preset=preset, state=state)
+    return fill(build, state, n_outputs=len(IMAGENET_CLASSES), source=path)
+
+
+def _build(name: str, n_outputs: int, *, preset: WeightsEnum, state: dict[str, Tensor] | None = None) -> nn.Module:
+    """The network of ``preset``, with room for ``state``."""
+    options: dict[str, Any] = {"num_classes": n_outputs}
+    if name.startswith("vit_"):
+        options["image_size"] = preset.meta["min_size"][0]
+    if name in AUXILIARY_HEADS:
+        auxiliary = any(key.startswith(AUXILIARY_HEADS[name]) for key in state or ())
+        # Both were trained on inputs scaled otherwise than the preprocessing does, and correct for it themselves.
+        options |= {"aux_logits": auxiliary, "transform_input": True, "init_weights": state is None}
+    with fixed_seed():
+        network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return network
+
+
+def _preprocessing(weights: WeightsEnum) -> Preprocessing:
+    preset = weights.transforms()
+    (resize,), (crop,) = preset.resize_size, preset.crop_size
+    return Preprocessing(
+        resize=resize,
+        crop=(crop, crop),
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+        interpolation=preset.interpolation.value,
+    )

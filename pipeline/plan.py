@@ -1,0 +1,69 @@
+"""What a run would take, before it starts."""
+
+import shutil
+import time
+
+import numpy as np
+import torch
+
+from pipeline.data.stream import stream
+from pipeline.explain import explain
+from pipeline.job import Job, lay_photographs
+from pipeline.run import row_bytes, shard_size, targets_per_image
+
+SAMPLED = 4
+"""Images explained to measure the rate; the first warm the machine up and do not count."""
+
+
+def plan(job: Job) -> str:
+    """Images, rows, bytes, free disk and time at a measured rate, in lines for a person.
+
+    The photographs are read and explained, but nothing is written (except the demo's own photographs).
+    """
+    images = len(job.labels)
+    rows = images * targets_per_image(job)
+    size = images * row_bytes(job)
+    there = next(folder for folder in (job.run.absolute(), *job.run.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    seconds = seconds_per_image(job)
+    lines = [
+        f"folder    {job.run}",
+        f"images    {images}, in {-(-images // shard_size(job))} shards",
+        f"rows      {rows}, each {'x'.join(map(str, job.geometry.native_shape))} {job.config['store']['dtype']}",
+        f"bytes     {in_bytes(size)}; free: {in_bytes(free)}" + ("" if free > size else "  NOT ENOUGH"),
+        f"time      {in_time(seconds * images)} at {1 / seconds:.3g} images/s, measured on {job.device}",
+    ]
+    return "\n".join(lines)
+
+
+def seconds_per_image(job: Job) -> float:
+    """Time that an image takes, from a few of the job's own."""
+    lay_photographs(job)
+    numbers = np.linspace(0, len(job.labels) - 1, min(2 * SAMPLED, len(job.labels))).astype(int)
+    batches = [batch.tolist() for batch in np.array_split(numbers, 2) if len(batch)]
+    preprocessing = job.classifier.preprocessing
+    seconds = 0.0
+    for batch in stream(job.root, job.index.paths, preprocessing, batches, num_workers=0, pin_memory=False):
+        began = time.perf_counter()
+        explain(job, batch)
+        if job.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = (time.perf_counter() - began) / max(1, len(batch.index))
+    return seconds
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes with three digits and a unit."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}"
+
+
+def in_time(seconds: float) -> str:
+    """A duration in the largest unit that makes it at least one and a half."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

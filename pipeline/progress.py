@@ -1,0 +1,62 @@
+"""How far a run is: a bar on a terminal, a plain line a minute elsewhere."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
+
+LINE_EVERY = 60.0
+"""Seconds between plain lines."""
+
+
+class Progress:
+    """Counts explanations, and says rate, remaining time and failures; a context manager.
+
+    Args:
+        total: Explanations of the whole run.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.new, self.failed = total, 0, 0, 0
+        self._bar = tqdm(total=total, unit=" explanations", disable=not sys.stderr.isatty(), smoothing=0.05)
+        self._redirect = logging_redirect_tqdm()
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._redirect.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._redirect.__exit__(kind, error, trace)
+        self._bar.close()
+
+    def found(self, explanations: int) -> None:
+        """Counts what an earlier start had done."""
+        self.done += explanations
+        if not self._bar.disable:
+            self._bar.initial += explanations  # they do not count for the rate
+            self._bar.update(explanations)
+
+    def add(self, explanations: int, failed: int) -> None:
+        """Counts what is new; failed ones are among the explanations that need not be waited for any more."""
+        self.done += explanations
+        self.new += explanations
+        self.failed += failed
+        self._bar.set_postfix(failed=self.failed, refresh=False)
+        self._bar.update(explanations)
+        if self._bar.disable and time.monotonic() - self._said >= LINE_EVERY:
+            self._said = time.monotonic()
+            log.info(self.line())
+
+    def line(self) -> str:
+        """Rate and remaining time in one plain line."""
+        rate = self.new / max(time.monotonic() - self._began, 1e-9)
+        left = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
+        return f"{self.done}/{self.total} explanations, {rate:.3g}/s, {left} left, {self.failed} failed"

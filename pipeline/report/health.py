@@ -1,0 +1,101 @@
+"""How far a run can be trusted: what is missing, what failed, and how its maps behave."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.report.sampling import BORDER_AREA, MAPS_READ, MapSample
+from pipeline.report.summary import Summary
+from pipeline.report.words import percent, significant
+from pipeline.store.reader import Run
+
+BARS = 41
+SAMPLE_NOTE = (
+    f"Maps are read from all classes, {MAPS_READ:,} at most. Mostly on the border: more than half of a map's magnitude "
+    f"lies in the outer sixteenth of each side, where an even map has {percent(BORDER_AREA)}."
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its name; ``alarm`` if someone should look."""
+
+    name: str
+    value: str
+    alarm: bool = False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram; height in [0, 100], the tallest 100."""
+
+    height: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Values between -limit and limit, the outer bars with all beyond."""
+
+    bars: list[Bar]
+    limit: str
+    count: int
+
+
+def figures(summary: Summary, columns: dict[str, np.ndarray]) -> list[Figure]:
+    """The few numbers that are read first."""
+    overall = summary.overall
+    found = [Figure(f"of {summary.images:,} images explained", f"{overall.n:,}")]
+    if overall.accuracy is not None:
+        found.append(Figure("predicted as labelled", percent(overall.accuracy)))
+    if overall.confidence is not None:
+        found.append(Figure("mean confidence of the prediction", percent(overall.confidence)))
+    if (missed := _missed(columns)) is not None:
+        found.append(Figure("of F(x) − F(baseline) that the median map misses", percent(missed)))  # noqa: RUF001
+    return found
+
+
+def checks(run: Run, summary: Summary, columns: dict[str, np.ndarray], maps: MapSample) -> list[Figure]:
+    """All that could be wrong with a run, in the order in which to worry."""
+    stages = Counter(failure.stage for failure in run.failures())
+    reasons = ", ".join(f"{stage} {count:,}" for stage, count in sorted(stages.items()))
+    missing, overall = len(summary.missing_shards), summary.overall
+    found = [
+        Figure("Shards missing", f"{missing:,} of {run.manifest.n_shards:,}" if missing else "none", missing > 0),
+        Figure("Images that failed", f"{summary.failures:,} ({reasons})" if stages else "none", bool(stages)),
+        Figure("Explanations", f"{summary.explanations:,}"),
+        Figure("Maps of zeros", _of_sample(maps.zero, maps), maps.zero > 0),
+        Figure("Maps mostly on the border", _of_sample(maps.on_border, maps)),
+        Figure("Model evaluations for each", significant(summary.evaluations / max(summary.explanations, 1))),
+    ]
+    if overall.delta_50 is not None and overall.delta_95 is not None:
+        quantiles = f"{significant(overall.delta_50, 2)}, {significant(overall.delta_95, 2)}"
+        found.append(Figure("Convergence delta, 50 and 95 %", quantiles))
+    return found
+
+
+def histogram(values: np.ndarray) -> Histogram | None:
+    """Of the finite values; None if there are none."""
+    values = values[np.isfinite(values)].astype(np.float64)
+    if not len(values):
+        return None
+    limit = float(np.quantile(np.abs(values), 0.99)) or 1.0
+    counts, edges = np.histogram(np.clip(values, -limit, limit), BARS, (-limit, limit))
+    bars = [
+        Bar(100 * count / counts.max(), f"{significant(low, 2)} to {significant(high, 2)}: {count:,}")
+        for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True)
+    ]
+    return Histogram(bars, significant(limit, 2), len(values))
+
+
+def _missed(columns: dict[str, np.ndarray]) -> float | None:
+    """Median of |delta| / |F(x) - F(baseline)|, None without deltas."""
+    change = np.abs(columns["score"].astype(np.float64) - columns["baseline_score"])
+    delta = np.abs(columns["convergence_delta"])
+    known = np.isfinite(delta) & (change > 0)
+    return float(np.median(delta[known] / change[known])) if known.any() else None
+
+
+def _of_sample(count: int, maps: MapSample) -> str:
+    return f"{count:,} of {maps.read:,} read"

@@ -1,0 +1,121 @@
+"""One row of the store."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.store.source import Source
+from pipeline.visualize import heat_map, overlay
+
+
+class Explanation:
+    """Why a model gives an image its score for a target; read from the store when asked.
+
+    Args:
+        source: The run's shards.
+        shard: Number of the shard that it is in.
+        row: Its row there.
+    """
+
+    def __init__(self, source: Source, shard: int, row: int) -> None:
+        self._source = source
+        self._shard = shard
+        self._row = row
+
+    def __repr__(self) -> str:
+        return f"Explanation({str(self.path)!r}, target={self.target}, score={self.score:.4g})"
+
+    @property
+    def map(self) -> np.ndarray:
+        """(C or 1, H, W) float32, at the model's input size."""
+        expanded = self._source.geometry.expand(torch.from_numpy(self.native[None]))
+        return expanded[0].numpy().astype(np.float32, copy=False)
+
+    @property
+    def native(self) -> np.ndarray:
+        """The map as it was computed, such as a grid of windows; float32, or float64 if stored so."""
+        stored = self._source.read(self._shard, "attribution", self._row)
+        exact = stored.astype(np.promote_types(stored.dtype, np.float32), copy=False)
+        scaled: np.ndarray = exact * self._value("scale")
+        return scaled
+
+    @property
+    def path(self) -> Path:
+        """Of the image file, which may be gone."""
+        return self._source.manifest.path(self.index)
+
+    @property
+    def index(self) -> int:
+        """Number of the image in the manifest."""
+        return int(self._value("index"))
+
+    @property
+    def label(self) -> int:
+        """Class by the image's folder, -1 unknown."""
+        return int(self._value("label"))
+
+    @property
+    def target(self) -> int:
+        """Class explained."""
+        return int(self._value("target"))
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class explained, or the target's number where the model names none."""
+        names = self._source.manifest.class_names
+        return names[self.target] if 0 <= self.target < len(names) else str(self.target)
+
+    @cached_property
+    def prediction(self) -> np.ndarray:
+        """Logits (K,) float32."""
+        return self._source.read(self._shard, "prediction", self._row)
+
+    @property
+    def predicted(self) -> int:
+        """Class with the highest score."""
+        return int(self._value("predicted"))
+
+    @property
+    def score(self) -> float:
+        """F(x) for the target."""
+        return float(self._value("score"))
+
+    @property
+    def baseline_score(self) -> float:
+        """F(baselines) for the target."""
+        return float(self._value("baseline_score"))
+
+    @property
+    def convergence_delta(self) -> float:
+        """sum(map) - (score - baseline score), before the map was cast; NaN where undefined."""
+        return float(self._value("convergence_delta"))
+
+    @property
+    def evaluations(self) -> int:
+        """Model evaluations spent."""
+        return int(self._value("evaluations"))
+
+    @property
+    def crop(self) -> tuple[int, int, int, int, int, int]:
+        """Original height and width; top, left, bottom, right of the box that the model saw; in pixels."""
+        height, width, top, left, bottom, right = self._value("crop").tolist()
+        return height, width, top, left, bottom, right
+
+    def show(self) -> Image.Image:
+        """The map over the image, or the map alone if the image file cannot be read."""
+        values = self.map
+        try:
+            image = read_image(self.path)
+        except UnreadableImage:
+            return heat_map(values)
+        _, _, top, left, bottom, right = self.crop
+        seen = image.crop((left, top, right, bottom))
+        return overlay(seen.resize(values.shape[:0:-1], Image.Resampling.BILINEAR), values)
+
+    def _value(self, name: str) -> np.ndarray:
+        value: np.ndarray = self._source.column(self._shard, name)[self._row]
+        return value

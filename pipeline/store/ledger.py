@@ -1,0 +1,177 @@
+"""Which shards of a run are done, judged from its files alone."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import StoreError
+from pipeline.store.layout import SHARDS, part_paths, shard_of_part, shard_path, summary_path
+from pipeline.store.manifest import Manifest
+from pipeline.store.publish import remove_orphans, replace
+from pipeline.store.schema import Rows, canonical_json
+from pipeline.store.shard import decode, unseal
+from pipeline.store.summary import Summary, summarize
+
+log = logging.getLogger(__name__)
+
+_SHARD = re.compile(r"\d{7,}")
+
+
+class Ledger:
+    """The shards of a run: done, left, and what is in them.
+
+    Args:
+        run: The run's folder.
+        manifest: Its manifest.
+    """
+
+    def __init__(self, run: Path, manifest: Manifest) -> None:
+        self.run = run
+        self.manifest = manifest
+
+    def published(self) -> set[int]:
+        """Numbers of the shards that are done."""
+        found = (path for path in (self.run / SHARDS).glob("*/*.h5") if _SHARD.fullmatch(path.stem))
+        numbers = {int(path.stem) for path in found if path == shard_path(self.run, int(path.stem))}
+        return {number for number in numbers if number < self.manifest.n_shards}
+
+    def is_published(self, shard: int) -> bool:
+        """Whether one shard is done."""
+        return shard_path(self.run, shard).exists()
+
+    def pending(self, worker: int = 0, workers: int = 1) -> Iterator[int]:
+        """The shards for one worker of several: its own in order, then the others' in random order.
+
+        Each is looked at when it is asked for, so what another worker has published by then is passed over.
+        """
+        own = np.arange(worker, self.manifest.n_shards, workers)
+        others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
+        np.random.default_rng(worker).shuffle(others)
+        return (shard for shard in (*own.tolist(), *others.tolist()) if not self.is_published(shard))
+
+    def parts(self, shard: int) -> list[Rows]:
+        """The finished rows of an unfinished shard; a damaged part is removed, a vanished one passed over."""
+        return [rows for path in part_paths(self.run, shard) if (rows := self._part(path, shard)) is not None]
+
+    def rows(self, shard: int) -> Rows:
+        """All rows and failures of a published shard.
+
+        Raises:
+            StoreError: It is damaged, or not this run's.
+        """
+        self.check(shard)
+        path = shard_path(self.run, shard)
+        with path.open("rb") as file:
+            rows, attributes = decode(file, path)
+        self.check_attributes(attributes, shard)
+        return rows
+
+    def check_attributes(self, attributes: Mapping[str, Any], shard: int) -> None:
+        """Holds the attributes of a published file against the manifest.
+
+        Raises:
+            StoreError: It is another job's, another shard's, or not whole.
+        """
+        if not self._is_own(attributes, shard) or not attributes["complete"]:
+            raise StoreError(f"{shard_path(self.run, shard)} is not shard {shard} of this run, whole")
+
+    def check(self, shard: int) -> None:
+        """Holds a published file's size and sha256 against its summary, before HDF5 sees it.
+
+        Raises:
+            StoreError: They differ.
+        """
+        path, refused = shard_path(self.run, shard), None
+        while (summary := self.stored_summary(shard)) is not None and summary != refused:
+            with path.open("rb") as file:
+                found = (path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            if found == (summary["bytes"], summary["sha256"]):
+                return
+            refused = summary  # once more, if it is another by now: a retry replaces both
+        if summary is not None:
+            raise StoreError(
+                f"{path} is damaged: size or sha256 are not those of {path.with_suffix('.json').name}; "
+                f"task=verify run={self.run} lists all damage, with task.repair=true it is computed anew"
+            )
+        log.warning("%s has no summary yet: its sha256 cannot be checked", path)
+
+    def stored_summary(self, shard: int) -> Summary | None:
+        """The summary as its file has it, or None if there is none yet.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        path = summary_path(self.run, shard)
+        try:
+            summary: Summary = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
+        return summary
+
+    def summary(self, shard: int) -> Summary:
+        """The summary of a published shard; computed, if it is not there yet.
+
+        Raises:
+            StoreError: It, or the shard, is damaged.
+        """
+        return self.stored_summary(shard) or summarize(shard_path(self.run, shard), self.manifest)
+
+    def write_summary(self, shard: int) -> None:
+        """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
+
+        Raises:
+            StoreError: The shard is damaged.
+            DiskFull: There is no room for it.
+        """
+        path = shard_path(self.run, shard)
+        seen = None
+        while seen != (now := _identity(path)):
+            seen = now
+            summary = summarize(path, self.manifest)
+            replace(canonical_json(summary).encode(), summary_path(self.run, shard))
+
+    def tidy(self) -> None:
+        """Writes missing summaries, and removes the parts of published shards and what dead writers left."""
+        self.remove_orphans()
+        for shard in sorted(self.published()):
+            if not summary_path(self.run, shard).exists():
+                self.write_summary(shard)
+        for path in (self.run / SHARDS).glob("*/*.part"):
+            shard_number = shard_of_part(path)
+            if shard_number is not None and self.is_published(shard_number):
+                path.unlink(missing_ok=True)
+
+    def remove_orphans(self) -> None:
+        """Removes the temporary files of dead writers."""
+        for folder in (self.run, *(self.run / SHARDS).glob("*")):
+            remove_orphans(folder)
+
+    def _part(self, path: Path, shard: int) -> Rows | None:
+        try:
+            stream = unseal(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if stream is not None:
+            rows, attributes = decode(stream, path)
+            if self._is_own(attributes, shard):
+                return rows
+        log.warning("%s is damaged or not this run's: removed, its images are computed again", path)
+        path.unlink(missing_ok=True)
+        return None
+
+    def _is_own(self, attributes: Mapping[str, Any], shard: int) -> bool:
+        wanted = (self.manifest.fingerprint, list(self.manifest.range(shard)))
+        return (attributes["fingerprint"], attributes["image_range"]) == wanted
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns

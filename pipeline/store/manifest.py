@@ -1,0 +1,188 @@
+"""The frozen list of a run's work: its images in order, its shards, and what job it is."""
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.data.index import Paths
+from pipeline.errors import StoreError, UsageError
+from pipeline.store.layout import MANIFEST
+from pipeline.store.publish import publish
+from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
+from pipeline.store.shard import DAMAGE
+
+_JSON = ("identity", "class_names", "preprocessing")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run is about, the same for all its workers, for good.
+
+    Attributes:
+        root: Folder of the images, raw bytes.
+        paths: Of the images, relative to the root; of an opened manifest on the disk until asked for.
+        label: Class of each image, -1 unknown, int32 (n,).
+        shards: First image of each shard and, last, the number of images, int64 (s + 1,).
+        identity: All that decides the numbers: method, options, weights, images, schema, ... (JSON).
+        class_names: Of the model's outputs.
+        preprocessing: The preprocessing as JSON.
+    """
+
+    root: bytes
+    paths: Paths
+    label: np.ndarray
+    shards: np.ndarray
+    identity: dict[str, Any]
+    class_names: list[str]
+    preprocessing: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Holds the arrays against each other.
+
+        Raises:
+            ValueError: A dtype or a length is wrong, or the shards do not cover the images once and in order.
+        """
+        dtypes = (self.label.dtype.name, self.shards.dtype.name, self.paths.offsets.dtype.name)
+        if dtypes != ("int32", "int64", "int64"):
+            raise ValueError(f"label, shards and offsets must be int32, int64 and int64, not {dtypes}")
+        ends = (self.shards[0], self.shards[-1])
+        if (
+            len(self.label) != len(self.paths)
+            or ends != (0, len(self))
+            or not np.all(np.diff(self.shards) > 0)
+        ):
+            sizes = f"{len(self.paths)} paths, {len(self)} labels"
+            raise ValueError(f"{sizes} and shards that begin at {self.shards} do not agree")
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of the identity, hex."""
+        return fingerprint(self.identity)
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over root, paths, labels and shards, hex; kept in the file, where ``verify`` compares it."""
+        digest = hashlib.sha256(self.root)
+        for values in (self.paths.blob, self.paths.offsets, self.label, self.shards):
+            digest.update(values.tobytes())
+        return digest.hexdigest()
+
+    @property
+    def n_shards(self) -> int:
+        """How many shards the images are dealt into."""
+        return len(self.shards) - 1
+
+    def range(self, shard: int) -> tuple[int, int]:
+        """First and past-the-end image of a shard."""
+        return int(self.shards[shard]), int(self.shards[shard + 1])
+
+    def path(self, image: int) -> Path:
+        """Full path of an image."""
+        return Path(os.fsdecode(self.root), os.fsdecode(self.paths[image]))
+
+    def find(self, path: bytes) -> int | None:
+        """Number of the image with this path, relative to the root; None if there is none."""
+        blob, offsets, start = self.paths.blob.tobytes(), self.paths.offsets, 0
+        while path and (found := blob.find(path, start)) >= 0:
+            image = int(np.searchsorted(offsets, found))
+            if offsets[image] == found and self.paths[image] == path:
+                return image
+            start = found + 1
+        return None
+
+    @classmethod
+    def open(cls, run: Path) -> "Manifest":
+        """Reads a run's manifest; paths and labels are mapped, not loaded.
+
+        Raises:
+            UsageError: The folder is no run's.
+            StoreError: The manifest is damaged or of a newer schema.
+        """
+        path = run / MANIFEST
+        if not path.is_file():
+            raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                check_version(int(file.attrs["schema_version"]), path)
+                stored = {name: json.loads(file.attrs[name]) for name in _JSON}
+                manifest = cls(
+                    root=file["root"][...].tobytes(),
+                    paths=Paths(_mapped(path, file["paths"]), _mapped(path, file["offsets"])),
+                    label=_mapped(path, file["label"]),
+                    shards=file["shards"][...],
+                    **stored,
+                )
+                whole = manifest.fingerprint == file.attrs["fingerprint"]
+        except DAMAGE as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        if not whole:
+            raise StoreError(f"{path} is damaged: its fingerprint is not that of its content")
+        return manifest
+
+    def encode(self) -> memoryview:
+        """The bytes of the file; contiguous datasets, so that they can be mapped."""
+        stream = io.BytesIO()
+        with h5py.File(stream, "w", libver=("v110", "v110")) as file:
+            file["root"] = np.frombuffer(self.root, np.uint8)
+            file["paths"] = self.paths.blob
+            file["offsets"] = self.paths.offsets
+            file["label"] = self.label
+            file["shards"] = self.shards
+            file.attrs["schema_version"] = SCHEMA_VERSION
+            file.attrs["fingerprint"] = self.fingerprint
+            file.attrs["digest"] = self.digest
+            for name in _JSON:
+                file.attrs[name] = canonical_json(getattr(self, name))
+        return stream.getbuffer()
+
+
+def freeze(run: Path, manifest: Manifest) -> Manifest:
+    """Makes a manifest the run's, or finds that the run has one; of several starters one wins.
+
+    Returns:
+        The run's manifest. Its shards, and its root, are those of the first start.
+
+    Raises:
+        StoreError: The folder holds another job.
+        DiskFull: There is no room for it.
+    """
+    if not (run / MANIFEST).exists():
+        publish(manifest.encode(), run / MANIFEST)
+    frozen = Manifest.open(run)
+    if frozen.fingerprint != manifest.fingerprint:
+        raise StoreError(
+            f"{run} holds another job ({_differences(frozen.identity, manifest.identity)}): "
+            "give another output_dir, or the options of the folder"
+        )
+    return frozen
+
+
+def _differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    old, new = _flat(found), _flat(json.loads(canonical_json(asked)))
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    values = [(name, *(str(side.get(name, "absent"))[:60] for side in (old, new))) for name in names]
+    return "; ".join(f"{name}: {before} in the folder, {now} asked" for name, before, now in values)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves
+
+
+def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+    """A contiguous dataset as an array that is read from the disk where it is touched."""
+    offset = dataset.id.get_offset()
+    return np.asarray(np.memmap(path, dataset.dtype, "r", offset=offset, shape=dataset.shape))

@@ -1,0 +1,93 @@
+"""The published shards of a run as open files and columns, few at a time."""
+
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.engine.geometry import Geometry, from_json
+from pipeline.errors import Failure, StoreError
+from pipeline.store.layout import shard_path
+from pipeline.store.ledger import Ledger
+from pipeline.store.manifest import Manifest
+from pipeline.store.shard import DAMAGE, read_attributes, read_failures
+
+_OPEN_FILES = 8
+_KEPT_COLUMNS = 64
+
+
+class Source:
+    """Reads published shards; each is checked once, before HDF5 opens it.
+
+    Args:
+        run: The run's folder.
+        verify: Whether size and sha256 are checked.
+
+    Attributes:
+        shards: Numbers of the shards that were published when this was made.
+    """
+
+    def __init__(self, run: Path, verify: bool = True) -> None:
+        self.run = run
+        self.manifest = Manifest.open(run)
+        self.ledger = Ledger(run, self.manifest)
+        self.shards = sorted(self.ledger.published())
+        self.column = lru_cache(_KEPT_COLUMNS)(self.read)  # (shard, name); of one number a row
+        self._verify = verify
+        self._checked: set[int] = set()
+        self.count = cache(self._count)
+        self._file = lru_cache(_OPEN_FILES)(self._open)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Source, (self.run, self._verify)
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """Of the first published shard; all but range and counts are every shard's.
+
+        Raises:
+            StoreError: No shard is published yet.
+        """
+        if not self.shards:
+            raise StoreError(f"{self.run} has no published shard yet")
+        return read_attributes(self._file(self.shards[0]), shard_path(self.run, self.shards[0]))
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """How stored maps become maps of the input."""
+        return from_json(self.attributes["geometry"])
+
+    def _count(self, shard: int) -> int:
+        """Number of a shard's rows."""
+        summary = self.ledger.stored_summary(shard)
+        return int(summary["rows"] if summary else self._file(shard).attrs["rows"])
+
+    def read(self, shard: int, name: str, rows: Any = ...) -> np.ndarray:
+        """Rows of a column, all by default, read now."""
+        try:
+            values: np.ndarray = self._file(shard)[name][rows]
+        except DAMAGE as error:
+            raise StoreError(f"{shard_path(self.run, shard)} is damaged: {name}: {error}") from error
+        return values
+
+    def failures(self, shard: int) -> list[Failure]:
+        """What could not be explained in a shard."""
+        try:
+            return read_failures(self._file(shard))
+        except DAMAGE as error:
+            raise StoreError(f"{shard_path(self.run, shard)} is damaged: {error}") from error
+
+    def _open(self, shard: int) -> h5py.File:
+        path = shard_path(self.run, shard)
+        if self._verify and shard not in self._checked:
+            self.ledger.check(shard)
+            self._checked.add(shard)
+        try:
+            file = h5py.File(path, "r", locking=False)
+            attributes = read_attributes(file, path)
+        except DAMAGE as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        self.ledger.check_attributes(attributes, shard)
+        return file

@@ -1,0 +1,120 @@
+"""What the command line can be asked to do; each task returns its exit status."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from pipeline.configuration import Config
+from pipeline.errors import UsageError
+from pipeline.job import Job, prepare
+from pipeline.plan import plan
+from pipeline.report.page import write_report
+from pipeline.report.summary import Summary, finish
+from pipeline.run import run
+from pipeline.signals import stop_on_signals
+from pipeline.status import status_line
+from pipeline.store.verify import verify
+
+log = logging.getLogger(__name__)
+
+TOO_MANY_FAILED, DAMAGED = 3, 4
+
+Task = Callable[[Config, dict[str, str]], int]
+
+
+def perform(config: Config, choices: dict[str, str]) -> int:
+    """Performs the task of a composed configuration.
+
+    Args:
+        config: The configuration as plain data.
+        choices: The chosen file of each group.
+
+    Returns:
+        The exit status.
+    """
+    return TASKS[config["task"]["name"]](config, choices)
+
+
+def _attribute(config: Config, choices: dict[str, str]) -> int:
+    with stop_on_signals() as stop:
+        job = prepare(config, choices)
+        run(job, stop)
+        return _conclude(job)
+
+
+def _conclude(job: Job) -> int:
+    summary = finish(job.run)
+    page = write_report(job.run, images=job.config["report"]["images"])
+    log.info("%s", page.resolve())
+    return _status(summary, job.config["data"]["max_failed"])
+
+
+def _status(summary: Summary, max_failed: float) -> int:
+    share = summary.failures / summary.images
+    if share > max_failed:
+        log.error(
+            "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
+            summary.failures,
+            summary.images,
+            max_failed,
+        )
+        return TOO_MANY_FAILED
+    return 0
+
+
+def _plan(config: Config, choices: dict[str, str]) -> int:
+    log.info(plan(prepare(config, choices)))
+    return 0
+
+
+def _verify(config: Config, _choices: dict[str, str]) -> int:
+    folder = _folder(config)
+    found = verify(folder)
+    log.info("%s", found)
+    if found.whole:
+        return 0
+    if not config["task"]["repair"]:
+        return DAMAGED
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    with stop_on_signals() as stop:
+        job = prepare({**stored, "output_dir": str(folder)}, stored["names"])
+        run(job, stop, repair=found.damaged_shards)
+        return _conclude(job)
+
+
+def _finish(config: Config, _choices: dict[str, str]) -> int:
+    return _status(finish(_folder(config)), config["data"]["max_failed"])
+
+
+def _report(config: Config, _choices: dict[str, str]) -> int:
+    folder = _folder(config)
+    finish(folder)
+    log.info("%s", write_report(folder, images=config["report"]["images"]).resolve())
+    return 0
+
+
+def _show_status(config: Config, _choices: dict[str, str]) -> int:
+    log.info(status_line(_folder(config)))
+    return 0
+
+
+TASKS: dict[str, Task] = {
+    "attribute": _attribute,
+    "plan": _plan,
+    "verify": _verify,
+    "finish": _finish,
+    "report": _report,
+    "status": _show_status,
+}
+
+
+def _folder(config: Config) -> Path:
+    """The run's folder that the option ``run`` names."""
+    if config["run"] is None:
+        raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
+    folder = Path(config["run"])
+    if not folder.is_dir():
+        raise UsageError(f"run={folder}: no such folder")
+    return folder

@@ -1,0 +1,84 @@
+"""What is explained, and with respect to what: values and gradients of a model's outputs at points of its input."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.data.preprocessing import Preprocessing
+
+OUTPUTS = ("logit", "probability", "log_probability")
+
+
+class View:
+    """Outputs of a model as functions of its input pixels.
+
+    Args:
+        model: Maps (P, C, H, W) to (P, K) or (P,) outputs. Put it into eval mode first; it is not changed.
+        output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
+        multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
+        preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
+
+    Raises:
+        ValueError: If ``output`` is unknown.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        output: str = "logit",
+        multi_label: bool = False,
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, not {output!r}")
+        self.model, self.output, self.multi_label, self.preprocessing = model, output, multi_label, preprocessing
+
+    def logits(self, points: Tensor) -> Tensor:
+        """(P, C, H, W) -> (P, K)."""
+        logits: Tensor = self.model(points)
+        return logits[:, None] if logits.ndim == 1 else logits
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(P, K) logits -> (P, K) in the units that are explained."""
+        if self.output == "logit":
+            return logits
+        logarithm = self.output == "log_probability"
+        if self.multi_label or logits.shape[1] == 1:
+            return nn.functional.logsigmoid(logits) if logarithm else logits.sigmoid()
+        return logits.log_softmax(1) if logarithm else logits.softmax(1)
+
+    def values(self, points: Tensor, targets: Tensor) -> Tensor:
+        """Value of each target at each point.
+
+        Args:
+            points: (P, C, H, W).
+            targets: (P, T) int64, classes.
+
+        Returns:
+            (P, T).
+        """
+        with torch.inference_mode():
+            return self.outputs(self.logits(points)).gather(1, targets)
+
+    def gradients(self, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and gradient of each target at each point: one forward, T backwards.
+
+        Args:
+            points: (P, C, H, W).
+            targets: (P, T) int64, classes.
+
+        Returns:
+            Values (P, T) and gradients (P, T, C, H, W).
+        """
+        points = points.detach().requires_grad_()
+        with torch.enable_grad():
+            values = self.outputs(self.logits(points)).gather(1, targets)
+            if not values.requires_grad:  # a network that ignores its input
+                return values, points.detach().new_zeros(targets.shape + points.shape[1:])
+            last = targets.shape[1] - 1
+            gradients = [
+                # the sum's gradient holds each point's own, and has one root instead of P
+                torch.autograd.grad(values[:, t].sum(), points, retain_graph=t < last, materialize_grads=True)[0]
+                for t in range(last + 1)
+            ]
+        return values.detach(), torch.stack(gradients, 1)

@@ -1,0 +1,43 @@
+"""Small networks of the kinds that matter: residual, plain with max pooling, inverted residual."""
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+
+def resnet18() -> nn.Module:
+    return with_statistics(torchvision.models.resnet18(num_classes=10))
+
+
+def small_vgg() -> nn.Module:
+    """Convolutions and max pooling, no batch norm."""
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(256, 10),
+    ).eval()  # fmt: skip
+
+
+def with_statistics(network: nn.Module, size: int = 64) -> nn.Module:
+    """Seeded weights, and batch norm statistics of noise images instead of zeros and ones; in eval mode."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.reset_parameters()
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain average
+    network.train()
+    with torch.no_grad():
+        for _ in range(2):
+            network(torch.randn(8, 3, size, size))
+    return network.eval()
+
+
+def images(count: int, height: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Smooth coloured noise, (N, 3, H, W), which has structure where white noise has none."""
+    generator = torch.Generator().manual_seed(count)
+    coarse = torch.randn(count, 3, height // 8, width // 8, generator=generator, dtype=torch.float64)
+    fine = torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
+    smooth = nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    return (smooth + 0.2 * fine).to(dtype)

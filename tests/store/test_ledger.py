@@ -1,0 +1,121 @@
+import hashlib
+import io
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.store import ledger
+from pipeline.store.ledger import Ledger
+from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.publish import replace
+from pipeline.store.shard import decode, encode
+from tests.store import synthetic
+
+
+@pytest.fixture
+def run(tmp_path):
+    synthetic.write(tmp_path)
+    return tmp_path
+
+
+def test_a_new_run_has_all_to_do(tmp_path):
+    found = Ledger(tmp_path, freeze(tmp_path, synthetic.manifest(shard_size=5)))
+    assert found.published() == set()
+    assert list(found.pending()) == list(range(10))
+
+
+def test_workers_take_their_own_first_and_then_help(tmp_path):
+    found = Ledger(tmp_path, freeze(tmp_path, synthetic.manifest(shard_size=1)))
+    order = [list(found.pending(worker, 3)) for worker in range(3)]
+    for worker in range(3):
+        own = list(range(worker, 50, 3))
+        assert order[worker][: len(own)] == own
+        assert sorted(order[worker]) == list(range(50))
+        assert order[worker][len(own) :] != sorted(order[worker][len(own) :])
+
+
+def test_what_others_publish_meanwhile_is_passed_over(run):
+    (run / "shards/000/0000001.h5").rename(run / "away")
+    (run / "shards/000/0000002.h5").unlink()
+    pending = Ledger(run, Manifest.open(run)).pending()
+    assert next(pending) == 1
+    (run / "away").rename(run / "shards/000/0000001.h5")
+    assert list(pending) == [2]
+
+
+def test_only_shards_of_the_run_in_their_places_count(run):
+    shard = run / "shards/000/0000001.h5"
+    for stray in ("000/0000005.h5", "001/0000001.h5", "000/copy.h5", "000/1.h5"):
+        (run / "shards" / stray).parent.mkdir(exist_ok=True)
+        (run / "shards" / stray).write_bytes(shard.read_bytes())
+    assert Ledger(run, Manifest.open(run)).published() == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("place", [10, 2000, -10])
+def test_a_flipped_byte_is_refused_before_hdf5_opens_the_file(run, place):
+    path = run / "shards/000/0000003.h5"
+    data = bytearray(path.read_bytes())
+    data[place] ^= 4
+    path.write_bytes(data)
+    found = Ledger(run, Manifest.open(run))
+    with pytest.raises(StoreError, match=r"0000003\.h5 is damaged.*sha256.*task\.repair=true"):
+        found.rows(3)
+    assert len(found.rows(4)) == 10
+
+
+def test_another_jobs_shard_is_refused(run, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    freeze(other, synthetic.manifest(n_steps=60))
+    (run / "shards").rename(other / "shards")
+    with pytest.raises(StoreError, match=r"0000000\.h5 is not shard 0 of this run"):
+        Ledger(other, Manifest.open(other)).rows(0)
+
+
+def test_tidying_leaves_shards_and_summaries(run):
+    before = synthetic.contents(run)
+    folder = run / "shards/000"
+    (folder / "0000001.rows-10-12.part").write_bytes(b"")
+    (folder / "0000002.json").unlink()
+    (folder / ".0000000.h5~host.1~1~0123abcd.tmp").write_bytes(b"")
+    (folder / "0000004.h5").unlink()
+    (folder / "0000004.rows-40-41.part").write_bytes(b"of an unfinished shard")
+    Ledger(run, Manifest.open(run)).tidy()
+    after = synthetic.contents(run)
+    assert after.pop("shards/000/0000004.rows-40-41.part") == b"of an unfinished shard"
+    assert after.pop("shards/000/.0000000.h5~host.1~1~0123abcd.tmp") == b""  # young, of another host
+    assert after == {name: data for name, data in before.items() if not name.endswith("4.h5")}
+
+
+def other_shard(run) -> memoryview:
+    """The bytes of shard 0 after another worker's retry."""
+    _, attributes = decode(io.BytesIO((run / "shards/000/0000000.h5").read_bytes()), "")
+    return encode(synthetic.rows(range(10), failed=()), attributes)
+
+
+def test_a_summary_is_of_the_file_that_is_there_in_the_end(run, monkeypatch):
+    path, data = run / "shards/000/0000000.h5", other_shard(run)
+    summarize = ledger.summarize
+
+    def overtaken(*arguments):
+        summary = summarize(*arguments)
+        if path.read_bytes() != data:
+            replace(data, path)  # another worker, between our reading and our writing
+        return summary
+
+    monkeypatch.setattr(ledger, "summarize", overtaken)
+    found = Ledger(run, Manifest.open(run))
+    found.write_summary(0)
+    assert found.stored_summary(0)["sha256"] == hashlib.sha256(data).hexdigest()
+    assert len(found.rows(0)) == 10
+
+
+def test_a_reader_meets_a_retry_half_way(run, monkeypatch):
+    path, data = run / "shards/000/0000000.h5", other_shard(run)
+    found = Ledger(run, Manifest.open(run))
+    stored_summary = found.stored_summary
+    stale = stored_summary(0)
+    replace(data, path)
+    found.write_summary(0)
+    answers = iter([stale])
+    monkeypatch.setattr(found, "stored_summary", lambda shard: next(answers, None) or stored_summary(shard))
+    assert len(found.rows(0)) == 10

@@ -1,0 +1,135 @@
+import multiprocessing
+import os
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.data.index import Paths
+from pipeline.errors import StoreError, UsageError
+from pipeline.store.manifest import Manifest, freeze
+from tests.store import synthetic
+
+
+def test_it_comes_back_as_it_was(tmp_path):
+    given = synthetic.manifest()
+    for found in (freeze(tmp_path, given), Manifest.open(tmp_path)):
+        assert list(found.paths) == list(given.paths)
+        assert found.label.tolist() == given.label.tolist() and found.label.dtype == np.int32
+        assert found.shards.tolist() == given.shards.tolist() and found.shards.dtype == np.int64
+        for name in ("root", "identity", "class_names", "preprocessing", "fingerprint"):
+            assert getattr(found, name) == getattr(given, name)
+        assert (len(found), found.n_shards, found.range(4)) == (50, 5, (40, 50))
+        assert pickle.loads(pickle.dumps(found)).paths[7] == given.paths[7]
+
+
+def test_paths_are_raw_bytes(tmp_path):
+    names = [b"a\xff\xfe/b.png", "ä/ß.png".encode(), b"new\nline/x.png"]
+    given = synthetic.manifest()
+    odd = Manifest(
+        root=b"/d\xff",
+        paths=Paths.from_bytes(names),
+        label=np.full(3, -1, np.int32),
+        shards=np.array([0, 3]),
+        identity=given.identity,
+        class_names=[],
+        preprocessing={},
+    )
+    found = freeze(tmp_path, odd)
+    assert list(found.paths) == names
+    assert os.fsencode(found.path(0)) == b"/d\xff/a\xff\xfe/b.png"
+
+
+def test_paths_stay_on_the_disk(tmp_path):
+    found = freeze(tmp_path, synthetic.manifest())
+    mapped = found.paths.blob
+    while not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    assert Path(mapped.filename) == tmp_path / "manifest.h5"
+
+
+def test_an_image_is_found_by_its_path(tmp_path):
+    found = freeze(tmp_path, synthetic.manifest())
+    assert all(found.find(path) == image for image, path in enumerate(found.paths))
+    assert found.find(b"class0/image") is None
+    assert found.find(b"image0000.png") is None
+    assert found.find(b"") is None
+
+
+def test_the_first_start_deals_the_shards(tmp_path):
+    freeze(tmp_path, synthetic.manifest(shard_size=10))
+    assert freeze(tmp_path, synthetic.manifest(shard_size=7)).n_shards == 5
+
+
+def test_another_job_is_refused_with_what_differs(tmp_path):
+    freeze(tmp_path, synthetic.manifest())
+    with pytest.raises(StoreError, match=r"\(n_steps: 50 in the folder, 200 asked\).*output_dir") as caught:
+        freeze(tmp_path, synthetic.manifest(n_steps=200))
+    assert "preprocessing" not in str(caught.value)
+
+
+def test_a_folder_without_one_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match=r"no manifest\.h5"):
+        Manifest.open(tmp_path)
+
+
+def test_shards_must_cover_the_images(tmp_path):
+    given = synthetic.manifest()
+    for shards in ([0, 10, 49], [1, 50], [0, 20, 20, 50]):
+        with pytest.raises(ValueError, match="shards"):
+            Manifest(**{**vars(given), "shards": np.array(shards)})
+
+
+@pytest.mark.parametrize("edit", ["cut", "identity"])
+def test_damage_is_refused_by_name(tmp_path, edit):
+    freeze(tmp_path, synthetic.manifest())
+    path = tmp_path / "manifest.h5"
+    data = path.read_bytes()
+    path.write_bytes(data[:-100] if edit == "cut" else data.replace(b'"n_steps":50', b'"n_steps":51'))
+    with pytest.raises(StoreError, match=r"manifest\.h5 is damaged"):
+        Manifest.open(tmp_path)
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    freeze(tmp_path, synthetic.manifest())
+    with h5py.File(tmp_path / "manifest.h5", "r+") as file:
+        file.attrs["schema_version"] = 2
+    with pytest.raises(StoreError, match="store schema 2, this version reads up to 1"):
+        Manifest.open(tmp_path)
+
+
+def _start(run: Path, barrier, shard_size: int, n_steps: int, results) -> None:
+    given = synthetic.manifest(shard_size, n_steps=n_steps)
+    barrier.wait()
+    try:
+        results.put((n_steps, freeze(run, given).n_shards))
+    except StoreError as error:
+        results.put((n_steps, str(error)))
+
+
+def _race(run: Path, starts: list[tuple[int, int]]) -> list[tuple[int, object]]:
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(len(starts)), context.Queue()
+    workers = [context.Process(target=_start, args=(run, barrier, *start, results)) for start in starts]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return found
+
+
+def test_starters_at_once_agree_on_one_manifest(tmp_path):
+    found = _race(tmp_path, [(5, 50), (10, 50), (25, 50)])
+    assert len({shards for _, shards in found}) == 1
+    assert Manifest.open(tmp_path).n_shards == found[0][1]
+
+
+def test_of_two_jobs_at_once_one_is_refused(tmp_path):
+    found = dict(_race(tmp_path, [(10, 50), (10, 60)]))
+    winner = Manifest.open(tmp_path).identity["n_steps"]
+    loser = 110 - winner
+    assert found[winner] == 5
+    assert f"n_steps: {winner} in the folder, {loser} asked" in found[loser]

@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.store.sketch import ACCURACY, Sketch
+
+GAINS = np.random.default_rng(0).lognormal(0, 4, 5001)
+LOSSES = -np.random.default_rng(1).exponential(1e-6, 3000)
+VALUES = np.concatenate([GAINS, LOSSES, np.zeros(7)]).astype(np.float32)
+
+
+@pytest.mark.parametrize("q", [0, 0.01, 0.25, 0.3745, 0.5, 0.9, 0.999, 1])
+def test_every_quantile_is_within_the_accuracy(q):
+    exact = np.quantile(VALUES, q, method="lower")
+    assert Sketch.of(VALUES).quantile(q) == pytest.approx(exact, rel=ACCURACY * 1.0001)
+
+
+def test_merging_is_the_sketch_of_all():
+    parts = np.array_split(np.random.default_rng(2).permutation(VALUES), 7)
+    merged = Sketch()
+    for part in parts:
+        merged = merged.merge(Sketch.of(part))
+    assert merged == Sketch.of(VALUES)
+    assert merged.count == VALUES.size
+
+
+def test_it_survives_json():
+    sketch = Sketch.of(VALUES)
+    assert Sketch.from_json(json.loads(json.dumps(sketch.to_json()))) == sketch
+
+
+def test_undefined_values_are_counted_apart():
+    sketch = Sketch.of(np.array([np.nan, np.inf, 1.0, 2.0]))
+    assert (sketch.count, sketch.undefined) == (2, 2)
+    assert np.isnan(Sketch().quantile(0.5))
+
+
+def test_it_stays_small():
+    extremes = np.geomspace(1e-30, 1e30, 1_000_000)
+    assert len(Sketch.of(extremes).positive) < 7000
