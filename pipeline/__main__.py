@@ -13,11 +13,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from pipeline.configuration import check_arguments, conf_folder, flatten, unknown_option
+from pipeline.configuration import check_arguments, conf_folder, flatten, nearest, unknown_option
 from pipeline.errors import StoreError, UsageError
 from pipeline.models import torchvision_models
 from pipeline.signals import Stopped
@@ -98,14 +98,23 @@ def _sweep_folder(arguments: list[str]) -> Iterator[None]:
 
 def _in_words(error: Exception, arguments: list[str]) -> str:
     """One line for the user, from Hydra's several for programmers."""
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} must be given: {error.full_key}=..."
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name}: no such choice{nearest(name, error.options)}"
     overrides = [argument for argument in arguments if "=" in argument]
     for override in overrides:
         try:
             OverridesParser.create().parse_override(override)
-        except OverrideParseException:
+        except HydraException:
             key, _, value = override.partition("=")
-            return f"cannot read {override!r}: quote the value, '{key}=\"{value}\"'"
-    return unknown_option(overrides, _known(overrides)) or " ".join(str(error).split())
+            return f"cannot read {override}: quote the value, '{key}=\"{value}\"'"
+    for method in dict(argument.split("=", 1) for argument in overrides).get("method", "ig").split(","):
+        one = [*(override for override in overrides if not override.startswith("method=")), f"method={method}"]
+        if line := unknown_option(one, _known(one)):
+            return line
+    return " ".join(str(error).split())
 
 
 def _known(overrides: list[str]) -> set[str]:

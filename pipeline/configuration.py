@@ -1,7 +1,7 @@
 """The packaged configuration: where it lies, which objects it may name, and how they are built."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -72,12 +72,20 @@ def unknown_option(arguments: Iterable[str], known: Iterable[str]) -> str | None
         known: Full names of all options and groups.
     """
     known = sorted(known)
-    for argument in arguments:
-        key, equals, _ = argument.partition("=")
-        if equals and not key.startswith(("-", "hydra")) and key not in known:
-            near = get_close_matches(key, known, n=1) or [name for name in known if name.split(".")[-1] == key][:1]
-            return f"{key}: no such option here" + (f"; did you mean {near[0]}?" if near else "")
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    for key in given:
+        if not key.startswith(("-", "hydra")) and key not in known:
+            method = given.get("method", "ig")
+            return f"{key}: neither method={method} nor the pipeline has such an option{nearest(key, known)}"
     return None
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """``; did you mean ...?`` for a name that is not known, or how many are where none is near."""
+    known = [other for other in known if not other.startswith("method.")]  # their options stand at the top level
+    ends_alike = [other for other in known if other.split(".")[-1] == name]
+    near = ends_alike or get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else "; python -m pipeline --help shows what there is"
 
 
 def flatten(config: Config, prefix: str = "") -> Iterable[str]:

@@ -1,4 +1,6 @@
-"""Small networks of the kinds that matter: residual, plain with max pooling, inverted residual."""
+"""Small networks of the kinds that matter: residual, plain with max pooling, inverted residual; and some that misbehave."""
+
+import math
 
 import torch
 import torchvision
@@ -41,3 +43,31 @@ def images(count: int, height: int, width: int, dtype: torch.dtype = torch.float
     fine = torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
     smooth = nn.functional.interpolate(coarse, (height, width), mode="bilinear")
     return (smooth + 0.2 * fine).to(dtype)
+
+
+class Perceptron(nn.Module):
+    """F_c(x) = sum_k V_ck tanh(W_k . x + d_k): smooth, with a gradient that a loop can write down."""
+
+    def __init__(self, shape: tuple[int, int, int], hidden: int = 4, classes: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.last = nn.Linear(math.prod(shape), hidden), nn.Linear(hidden, classes, bias=False)
+        self.double().eval()
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.last(self.first(points.flatten(1)).tanh())
+
+
+class Recording(nn.Module):
+    """A network that keeps the number of points of every pass, and the largest that fits."""
+
+    def __init__(self, network: nn.Module, fits: int | None = None) -> None:
+        super().__init__()
+        self.network, self.fits = network, fits
+        self.passes: list[int] = []
+
+    def forward(self, points: Tensor) -> Tensor:
+        self.passes.append(len(points))
+        if self.fits is not None and len(points) > self.fits:
+            raise torch.OutOfMemoryError("this network's own limit")
+        return self.network(points)

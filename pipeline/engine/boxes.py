@@ -51,6 +51,14 @@ class Sliding:
             sides.append((boxes[:, axis] * stride - padding, (boxes[:, axis + 2] - 1) * stride - padding + extent + 1))
         return torch.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], dim=1)
 
+    def extent(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the input that ``height`` x ``width`` outputs read."""
+        spans = [
+            (size - 1) * stride + dilation * (kernel - 1) + 1
+            for size, stride, dilation, kernel in zip((height, width), self.stride, self.dilation, self.kernel, strict=True)
+        ]
+        return spans[0], spans[1]
+
 
 def bounding(boxes: list[Tensor]) -> Tensor:
     """Smallest boxes (B, 4) around each of several boxes (B, 4)."""
@@ -120,13 +128,16 @@ class Layout:
         return self is other or (torch.equal(self.boxes, other.boxes) and torch.equal(self.order, other.order))
 
     def locate(self, window: Tensor, y: Tensor, x: Tensor, fill: int) -> Tensor:
-        """Rows of the table that hold positions (y, x) as each window has changed them; outside the map the fill's row.
+        """Rows of the table, int32, that hold positions (y, x) as each window has changed them; outside the map the fill's row.
 
         ``window``, ``y`` and ``x`` have shapes that broadcast.
         """
         height, width = self.shape
-        top, left, bottom, right = self.boxes[window].unbind(-1)
-        inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)
-        rows = torch.where(inside, self.origin[window] + y * (right - left) + x, y * width + x)
-        on_map = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        return rows.masked_fill_(~on_map, height * width + fill)
+        top, left, bottom, right = (side[window] for side in self.boxes.int().t().contiguous())
+        window_origin = self.origin.int()[window]
+        y, x = y.int(), x.int()
+        inside = ((y >= top) & (y < bottom)) & ((x >= left) & (x < right))
+        changed = window_origin + (right - left) * y + x
+        rows = torch.where(inside, changed, y * width + x)
+        outside = ((y < 0) | (y >= height)) | ((x < 0) | (x >= width))
+        return rows.masked_fill_(outside, height * width + fill)

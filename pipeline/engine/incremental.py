@@ -145,7 +145,7 @@ class Schedule:
     def _whole(layout: Layout) -> Tensor:
         height, width = layout.shape
         window = torch.arange(len(layout.boxes))[:, None, None]
-        return layout.locate(window, torch.arange(height)[:, None], torch.arange(width), ZERO).flatten().int()
+        return layout.locate(window, torch.arange(height)[:, None], torch.arange(width), ZERO).flatten()
 
     def _allocate(self, like: Tensor) -> None:
         """Rows for every activation; an activation that only a pointwise step reads is kept where that step's values will be."""

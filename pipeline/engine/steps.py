@@ -103,7 +103,7 @@ class Join:
         where = positions(target.boxes[target.order])
         window = target.order[where[0]]
         return [
-            source.locate(window, *where[1:], ZERO).int() if reads else None
+            source.locate(window, *where[1:], ZERO) if reads else None
             for source, reads in zip(sources, self.reads(sources, target), strict=True)
         ]
 
@@ -141,7 +141,7 @@ class Linear:
             return None
         box, y, x = positions(target.boxes[target.order])
         vertical, horizontal = self.sliding.stride
-        return sources[0].locate(target.order[box], y * vertical, x * horizontal, ZERO).int()
+        return sources[0].locate(target.order[box], y * vertical, x * horizontal, ZERO)
 
     def run(self, tables: list[Tensor], rows: list[Tensor], plan: Tensor | None, out: Tensor) -> None:
         values = rows[0] if plan is None else torch.index_select(tables[0], 0, plan)
@@ -175,7 +175,7 @@ class Winograd:
         tap = torch.arange(4)
         y = boxes[box, 0] + 2 * down - self.sliding.padding[0] + tap[:, None, None]
         x = boxes[box, 1] + 2 * across - self.sliding.padding[1] + tap[:, None]
-        index = sources[0].locate(target.order[box], y, x, ZERO).int().view(16, -1)
+        index = sources[0].locate(target.order[box], y, x, ZERO).view(16, -1)
 
         count = tiles[:, 2] * tiles[:, 3]
         box, y, x = positions(boxes)
@@ -217,11 +217,10 @@ class Slide:
         boxes = target.boxes[target.order]
         context = self.sliding.context(boxes)
         box, y, x = positions(context)
-        index = sources[0].locate(target.order[box], y, x, self.fill).int()
+        index = sources[0].locate(target.order[box], y, x, self.fill)
         groups = []
         for count, height, width in by_size(boxes)[1]:
-            group = self.sliding.context(torch.tensor([[0, 0, height, width]]))[0].tolist()
-            groups.append((count, group[2] - group[0], group[3] - group[1], height * width))
+            groups.append((count, *self.sliding.extent(height, width), height * width))
         if self.factor is None:
             return index, groups, None
         _, y, x = positions(boxes)

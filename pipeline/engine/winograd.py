@@ -7,8 +7,8 @@ differences are of at most four values, so that its rounding error is near that 
 import torch
 from torch import Tensor
 
-BLOCK_VALUES = 800_000
-"""Values of one transformed block of tiles: three blocks and the kernel share a core's part of the cache."""
+BLOCK_TILES = 256
+"""Tiles transformed at once: enough rows for a fast matrix product, few enough to stay in the cache."""
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) 
     """
     channels, filters = kernel.shape[1:]
     tiles = index.shape[1]
-    block = min(tiles, max(64, BLOCK_VALUES // (16 * max(channels, filters))))
+    block = min(tiles, BLOCK_TILES)
     inputs, scratch = table.new_empty(2, 16 * block * channels)
     products, half = table.new_empty(16 * block * filters), table.new_empty(8 * block * filters)
     out = table.new_empty(4, tiles, filters)

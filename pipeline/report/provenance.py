@@ -30,7 +30,7 @@ def provenance(run: Run, summary: Summary) -> dict[str, Any]:
     versions = {name: version for name, version in attributes["versions"].items() if version}
     facts = {
         "Method": f"{method}\n{options(attributes['options'])}".strip(),
-        "Explained": f"{target}, by its {attributes['output'].replace('_', ' ')}",
+        "Explained": f"{target}, by {attributes['output'].replace('_', ' ')}",
         "Model": f"{attributes['model']}\nweights sha256 {attributes['weights_sha256'][:12]}",
         "Images": f"{root}\n{summary.images:,} images, {len(summary.classes):,} classes",
         "Preprocessing": _preprocessing(run.manifest.preprocessing),

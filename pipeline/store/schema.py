@@ -97,6 +97,8 @@ class Rows:
 
     def of(self, images: np.ndarray) -> "Rows":
         """The rows and failures of some images."""
+        if np.isin(self.images, images).all():
+            return self
         wanted = set(images.tolist())
         failures = [failure for failure in self.failures if failure.index in wanted]
         rows = self.take(np.isin(self.columns["index"], images)) if self.columns else self

@@ -49,8 +49,19 @@ class Report:
     failures: int
     problems: list[Problem]
 
+    def __str__(self) -> str:
+        done = f"{self.published} of {self.shards} shards, {self.rows} explanations, {self.failures} failures"
+        return "\n".join(
+            [f"{done}: {len(self.problems)} problems", *(problem.text for problem in self.problems)]
+        )
+
     @property
-    def to_repair(self) -> list[int]:
+    def whole(self) -> bool:
+        """Whether all that is published is as it should be."""
+        return not self.problems
+
+    @property
+    def damaged_shards(self) -> list[int]:
         """Numbers of the shards to compute again."""
         return sorted({problem.shard for problem in self.problems if problem.shard is not None})
 

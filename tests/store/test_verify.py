@@ -34,7 +34,9 @@ def texts(run) -> list[str]:
 def test_a_whole_run_has_no_problems(run):
     report = verify(run)
     assert (report.shards, report.published, report.rows, report.failures) == (5, 5, 86, 7)
-    assert report.problems == report.to_repair == []
+    assert report.problems == report.damaged_shards == []
+    assert report.whole
+    assert str(report) == "5 of 5 shards, 86 explanations, 7 failures: 0 problems"
 
 
 def test_work_that_is_left_is_no_problem(run):
@@ -51,9 +53,10 @@ def test_each_damaged_shard_is_named(run):
         data[place] ^= 1
         path.write_bytes(data)
     report = verify(run)
-    assert report.to_repair == [1, 3]
+    assert report.damaged_shards == [1, 3]
     assert report.rows == 86 - 20 - 20
-    assert [f"{shard:07d}.h5 is damaged" in str(report.problems) for shard in range(5)] == [
+    assert not report.whole
+    assert [f"{shard:07d}.h5 is damaged" in str(report) for shard in range(5)] == [
         False,
         True,
     ] * 2 + [False]
@@ -84,7 +87,7 @@ def test_missing_duplicate_and_foreign_rows_are_named(run):
         "0000003.h5: duplicate rows: images 34",
         "0000004.h5: duplicate rows: images 45",
     ]
-    assert verify(run).to_repair == [0, 1, 2, 3, 4]
+    assert verify(run).damaged_shards == [0, 1, 2, 3, 4]
 
 
 def test_disorder_and_values_that_are_not_finite_are_named(run):
@@ -114,7 +117,7 @@ def test_lost_and_stray_files_are_named(run):
         "notes.txt: unknown file",
         "0000001.json: missing; task=finish writes it",
     ]
-    assert verify(run).to_repair == []
+    assert verify(run).damaged_shards == []
 
 
 @pytest.mark.parametrize("change", [(b'"n":2', b'"n":3'), (b'"rows":20', b'"rows":21')])
