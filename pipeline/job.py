@@ -164,6 +164,7 @@ def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
             output=config["output"],
             multi_label=classifier.multi_label,
             preprocessing=preprocessing,
+            prepare=config["engine"]["prepare"],
         )
         method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])
         height, width = preprocessing.crop
@@ -184,6 +185,7 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
         **{key: config[key] for key in ("target", "output", "seed", "dtype")},
         "store.dtype": config["store"]["dtype"],
         "store.channels": config["store"]["channels"],
+        "model": classifier.name,
         "preprocessing": classifier.preprocessing.to_json(),
         "model.weights": classifier.weights_sha256,
         "data (list of images and labels)": images.hexdigest(),

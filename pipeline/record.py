@@ -1,8 +1,11 @@
 """What a run says of itself: config.yaml in its folder, attributes in its shards."""
 
+import logging
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,20 @@ def write_config(job: Job) -> None:
         **job.config,
     }
     publish(memoryview(yaml.safe_dump(described, sort_keys=False).encode()), job.run / "config.yaml")
+
+
+@contextmanager
+def run_log(run: Path) -> Iterator[None]:
+    """Copies what is logged inside the context to the end of run.log in the run's folder, with the time."""
+    run.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(run / "run.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 def versions() -> dict[str, str]:

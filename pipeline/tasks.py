@@ -12,6 +12,7 @@ from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.report.page import write_report
 from pipeline.report.summary import Summary, finish
+from pipeline.record import run_log
 from pipeline.run import run
 from pipeline.signals import stop_on_signals
 from pipeline.status import status_line
@@ -40,8 +41,9 @@ def perform(config: Config, choices: dict[str, str]) -> int:
 def _attribute(config: Config, choices: dict[str, str]) -> int:
     with stop_on_signals() as stop:
         job = prepare(config, choices)
-        run(job, stop)
-        return _conclude(job)
+        with run_log(job.run):
+            run(job, stop)
+            return _conclude(job)
 
 
 def _conclude(job: Job) -> int:
@@ -80,8 +82,9 @@ def _verify(config: Config, _choices: dict[str, str]) -> int:
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     with stop_on_signals() as stop:
         job = prepare({**stored, "output_dir": str(folder)}, stored["names"])
-        run(job, stop, repair=found.damaged_shards)
-        return _conclude(job)
+        with run_log(folder):
+            run(job, stop, repair=found.damaged_shards)
+            return _conclude(job)
 
 
 def _finish(config: Config, _choices: dict[str, str]) -> int:
@@ -90,7 +93,6 @@ def _finish(config: Config, _choices: dict[str, str]) -> int:
 
 def _report(config: Config, _choices: dict[str, str]) -> int:
     folder = _folder(config)
-    finish(folder)
     log.info("%s", write_report(folder, images=config["report"]["images"]).resolve())
     return 0
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.network import FastNetwork
+from pipeline.engine.stem import Stem
 
 OUTPUTS = ("logit", "probability", "log_probability")
 
@@ -16,6 +18,7 @@ class View:
         output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
+        prepare: Ask a faster copy of the model; worth it where it is asked many times.
 
     Raises:
         ValueError: If ``output`` is unknown.
@@ -28,14 +31,21 @@ class View:
         output: str = "logit",
         multi_label: bool = False,
         preprocessing: Preprocessing | None = None,
+        prepare: bool = False,
     ) -> None:
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, not {output!r}")
         self.model, self.output, self.multi_label, self.preprocessing = model, output, multi_label, preprocessing
+        self._fast = FastNetwork(model) if prepare else None
 
-    def logits(self, points: Tensor) -> Tensor:
-        """(P, C, H, W) -> (P, K)."""
-        logits: Tensor = self.model(points)
+    def stem(self, points: Tensor) -> Stem | None:
+        """The affine first layers of the model and the rest, where the points (P, C, H, W) can be asked in two steps."""
+        return self._fast.stem(points) if self._fast else None
+
+    def logits(self, points: Tensor, *, stem: Stem | None = None) -> Tensor:
+        """Logits (P, K) of points (P, C, H, W), or of what they are behind the stem."""
+        network = stem.rest if stem else self._fast or self.model
+        logits: Tensor = network(points)
         return logits[:, None] if logits.ndim == 1 else logits
 
     def outputs(self, logits: Tensor) -> Tensor:
@@ -60,19 +70,20 @@ class View:
         with torch.inference_mode():
             return self.outputs(self.logits(points)).gather(1, targets)
 
-    def gradients(self, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def gradients(self, points: Tensor, targets: Tensor, *, stem: Stem | None = None) -> tuple[Tensor, Tensor]:
         """Value and gradient of each target at each point: one forward, T backwards.
 
         Args:
             points: (P, C, H, W).
             targets: (P, T) int64, classes.
+            stem: Points and gradients are those behind it, (P, *).
 
         Returns:
             Values (P, T) and gradients (P, T, C, H, W).
         """
         points = points.detach().requires_grad_()
         with torch.enable_grad():
-            values = self.outputs(self.logits(points)).gather(1, targets)
+            values = self.outputs(self.logits(points, stem=stem)).gather(1, targets)
             if not values.requires_grad:  # a network that ignores its input
                 return values, points.detach().new_zeros(targets.shape + points.shape[1:])
             last = targets.shape[1] - 1

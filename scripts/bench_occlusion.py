@@ -29,6 +29,9 @@ def network(name: str, size: int) -> nn.Module:
     torch.manual_seed(0)
     extra = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
     module = EfficientNetLite0() if name == "efficientnet_lite0" else torchvision.models.get_model(name, **extra)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # the statistics of the images alone, without the initial ones
     with torch.no_grad():
         module.train()(torch.randn(8, 3, size, size))
     return module.eval()

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Shape = tuple[int, int, int]
 
@@ -121,7 +121,41 @@ def _cover(size: int, window: int, stride: int) -> Tensor:
     return ((positions >= starts) & (positions < starts + window)).double()
 
 
-_KINDS = {"pixels": Pixels, "windows": Windows}
+@dataclass(frozen=True)
+class Grid:
+    """A value per place on the grid of a layer, as coarse as the layer is.
+
+    Attributes:
+        shape: (C, H, W) of the model's input.
+        grid: (h, w) of the layer.
+        interpolate_mode: ``nearest`` or ``bilinear`` (without aligned corners), applied when the map is expanded.
+    """
+
+    shape: Shape
+    grid: tuple[int, int]
+    interpolate_mode: str = "nearest"
+
+    def __post_init__(self) -> None:
+        if self.interpolate_mode not in ("nearest", "bilinear"):
+            raise ValueError(f"interpolate_mode must be nearest or bilinear, not {self.interpolate_mode!r}")
+
+    @property
+    def native_shape(self) -> Shape:
+        return (1, *self.grid)
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        return maps
+
+    def expand(self, native: Tensor) -> Tensor:
+        """(n, 1, h, w) -> (n, 1, H, W)."""
+        native = native.float() if native.dtype == torch.float16 else native
+        return nn.functional.interpolate(native, self.shape[1:], mode=self.interpolate_mode)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "grid", **asdict(self)}
+
+
+_KINDS = {"pixels": Pixels, "windows": Windows, "grid": Grid}
 
 
 def from_json(described: dict[str, Any]) -> Geometry:

@@ -5,9 +5,22 @@ Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
     maps = IntegratedGradients(model, n_steps=200)(images, target=281)
 """
 
+from pipeline.methods.cam import GradCamPlusPlus, LayerGradCam
 from pipeline.methods.gradient import InputXGradient, Saliency
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.occlusion import Occlusion
 from pipeline.methods.path import IntegratedGradients
+from pipeline.methods.rectified import Deconvolution, GuidedBackprop
 
-__all__ = ["Attribution", "InputXGradient", "IntegratedGradients", "Method", "Occlusion", "Saliency"]
+__all__ = [
+    "Attribution",
+    "Deconvolution",
+    "GradCamPlusPlus",
+    "GuidedBackprop",
+    "InputXGradient",
+    "IntegratedGradients",
+    "LayerGradCam",
+    "Method",
+    "Occlusion",
+    "Saliency",
+]

@@ -38,10 +38,13 @@ class Method(ABC):
     Args:
         model: A network in eval mode, or a :class:`~pipeline.view.View` of one.
         internal_batch_size: Points in one pass of the network; None finds the fastest.
+        prepare: Make a faster copy of a network first; a view says so itself.
     """
 
-    def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
-        self.view = model if isinstance(model, View) else View(model)
+    def __init__(
+        self, model: nn.Module | View, *, internal_batch_size: int | None = None, prepare: bool = False
+    ) -> None:
+        self.view = model if isinstance(model, View) else View(model, prepare=prepare)
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
 

@@ -36,7 +36,7 @@ class Occlusion(Method):
         baselines: BaselineLike = 0,
         internal_batch_size: int | None = None,
     ) -> None:
-        super().__init__(model, internal_batch_size=internal_batch_size)
+        super().__init__(model, internal_batch_size=internal_batch_size, prepare=True)
         self.window = _three("sliding_window_shapes", sliding_window_shapes)
         self.strides = _three("strides", 1 if strides is None else strides)
         self.baselines = baselines_of(baselines, self.view.preprocessing)

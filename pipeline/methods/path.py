@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.stem import Stem
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import rule
@@ -36,7 +37,7 @@ class IntegratedGradients(Method):
         multiply_by_inputs: bool = True,
         internal_batch_size: int | None = None,
     ) -> None:
-        super().__init__(model, internal_batch_size=internal_batch_size)
+        super().__init__(model, internal_batch_size=internal_batch_size, prepare=True)
         self.nodes, self.weights = rule(quadrature, n_steps)
         self.baselines = baselines_of(baselines, self.view.preprocessing)
         self.multiply_by_inputs = multiply_by_inputs
@@ -44,25 +45,33 @@ class IntegratedGradients(Method):
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         starts = self.baselines(images, seeds)
         baseline_score = self.scores(starts, targets)
-        maps = self._mean_gradients(images, starts.expand_as(images), targets)
+        stem = self.view.stem(images)
+        if stem is None:
+            maps = self._mean_gradients(images, starts, targets, stem)
+        else:
+            maps = stem.pull_back(self._mean_gradients(stem(images), stem(starts), targets, stem), images)
         # completeness holds for the product, whatever is returned
         product = maps * (images - starts)[:, None]
         delta = product.flatten(2).sum(2) - (scores - baseline_score)
         evaluations = len(self.nodes) + 2  # F at the image and at the baseline
         return Attribution(product if self.multiply_by_inputs else maps, baseline_score, delta, evaluations)
 
-    def _mean_gradients(self, images: Tensor, starts: Tensor, targets: Tensor) -> Tensor:
-        """(N, T, C, H, W): the gradient's integral over the path."""
-        steps = len(self.nodes)
-        nodes, weights = (tensor.to(images)[:, None, None, None] for tensor in (self.nodes, self.weights))
-        sums = images.new_zeros(targets.shape + images.shape[1:])
+    def _mean_gradients(self, ends: Tensor, starts: Tensor, targets: Tensor, stem: Stem | None) -> Tensor:
+        """The gradient's integral over the path from starts (1 or N, *) to ends (N, *), in pixels or behind the stem.
+
+        Returns:
+            (N, T, *).
+        """
+        steps, starts = len(self.nodes), starts.expand_as(ends)
+        nodes, weights = (tensor.to(ends)[:, None, None, None] for tensor in (self.nodes, self.weights))
+        sums = ends.new_zeros(targets.shape + ends.shape[1:])
 
         def ask(start: int, stop: int) -> None:
-            pairs = torch.arange(start, stop, device=images.device)
+            pairs = torch.arange(start, stop, device=ends.device)
             image, step = pairs // steps, pairs % steps
-            points = starts[image] + nodes[step] * (images[image] - starts[image])
-            gradients = self.view.gradients(points, targets[image])[1]
+            points = starts[image] + nodes[step] * (ends[image] - starts[image])
+            gradients = self.view.gradients(points, targets[image], stem=stem)[1]
             sums.index_add_(0, image, gradients * weights[step][:, None])
 
-        self.line.walk(len(images) * steps, ask)
+        self.line.walk(len(ends) * steps, ask)
         return sums

@@ -1,0 +1,137 @@
+"""Class activation maps: the channels of a layer, weighted by the gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.geometry import Grid
+from pipeline.hooks import cut, layer_of
+from pipeline.methods.layout import channels_first
+from pipeline.methods.method import Attribution, Method
+from pipeline.methods.probe import probe
+from pipeline.view import View
+
+
+class LayerGradCam(Method):
+    """Sum over a layer's channels, each weighted by the mean of the gradient over it.
+
+    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option here, as in
+    Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out in
+    the image (:func:`~pipeline.methods.layout.channels_first`). Where only the class token is read after the last block,
+    the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        layer: A dotted name such as ``layer3.1.conv2``, or the module.
+        relu_attributions: Keep the positive part only.
+        interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: If the network has no such layer, or ``interpolate_mode`` is another. Later, if the layer does not run
+            exactly once, or what it gives has no places in the image.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        layer: str | nn.Module,
+        relu_attributions: bool = False,
+        interpolate_mode: str = "nearest",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        self.name, self.layer = layer_of(self.view.model, layer)
+        self.relu_attributions, self.interpolate_mode = relu_attributions, interpolate_mode
+        self._grids: dict[tuple[int, int, int], Grid] = {}
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Grid:
+        if shape not in self._grids:
+            with cut(self.layer) as outputs:
+                probe(self.view, shape)
+            height, width = self._maps(self._once(outputs, 1), shape[1:]).shape[2:]
+            self._grids[shape] = Grid(shape, (height, width), self.interpolate_mode)
+        return self._grids[shape]
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        maps: list[Tensor] = []
+
+        def ask(start: int, stop: int) -> None:
+            activation, gradients = self._asked(images[start:stop], targets[start:stop])
+            activation = self._maps(activation, images.shape[2:])[:, None]
+            gradients = self._maps(gradients.flatten(0, 1), images.shape[2:]).unflatten(0, gradients.shape[:2])
+            summed = (self._weights(activation, gradients) * activation).sum(2, keepdim=True)
+            maps.append(summed.relu() if self.relu_attributions else summed)
+
+        self.line.walk(len(images), ask)
+        undefined = torch.full_like(scores, torch.nan)
+        return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
+
+    def _weights(self, activation: Tensor, gradients: Tensor) -> Tensor:
+        """Of each channel, (P, T, K, 1, 1), from its values (P, 1, K, h, w) and gradients (P, T, K, h, w)."""
+        return gradients.mean((3, 4), keepdim=True)
+
+    def _asked(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's values (P, ...) and their gradients (P, T, ...), in the layer's own form."""
+        with torch.enable_grad(), cut(self.layer) as outputs:
+            values = self.view.outputs(self.view.logits(images)).gather(1, targets)
+        activation = self._once(outputs, len(images))
+        if not values.requires_grad:
+            raise ValueError(f"layer: the network's outputs do not depend on {self.name}")
+        last = targets.shape[1] - 1
+        gradients = [
+            torch.autograd.grad(values[:, t].sum(), activation, retain_graph=t < last, materialize_grads=True)[0]
+            for t in range(last + 1)
+        ]
+        return activation.detach(), torch.stack(gradients, 1)
+
+    def _once(self, outputs: list[Tensor], images: int) -> Tensor:
+        if len(outputs) != 1:
+            raise ValueError(f"layer: {self.name} runs {len(outputs)} times for one image; choose one that runs once")
+        if len(outputs[0]) != images:
+            raise ValueError(f"layer: {self.name} cuts the image into pieces; choose the layer around it")
+        return outputs[0]
+
+    def _maps(self, values: Tensor, image: tuple[int, ...]) -> Tensor:
+        """(n, K, h, w)."""
+        return channels_first(tuple(values.shape), (image[0], image[1]))(values)
+
+
+class GradCamPlusPlus(LayerGradCam):
+    """Grad-CAM whose weights count each place by how much it alone could raise the output.
+
+    Chattopadhyay et al. 2018, "Grad-CAM++" (arXiv 1710.11063), equations 5 and 19, for Y = exp(S), whose factor exp(S),
+    the same for the whole map, is left out. With g the gradient and A the activation of a channel, the weight of the
+    channel is the sum over its places of relu(g) * g^2 / (2 g^2 + sum(A) g^3), which is relu(g) / (2 + sum(A) g).
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        layer: A dotted name such as ``layer3.1.conv2``, or the module.
+        relu_attributions: Keep the positive part only, as the paper does.
+        interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: As :class:`LayerGradCam`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        layer: str | nn.Module,
+        relu_attributions: bool = True,
+        interpolate_mode: str = "nearest",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            layer=layer,
+            relu_attributions=relu_attributions,
+            interpolate_mode=interpolate_mode,
+            internal_batch_size=internal_batch_size,
+        )
+
+    def _weights(self, activation: Tensor, gradients: Tensor) -> Tensor:
+        total = activation.sum((3, 4), keepdim=True)
+        return (gradients.relu() / (2 + total * gradients)).sum((3, 4), keepdim=True)

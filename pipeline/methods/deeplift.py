@@ -1,0 +1,135 @@
+"""DeepLift: differences from a baseline, carried back through the network by finite-difference multipliers."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.methods.baselines import BaselineLike, Baselines, baselines_of
+from pipeline.methods.distribution import DistributionLike, members_of
+from pipeline.methods.linear import check_linear
+from pipeline.methods.method import Attribution, Method
+from pipeline.methods.rescale import Rescale
+from pipeline.methods.rules import Tape
+from pipeline.view import View
+
+
+class DeepLift(Method):
+    """(x - b) times the multipliers of the network between the baseline b and the image x, by the rescale rule.
+
+    Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences" (arXiv 1704.02685),
+    section 3. Non-linear functions of one variable follow the rescale rule, products the gradient half way, max pooling the
+    rule of the authors' code; softmax, layer norm and attention are composed of these. The map is complete for every
+    network that is explained at all; one with another operation is refused.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        baselines: See :func:`~pipeline.methods.baselines.baselines_of`.
+        multiply_by_inputs: Without it, the multipliers alone.
+        eps: Units that differ less from their baseline's take the gradient as multiplier.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: If an option is out of range; from a call, if an operation of the network has no rule.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        baselines: BaselineLike = 0,
+        multiply_by_inputs: bool = True,
+        eps: float = 1e-10,
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        if not eps > 0:
+            raise ValueError(f"eps must be above 0, not {eps!r}")
+        self.members: Sequence[Baselines] = [baselines_of(baselines, self.view.preprocessing)]
+        self.multiply_by_inputs, self.eps = multiply_by_inputs, eps
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        starts = [baselines(images, seeds) for baselines in self.members]
+        maps = images.new_zeros(targets.shape + images.shape[1:])
+        totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
+
+        def ask(first: int, last: int) -> None:
+            part = slice(first, last)
+            chosen = [start if len(start) == 1 else start[part] for start in starts]
+            maps[part], totals[part], baseline_score[part] = self._means(images[part], targets[part], chosen)
+
+        self.line.walk(len(images), ask)
+        delta = totals - (scores - baseline_score)
+        return Attribution(maps, baseline_score, delta, evaluations=1 + len(starts))
+
+    def _means(self, images: Tensor, targets: Tensor, starts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Over the baselines: of the maps (n, T, C, H, W), their sums (n, T) if complete, and F(baseline) (n, T)."""
+        points = images.detach().requires_grad_()
+        values, tape = self._forward(points, targets)
+        maps = images.new_zeros(targets.shape + images.shape[1:])
+        totals, baseline_score = torch.zeros_like(values), torch.zeros_like(values)
+        for start in starts:
+            self.line.check()
+            baseline_score += self._refer(tape, start, targets) / len(starts)
+            multipliers = torch.stack([_multipliers(values[:, t], points) for t in range(targets.shape[1])], 1)
+            product = multipliers * (images - start)[:, None]
+            totals += product.flatten(2).sum(2) / len(starts)
+            maps += (product if self.multiply_by_inputs else multipliers) / len(starts)
+        return maps, totals.detach(), baseline_score
+
+    def _forward(self, points: Tensor, targets: Tensor) -> tuple[Tensor, Tape]:
+        """Values of the targets (n, T) with the graph that the rules are in, and the tape."""
+        tape = Tape(self.eps)
+        with torch.enable_grad():
+            inputs = points.clone()  # no leaf: those count as parameters
+            with Rescale(tape):
+                outputs = self.view.outputs(self.view.logits(inputs))
+            values = outputs.expand(len(targets), -1).gather(1, targets)
+        check_linear(values)
+        return values, tape
+
+    def _refer(self, tape: Tape, start: Tensor, targets: Tensor) -> Tensor:
+        """F(baseline) (n, T); the baseline's calls become the tape's reference."""
+        for batch in (start, start.expand(len(targets), -1, -1, -1)):
+            values, clean = self._forward(batch.detach().requires_grad_(), targets)
+            if tape.refer_to(clean):
+                return values.detach()
+        raise ValueError(
+            "DeepLift: the network takes another path for the baseline than for the image; it has no rule for that"
+        )
+
+
+class DeepLiftShap(DeepLift):
+    """The mean of DeepLift over a distribution of baselines.
+
+    Lundberg and Lee 2017, "A Unified Approach to Interpreting Model Predictions" (arXiv 1705.07874), section 4.2.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        baselines: See :func:`~pipeline.methods.distribution.members_of`.
+        multiply_by_inputs: Without it, the mean multipliers alone.
+        eps: Units that differ less from their baseline's take the gradient as multiplier.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: As :class:`DeepLift`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        baselines: DistributionLike = ("zero", "blur"),
+        multiply_by_inputs: bool = True,
+        eps: float = 1e-10,
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, multiply_by_inputs=multiply_by_inputs, eps=eps, internal_batch_size=internal_batch_size)
+        self.members = members_of(baselines, self.view.preprocessing)
+
+
+def _multipliers(values: Tensor, points: Tensor) -> Tensor:
+    """(n,) values with the rules in their graph -> (n, C, H, W)."""
+    if not values.requires_grad:  # a network that ignores its input
+        return torch.zeros_like(points)
+    return torch.autograd.grad(values.sum(), points, retain_graph=True, materialize_grads=True)[0]

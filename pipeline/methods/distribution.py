@@ -1,0 +1,38 @@
+"""Baselines drawn from a distribution, described by its members."""
+
+from collections.abc import Sequence
+from functools import partial
+from numbers import Real
+
+from torch import Tensor
+
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.methods.baselines import BaselineLike, Baselines, baselines_of
+
+DistributionLike = BaselineLike | Sequence[BaselineLike]
+
+
+def members_of(described: DistributionLike, preprocessing: Preprocessing | None) -> list[Baselines]:
+    """The members of a distribution of baselines.
+
+    * a list of what the option ``baselines`` may be elsewhere, such as [black, white, noise, noise]: its items, each
+      ``noise`` another draw;
+    * a tensor (M, C, H, W): its M rows, the same for all images;
+    * anything else: a distribution of that one baseline.
+
+    Raises:
+        ValueError: If an item is not a baseline, or there is none.
+    """
+    if isinstance(described, Tensor):
+        described = list(described.split(1))
+    elif (
+        isinstance(described, str) or not isinstance(described, Sequence) or all(isinstance(v, Real) for v in described)
+    ):
+        described = [described]
+    if not described:
+        raise ValueError("baselines: a distribution needs at least one member")
+    return [partial(_drawn, baselines_of(item, preprocessing), number) for number, item in enumerate(described)]
+
+
+def _drawn(baselines: Baselines, number: int, images: Tensor, seeds: Tensor) -> Tensor:
+    return baselines(images, seeds + number)

@@ -1,0 +1,34 @@
+# Sourced by demo.sh and test.sh: `environment EXTRA` makes .venv with the project and that extra, where it is not there yet.
+# PYTHON=/path/to/python chooses the interpreter.
+
+supported() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+}
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+        if supported "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "Python 3.11, 3.12 or 3.13 is needed; ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>&1)." >&2
+    echo "Name another one: PYTHON=/path/to/python3.12 bash $0" >&2
+    return 1
+}
+
+environment() {
+    local python wanted stamp=.venv/installed-$1
+    if ! { supported .venv/bin/python && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
+        python=$(find_python)
+        echo "Making .venv with $("$python" --version)"
+        "$python" -m venv --clear .venv
+    fi
+    wanted=$(.venv/bin/python -c 'import hashlib; print(hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())')
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        echo "Installing into .venv: minutes, and about 5.5 GB, where PyTorch is not there yet"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+        echo "$wanted" >"$stamp"
+    fi
+}

@@ -1,0 +1,67 @@
+"""The picture of README.md: three of the demo's photographs, and what speaks for the predicted class by three methods.
+
+python scripts/picture.py docs/demo.jpg
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.data.decode import read_image
+from pipeline.data.demo import lay_demo
+from pipeline.methods import IntegratedGradients, Method, Occlusion, Saliency
+from pipeline.models import demo
+from pipeline.models.classifier import Classifier
+from pipeline.visualize import grid, overlay
+
+PHOTOGRAPHS = ("n02123159/chelsea.png", "n03877845/china.jpg", "n07920052/coffee.png")
+CAPTION, MARGIN = 22, 8  # pixels
+
+
+def pictures(classifier: Classifier, methods: dict[str, Method], photograph: Path) -> list[Image.Image]:
+    """The photograph as the network sees it, with the prediction, and an overlay for each method."""
+    pixels, _ = classifier.preprocessing(read_image(photograph))
+    images = classifier.preprocessing.normalize(pixels[None] / 255)
+    with torch.no_grad():
+        probability, target = classifier.module(images)[0].softmax(0).max(0)
+    seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    shown = {f"{classifier.class_names[int(target)]}, {probability:.0%}": seen}
+    for name, method in methods.items():
+        shown[name] = overlay(seen, method(images, int(target))[0].numpy(), sign="positive")
+    return [captioned(picture, caption) for caption, picture in shown.items()]
+
+
+def captioned(picture: Image.Image, caption: str) -> Image.Image:
+    """The picture with a line of text below."""
+    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), "white")
+    sheet.paste(picture)
+    font = ImageFont.load_default(14)
+    ImageDraw.Draw(sheet).text((picture.width / 2, picture.height + CAPTION / 2), caption, "black", font, anchor="mm")
+    return sheet
+
+
+def main() -> None:
+    """Draws the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", type=Path)
+    target = parser.parse_args().target
+    classifier = demo.load()
+    methods: dict[str, Method] = {
+        "Integrated Gradients, 200 steps": IntegratedGradients(classifier.module, n_steps=200),
+        "Occlusion, windows of 45 pixels": Occlusion(
+            classifier.module, sliding_window_shapes=(3, 45, 45), strides=(3, 9, 9)
+        ),
+        "Saliency": Saliency(classifier.module),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        lay_demo(Path(folder))
+        rows = [pictures(classifier, methods, Path(folder, name)) for name in PHOTOGRAPHS]
+    target.parent.mkdir(exist_ok=True)
+    grid(rows, gap=MARGIN).save(target, quality=88)
+
+
+if __name__ == "__main__":
+    main()

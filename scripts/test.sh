@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Checks style, types and imports, and runs the tests; arguments go to pytest. Makes .venv first if need be. Can be run again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source scripts/environment.sh
+
+environment test
+.venv/bin/ruff check
+.venv/bin/ruff format --check
+.venv/bin/mypy
+.venv/bin/lint-imports
+.venv/bin/pytest "$@"

@@ -1,0 +1,41 @@
+"""Each rule integrates exactly what it must."""
+
+import pytest
+import torch
+
+from pipeline.methods.quadrature import RULES, rule
+
+
+@pytest.mark.parametrize("n_steps", [2, 3, 50, 1000])
+@pytest.mark.parametrize("name", RULES)
+def test_weights_sum_to_one_and_nodes_lie_on_the_path(name: str, n_steps: int) -> None:
+    nodes, weights = rule(name, n_steps)
+    assert nodes.dtype == weights.dtype == torch.float64
+    assert nodes.shape == weights.shape == (n_steps,)
+    assert weights.sum().item() == pytest.approx(1, rel=1e-13)
+    assert (weights > 0).all() and (nodes.diff() > 0).all()
+    assert nodes.min() >= 0 and nodes.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "degree"),
+    [
+        ("riemann_left", 0),
+        ("riemann_right", 0),
+        ("riemann_middle", 1),
+        ("riemann_trapezoid", 1),
+        ("gausslegendre", 9),  # 2 n - 1
+    ],
+)
+def test_exact_up_to_its_degree_and_no_further(name: str, degree: int) -> None:
+    nodes, weights = rule(name, 5)
+    for power in range(degree + 1):
+        assert (weights @ nodes**power).item() == pytest.approx(1 / (power + 1), rel=1e-13)
+    assert (weights @ nodes ** (degree + 1)).item() != pytest.approx(1 / (degree + 2), rel=1e-7)
+
+
+def test_ends() -> None:
+    assert rule("riemann_left", 4)[0][0] == 0
+    assert rule("riemann_right", 4)[0][-1] == 1
+    assert rule("riemann_trapezoid", 4)[0][[0, -1]].tolist() == [0, 1]
+    assert rule("gausslegendre", 1)[0].tolist() == [0.5]

@@ -1,0 +1,86 @@
+"""README.md: every command and every Python block runs as it stands, on small data and with fewer points."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from pipeline.data.demo import lay_demo
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FEWER_POINTS = {"n_steps=200": "n_steps=2", "strides=[3,9,9]": "strides=[3,90,90]"}
+ELSEWHERE = "/data/"  # neither these images nor these weights are here: such a command is only composed
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with the files that the recipes call the reader's own."""
+    lay_demo(tmp_path / "demo")
+    for name, source in {"castle": "n03877845/china.jpg", "cat": "n02123159/chelsea.png"}.items():
+        image = Image.open(tmp_path / "demo" / source)
+        image.thumbnail((320, 320))
+        (tmp_path / "my_photographs" / name).mkdir(parents=True)
+        image.save(tmp_path / "my_photographs" / name / "1.png")
+    torch.save(resnet18(num_classes=2).state_dict(), tmp_path / "my_weights.pth")
+    return tmp_path
+
+
+def run(arguments: list[str], folder: Path) -> None:
+    """Runs a program with this interpreter and this checkout; fails with all that it said."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, f"{arguments}\n{answer.stdout}\n{answer.stderr}"
+
+
+def run_command(command: str, folder: Path) -> None:
+    if command.startswith("bash "):  # a script that would install and test everything once more
+        run(["bash", "-n", *command.split()[1:]], ROOT)
+    elif not command.startswith(". .venv/"):
+        for many, few in FEWER_POINTS.items():
+            command = command.replace(many, few)
+        run(["bash", "-c", f"{command} --cfg job" if ELSEWHERE in command else command], folder)
+
+
+def run_python(source: str, folder: Path) -> None:
+    file_name = re.match(r"# (\w+\.py)\n", source)
+    if file_name:
+        (folder / file_name[1]).write_text(source)
+    else:
+        run([sys.executable, "-W", "error", "-c", source], folder)
+
+
+@pytest.mark.slow
+def test_every_block_runs_after_those_before_it(workplace: Path) -> None:
+    blocks = BLOCK.findall(README)
+    assert {language for language, _ in blocks} == {"bash", "python"}
+    for language, source in blocks:
+        if language == "python":
+            run_python(source, workplace)
+        else:
+            for command in source.splitlines():
+                run_command(command, workplace)
+    assert (workplace / "outputs/mine/report/index.html").is_file()
+    assert (workplace / "explanation.png").is_file()
+
+
+def test_the_map_of_the_code_is_whole() -> None:
+    named = set(re.findall(r"`((?:pipeline|conf|scripts|tests)/[\w/.]*)`", README))
+    there = {f"pipeline/{path.name}" for path in (ROOT / "pipeline").glob("*.py")} - {"pipeline/__init__.py"}
+    there |= {f"pipeline/{path.parent.name}/" for path in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert {name for name in named if name.startswith("pipeline/")} == there
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_pictures_and_pages_that_it_links_are_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    assert links
+    assert all((ROOT / link).is_file() for link in links)
