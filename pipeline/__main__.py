@@ -22,13 +22,16 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.models import torchvision_models
 from pipeline.signals import Stopped
 
+log = logging.getLogger("pipeline")
+
 WRONG_ARGUMENTS, STORE_REFUSES = 2, 4
 
 
 def main() -> None:
     """Runs the command line; the exit status is 0 only if every job's is."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)  # of this package; of others, warnings
     arguments = sys.argv[1:]
     statuses: list[int] = []
     try:
@@ -65,15 +68,15 @@ def _job(config: DictConfig) -> int:
     except OmegaConfBaseException as error:
         return _refuse(_in_words(error, []))
     except StoreError as error:
-        logging.error(f"pipeline: {error}")
+        log.error(f"pipeline: {error}")
         return STORE_REFUSES
     except Stopped as stopped:
-        logging.info(f"pipeline: {stopped}; finished work is saved, the same command goes on")
+        log.info(f"pipeline: {stopped}; finished work is saved, the same command goes on")
         return stopped.status
 
 
 def _refuse(message: str) -> int:
-    logging.error(f"pipeline: {message}")
+    log.error(f"pipeline: {message}")
     return WRONG_ARGUMENTS
 
 

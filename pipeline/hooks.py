@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-NONLINEARITIES = frozenset(
-    (
-        "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
-        "prelu", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
-    )
-)  # fmt: skip
+NONLINEARITIES = frozenset((
+    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish",
+    "prelu", "rrelu", "selu", "sigmoid", "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
+    "threshold",
+))  # fmt: skip
 
 
 def layer_of(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
@@ -112,9 +111,9 @@ class RectifiedBackward(TorchFunctionMode):
         name = function.__name__.partition(".")[0]  # relu, relu_, or relu.default of torch.ops
         if name.rstrip("_") in _RECTIFIERS:
             values, lowest, highest, inplace = _RECTIFIERS[name.rstrip("_")](*args, **kwargs)
-            if lowest == 0:
+            if lowest == 0 and isinstance(values, Tensor):  # torch.fx has its own stand-ins while it traces
                 self.rewritten += 1
-                rectified = _Rectify.apply(values, highest, self.where_active)  # type: ignore[no-untyped-call]
+                rectified = _Rectify.apply(values, highest, self.where_active)
                 return values.copy_(rectified) if inplace or name.endswith("_") else rectified
         if name.rstrip("_") in NONLINEARITIES:
             self.others.add(name.rstrip("_"))
@@ -147,6 +146,6 @@ class _Rectify(torch.autograd.Function):
         return values.clamp(0, highest)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         positive = gradient.clamp(min=0)
         return (positive if ctx.active is None else positive * ctx.active), None, None

@@ -15,10 +15,17 @@ from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
+from pipeline.ranges import DTYPES, check
 from pipeline.store.schema import SCHEMA_VERSION, fingerprint
 from pipeline.view import View
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,  # stored as float32, multiplied with 10 bits of mantissa on GPUs that can
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 DEMO = "demo"
 
 
@@ -74,6 +81,7 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     """
     check(config)
     config = config | {"device": _device(config["device"]), "names": choices}
+    _set_precision(config["dtype"])
     classifier = _classifier(config)
     index = _images(config["data"])
     labels = _labels(config, index, classifier)
@@ -91,20 +99,6 @@ def lay_photographs(job: Job) -> None:
         lay_demo(job.root)
 
 
-def check(config: Config) -> None:
-    """Raises UsageError for the values that no constructor checks."""
-    if config["dtype"] not in DTYPES:
-        raise UsageError(f"dtype={config['dtype']}: choose from {', '.join(DTYPES)}")
-    for name, lowest in {"batch_size": 1, "num_workers": 0, "seed": 0}.items():
-        value = config[name]
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < lowest):
-            raise UsageError(f"{name}={value}: a whole number from {lowest} is needed")
-    if config["store"]["dtype"] not in ("float16", "float32", "float64"):
-        raise UsageError(f"store.dtype={config['store']['dtype']}: choose from float16, float32, float64")
-    if config["store"]["channels"] not in ("sum", "keep"):
-        raise UsageError(f"store.channels={config['store']['channels']}: choose from sum, keep")
-
-
 def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
     """Raises UsageError if ``target`` is nothing that this network and these images have."""
     classes = target if isinstance(target, list) else [target]
@@ -118,7 +112,7 @@ def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
         if not 1 <= int(target[3:]) <= n_outputs:
             raise UsageError(f"target={target}: the network has {n_outputs} outputs")
         return
-    if not classes or not all(isinstance(value, int) and 0 <= value < n_outputs for value in classes):
+    if not classes or not all(type(value) is int and 0 <= value < n_outputs for value in classes):
         raise UsageError(f"target={target}: expected pred, label, top3, or class numbers from 0 to {n_outputs - 1}")
 
 
@@ -130,6 +124,13 @@ def _device(device: str) -> str:
     except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
         raise UsageError(f"device={device}: {str(error).splitlines()[0]}") from error
     return device
+
+
+def _set_precision(dtype: str) -> None:
+    """TF32 only where it is asked for: PyTorch has it on for convolutions, and it changes maps in the third digit."""
+    precision = "tf32" if dtype == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # the stub lacks it
 
 
 def _classifier(config: Config) -> Classifier:
@@ -145,7 +146,8 @@ def _images(data: Config) -> ImageIndex:
         index = demo_index()
     else:
         index = index_folder(Path(data["root"]), labels=data["labels"])
-    return sample(index, limit=data["limit"], per_class=data["per_class"], classes=data["classes"])
+    classes = data["classes"] and [str(name) for name in data["classes"]]  # Hydra reads a name of digits as a number
+    return sample(index, limit=data["limit"], per_class=data["per_class"], classes=classes)
 
 
 def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.ndarray:
@@ -153,7 +155,7 @@ def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.nda
         return np.full(len(index.paths), -1, np.int32)
     class_map = config["data"]["class_map"]
     classes = class_of_folder(index.folders, classifier.n_outputs, Path(class_map) if class_map else None)
-    return classes[index.folder].astype(np.int32)
+    return np.asarray(classes[index.folder], np.int32)
 
 
 def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
@@ -167,6 +169,8 @@ def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
             prepare=config["engine"]["prepare"],
         )
         method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])
+        if "_target_" in config["smooth"]:
+            method = build(config["smooth"], method, internal_batch_size=config["internal_batch_size"])
         height, width = preprocessing.crop
         return method, method.geometry((len(preprocessing.mean), height, width), config["store"]["channels"])
     except ValueError as error:
@@ -182,15 +186,23 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
     return {
         "method": config["names"]["method"],
         **options,
+        **smoothing(config),
         **{key: config[key] for key in ("target", "output", "seed", "dtype")},
         "store.dtype": config["store"]["dtype"],
         "store.channels": config["store"]["channels"],
         "model": classifier.name,
         "preprocessing": classifier.preprocessing.to_json(),
         "model.weights": classifier.weights_sha256,
+        "model.multi_label": classifier.multi_label,
         "data (list of images and labels)": images.hexdigest(),
         "schema": SCHEMA_VERSION,
     }
+
+
+def smoothing(config: Config) -> Config:
+    """What is wrapped around the method, under the names that the command line has for it; empty for the method alone."""
+    options = {f"smooth.{key}": value for key, value in config["smooth"].items() if key != "_target_"}
+    return {} if config["names"]["smooth"] == "none" else {"smooth": config["names"]["smooth"], **options}
 
 
 def _default_folder(config: Config, identity: Config) -> Path:

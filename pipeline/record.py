@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.job import Job
+from pipeline.job import Job, smoothing
 from pipeline.store.publish import publish
 
 PACKAGES = ("image-attribution-pipeline", "torch", "torchvision", "numpy", "h5py", "pillow")
@@ -20,9 +20,10 @@ PACKAGES = ("image-attribution-pipeline", "torch", "torchvision", "numpy", "h5py
 
 def attributes(job: Job) -> dict[str, Any]:
     """What each shard says of its rows, besides what the manifest knows."""
+    options = {key: value for key, value in job.config["method"].items() if key != "_target_"}
     return {
         "method": job.config["names"]["method"],
-        "options": {key: value for key, value in job.config["method"].items() if key != "_target_"},
+        "options": options | smoothing(job.config),
         "target_option": str(job.config["target"]),
         "output": job.config["output"],
         "dtype": job.config["dtype"],

@@ -16,7 +16,7 @@ from pipeline.data.demo import lay_demo
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FEWER_POINTS = {"n_steps=200": "n_steps=2", "strides=[3,9,9]": "strides=[3,90,90]"}
+FEWER_POINTS = {"n_steps=200": "n_steps=2", "strides=[3,9,9]": "strides=[3,45,45]"}
 ELSEWHERE = "/data/"  # neither these images nor these weights are here: such a command is only composed
 
 
@@ -76,7 +76,7 @@ def test_the_map_of_the_code_is_whole() -> None:
     named = set(re.findall(r"`((?:pipeline|conf|scripts|tests)/[\w/.]*)`", README))
     there = {f"pipeline/{path.name}" for path in (ROOT / "pipeline").glob("*.py")} - {"pipeline/__init__.py"}
     there |= {f"pipeline/{path.parent.name}/" for path in (ROOT / "pipeline").glob("*/__init__.py")}
-    assert {name for name in named if name.startswith("pipeline/")} == there
+    assert {name for name in named if name.startswith("pipeline/")} == there | {"pipeline/"}
     assert all((ROOT / name).exists() for name in named)
 
 

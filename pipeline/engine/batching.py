@@ -85,11 +85,11 @@ class FlatLine:
             self._warm = True
             return
         seconds = (time.perf_counter() - began) / self.size
-        if seconds < WORTH_DOUBLING * self._best[0] and self.size < LARGEST_CHUNK:
+        cheaper = seconds < WORTH_DOUBLING * self._best[0]
+        if cheaper:
             self._best = (seconds, self.size)
-            self.size *= 2
-        else:
-            self.size, self._growing = self._best[1], False
+        self._growing = cheaper and self.size < LARGEST_CHUNK
+        self.size = 2 * self.size if self._growing else self._best[1]
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -1,8 +1,8 @@
 """Boxes: which part of each activation a window of the image can change, and where its rows are kept.
 
-An activation of shape (C, H, W) is kept as a table of rows, one row of C values a position. The table of one image holds the
-H * W rows of the clean activation, one row of zeros, one of -inf, and then the changed rows, box after box. Every read
-of a neighbourhood is then one gather of rows.
+An activation of shape (C, H, W) is kept as a table of rows, one row of C values a position. The table of one image
+holds the H * W rows of the clean activation, one row of zeros, one of -inf, and then the changed rows, box after box.
+Every read of a neighbourhood is then one gather of rows.
 """
 
 from dataclasses import dataclass, field
@@ -53,11 +53,8 @@ class Sliding:
 
     def extent(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the input that ``height`` x ``width`` outputs read."""
-        spans = [
-            (size - 1) * stride + dilation * (kernel - 1) + 1
-            for size, stride, dilation, kernel in zip((height, width), self.stride, self.dilation, self.kernel, strict=True)
-        ]
-        return spans[0], spans[1]
+        top, left, bottom, right = self.context(torch.tensor([[0, 0, height, width]]))[0].tolist()
+        return bottom - top, right - left
 
 
 def bounding(boxes: list[Tensor]) -> Tensor:
@@ -128,7 +125,7 @@ class Layout:
         return self is other or (torch.equal(self.boxes, other.boxes) and torch.equal(self.order, other.order))
 
     def locate(self, window: Tensor, y: Tensor, x: Tensor, fill: int) -> Tensor:
-        """Rows of the table, int32, that hold positions (y, x) as each window has changed them; outside the map the fill's row.
+        """Rows of the table, int32, that hold positions (y, x) as each window has changed them; off the map the fill's.
 
         ``window``, ``y`` and ``x`` have shapes that broadcast.
         """

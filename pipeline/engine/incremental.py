@@ -1,9 +1,11 @@
 """Incremental occlusion: for each window, recompute only what the window can change.
 
-Source: S. Nakandala, A. Kumar and Y. Papakonstantinou, Incremental and Approximate Inference for Faster Occlusion-based Deep CNN
-Explanations, SIGMOD 2019, section 3. Here over any network that torch.fx traces, with boxes clipped exactly.
+Source: S. Nakandala, A. Kumar and Y. Papakonstantinou, Incremental and Approximate Inference for Faster
+Occlusion-based Deep CNN Explanations, SIGMOD 2019, section 3. Here over any network that torch.fx traces, with boxes
+clipped exactly.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +14,15 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from pipeline.engine.boxes import FILLS, ZERO, Layout, positions
+from pipeline.engine.cost import local_steps
 from pipeline.engine.prepare import prepare
 from pipeline.engine.recognise import recognise
 from pipeline.engine.steps import Pointwise, Step
 
 HEAD_BATCH = 256
 """Windows that a tail without convolutions takes at once: its matrices are read once for all of them."""
+TAIL_BATCH = 4
+"""Windows that any other tail takes at once on a CPU: more leave the cache (whole maps, measured on seven networks)."""
 
 
 class NotLocal(Exception):
@@ -38,7 +43,7 @@ class Chunk:
 
 
 class Incremental:
-    """Logits of a network for images with windows replaced by a baseline, without repeating what a window leaves as it was.
+    """Logits of a network for images with windows replaced by a baseline; what a window leaves as it was is not repeated.
 
     Args:
         module: The classifier, (N, C, H, W) to (N, K); a prepared copy is used, the module stays as it is.
@@ -50,7 +55,7 @@ class Incremental:
         NotLocal: Nothing in it can be kept.
     """
 
-    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int = 32) -> None:
+    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int = 16) -> None:
         self.network = prepare(module).to(memory_format=torch.channels_last)
         self.internal_batch_size = internal_batch_size
         with torch.inference_mode():
@@ -60,8 +65,8 @@ class Incremental:
         self._image = next(node for node in self.network.graph.nodes if node.op == "placeholder")
         self._steps: dict[fx.Node, Step] = {}
         for node in self.network.graph.nodes:
-            local = all(source in self._steps or source is self._image or source.op == "get_attr" for source in node.all_input_nodes)
-            step = recognise(node, self._shapes, self.network) if local else None
+            known = (source in self._steps or source is self._image for source in maps_read(node))
+            step = recognise(node, self._shapes, self.network) if all(known) else None
             if step is not None:
                 self._steps[node] = step
         if not self._steps:
@@ -81,12 +86,11 @@ class Incremental:
         if self._schedule is None or not torch.equal(self._schedule.boxes, boxes):
             self._schedule = Schedule(self, boxes)
         baselines = baseline.expand_as(images)
-        return torch.stack(
-            [self._schedule.run(image[None], other[None], channels) for image, other in zip(images, baselines, strict=True)]
-        )
+        pairs = zip(images.unsqueeze(1), baselines.unsqueeze(1), strict=True)
+        return torch.stack([self._schedule.run(image, other, channels) for image, other in pairs])
 
     def agrees(self, images: Tensor, baseline: Tensor, boxes: Tensor) -> float:
-        """Largest difference from whole evaluations, as a part of the values' range, over the first image and five windows."""
+        """Largest difference from whole evaluations, of their range, over the first image and five windows."""
         few = boxes[torch.linspace(0, len(boxes) - 1, 5).long()]
         occluded = images[:1].repeat(len(few), 1, 1, 1)
         for picture, (top, left, bottom, right) in zip(occluded, few.tolist(), strict=True):
@@ -102,13 +106,13 @@ class Schedule:
 
     def __init__(self, owner: Incremental, boxes: Tensor) -> None:
         self.boxes, self._image, self._shapes = boxes, owner._image, owner._shapes
-        self._steps = owner._steps
-        self._sources = {
-            node: [source for source in node.all_input_nodes if source.op != "get_attr"] for node in self._steps
-        }
+        self._steps, self._sources = owner._steps, {node: maps_read(node) for node in owner._steps}
+        layouts = self._layouts(boxes)
+        channels = {node: self._shapes[node][1] for node in layouts}
+        count = local_steps(self._steps, self._sources, layouts, channels)
+        self._steps = dict(itertools.islice(self._steps.items(), count))
         local = [self._image, *self._steps]
         self._live = [node for node in local if any(user not in self._steps for user in node.users)]
-        layouts = self._layouts(boxes)
         read = set(self._live)
         for node, step in self._steps.items():
             sources = self._sources[node]
@@ -119,9 +123,8 @@ class Schedule:
         self._tail = _subgraph(owner.network, self._live, None)
         order = torch.arange(len(boxes))
         self._chunks = [self._chunk(windows, boxes) for windows in order.split(owner.internal_batch_size)]
-        self._heads = not any(
-            isinstance(module, (nn.Conv2d, nn.MultiheadAttention, nn.LayerNorm)) for module in self._tail.modules()
-        )
+        light = not any(isinstance(module, (nn.Conv2d, nn.LayerNorm)) for module in self._tail.modules())
+        self._tail_batch = HEAD_BATCH if light else TAIL_BATCH
         self._storage: dict[fx.Node, Tensor] = {}
 
     def _layouts(self, boxes: Tensor) -> dict[fx.Node, Layout]:
@@ -148,15 +151,15 @@ class Schedule:
         return layout.locate(window, torch.arange(height)[:, None], torch.arange(width), ZERO).flatten()
 
     def _allocate(self, like: Tensor) -> None:
-        """Rows for every activation; an activation that only a pointwise step reads is kept where that step's values will be."""
+        """Rows for every activation; one that only a pointwise step reads is kept where that step's values will be."""
         for node in reversed([self._image, *self._steps]):
             rows = max(chunk.layouts[node].rows for chunk in self._chunks)
             channels, height, width = self._shapes[node][1:]
-            user = next(iter(node.users))
+            user, single = next(iter(node.users)), len(node.users) == 1
             if node in self._tables:
                 self._storage[node] = like.new_zeros(height * width + FILLS + rows, channels)
                 self._storage[node][height * width + 1] = -torch.inf
-            elif isinstance(self._steps.get(user), Pointwise) and len(node.users) == 1 and self._shapes[user][1] == channels:
+            elif single and isinstance(self._steps.get(user), Pointwise) and self._shapes[user][1] == channels:
                 self._storage[node] = self._rows(user)
             else:
                 self._storage[node] = like.new_empty(rows, channels)
@@ -176,9 +179,11 @@ class Schedule:
         logits, waiting = [], []
         for chunk in self._chunks:
             waiting.append(self._patches(chunk, pixels, others, channels))
-            if not self._heads or len(waiting) * len(chunk.windows) >= HEAD_BATCH or chunk is self._chunks[-1]:
-                taken = [torch.cat(maps) for maps in zip(*waiting, strict=True)]
-                logits.append(self._tail(*taken)[0])
+            if len(waiting) * len(chunk.windows) >= self._tail_batch or chunk is self._chunks[-1]:
+                taken = [torch.cat(maps) if len(maps) > 1 else maps[0] for maps in zip(*waiting, strict=True)]
+                size = len(chunk.windows) if image.is_cuda else self._tail_batch
+                parts = zip(*(maps.split(size) for maps in taken), strict=True)
+                logits += [self._tail(*part)[0] for part in parts]
                 waiting = []
         return torch.cat(logits)
 
@@ -205,6 +210,11 @@ class Schedule:
         return whole
 
 
+def maps_read(node: fx.Node) -> list[fx.Node]:
+    """What ``node`` reads, constants apart."""
+    return [source for source in node.all_input_nodes if source.op != "get_attr"]
+
+
 def _is_map(meta: Any) -> bool:
     return isinstance(meta, tuple) and isinstance(meta[0], torch.Size) and len(meta[0]) == 4
 
@@ -222,7 +232,9 @@ def _subgraph(network: fx.GraphModule, inputs: list[fx.Node], outputs: list[fx.N
         if node.op == "output":
             ends = [copies[end] for end in outputs] if outputs else [copies[node.args[0]]]
             graph.output(tuple(ends))
-        elif node.op != "placeholder" and node not in copies and all(source in copies for source in node.all_input_nodes):
+        elif node.op == "placeholder" or node in copies:
+            continue
+        elif all(source in copies for source in node.all_input_nodes):
             copies[node] = graph.node_copy(node, copies.__getitem__)
     part = fx.GraphModule(network, graph)
     part.graph.eliminate_dead_code()

@@ -1,4 +1,4 @@
-"""Which step stands for which operation of a prepared network; None for every operation that is not known to be local."""
+"""Which step stands for which operation of a prepared network; None for an operation not known to be local."""
 
 import operator
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def recognise(node: fx.Node, shapes: Shapes, graph_module: fx.GraphModule) -> st
         return None
     sizes = tuple(shapes[sources[0]][2:]), tuple(shapes[node][2:])
     if node.op == "call_module":
-        return _from_module(graph_module.get_submodule(node.target), sizes)
+        return _from_module(graph_module.get_submodule(str(node.target)), sizes)
     if node.target in ARITHMETIC:
         return _arithmetic(ARITHMETIC[node.target], node, shapes, graph_module)
     if len(sources) < len(node.all_input_nodes):
@@ -66,17 +66,20 @@ def _from_module(module: nn.Module, sizes: Any) -> steps.Step | None:
     if type(module) is nn.Conv2d:
         return _convolution(module, sizes[1])
     if type(module) is nn.MaxPool2d:
-        arguments = module.kernel_size, module.stride, module.padding, module.dilation, module.ceil_mode, module.return_indices
-        return _max_pool(sizes, None, *arguments)
+        size = module.kernel_size, module.stride, module.padding, module.dilation
+        return _max_pool(sizes, None, *size, module.ceil_mode, module.return_indices)
     if type(module) is nn.AvgPool2d:
-        arguments = module.kernel_size, module.stride, module.padding, module.ceil_mode, module.count_include_pad
-        return _average_pool(sizes, None, *arguments, module.divisor_override)
+        shared = module.kernel_size, module.stride, module.padding
+        rules = module.ceil_mode, module.count_include_pad, module.divisor_override
+        return _average_pool(sizes, None, *shared, *rules)
     if type(module) in (nn.ZeroPad2d, nn.ConstantPad2d):
         return _pad(sizes, None, module.padding)
     if type(module) is nn.BatchNorm2d:
         return _batch_norm(module)
-    if type(module) in (nn.ReLU, nn.ReLU6, nn.Hardtanh):
-        return steps.Clamp(0.0, None) if type(module) is nn.ReLU else steps.Clamp(module.min_val, module.max_val)
+    if type(module) is nn.ReLU:
+        return steps.Clamp(0.0, None)
+    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
+        return steps.Clamp(module.min_val, module.max_val)
     return steps.Pointwise(module) if type(module) in POINTWISE_MODULES else None
 
 
@@ -84,10 +87,11 @@ def _convolution(module: nn.Conv2d, shape: tuple[int, int]) -> steps.Step | None
     if module.padding_mode != "zeros":
         return None
     kernel, stride, dilation = _pair(module.kernel_size), _pair(module.stride), _pair(module.dilation)
-    if module.padding == "same":
-        padding = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
+    if isinstance(module.padding, str):
+        same = module.padding == "same"
+        padding = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2) if same else (0, 0)
     else:
-        padding = (0, 0) if module.padding == "valid" else _pair(module.padding)
+        padding = _pair(module.padding)
     sliding, weight, bias = Sliding(kernel, stride, padding, dilation), module.weight, module.bias
     if module.groups == 1 and sliding.is_pointwise:
         return steps.Linear(weight[:, :, 0, 0].t().contiguous(), bias, sliding, shape)
@@ -106,7 +110,7 @@ def _batch_norm(module: nn.BatchNorm2d) -> steps.Step | None:
         return None
     scale = torch.rsqrt(module.running_var + module.eps) * (1.0 if module.weight is None else module.weight)
     shift = (0.0 if module.bias is None else module.bias) - module.running_mean * scale
-    return steps.Pointwise(lambda rows: torch.addcmul(shift, rows, scale))
+    return steps.Affine(scale, shift)
 
 
 def _max_pool(
@@ -166,9 +170,9 @@ def _arithmetic(
 ) -> steps.Step | None:
     if len(node.args) != 2 or node.kwargs:
         return None
-    if all(isinstance(argument, fx.Node) and argument.op != "get_attr" for argument in node.args):
-        same = shapes[node.args[0]] == shapes[node.args[1]]
-        return steps.Join(function) if same and node.args[0] is not node.args[1] else None
+    maps = [argument for argument in node.args if isinstance(argument, fx.Node) and argument.op != "get_attr"]
+    if len(maps) == 2:
+        return steps.Join(function) if shapes[maps[0]] == shapes[maps[1]] and maps[0] is not maps[1] else None
     first, second = (_constant(argument, shapes[node], graph_module) for argument in node.args)
     if first is not None:
         return steps.Pointwise(lambda rows: function(torch.as_tensor(first).to(rows), rows))

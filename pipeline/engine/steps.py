@@ -1,7 +1,7 @@
 """Steps: how the changed boxes of one activation follow from those of the activations that it is computed from.
 
-Every step has ``place`` (where its boxes are), ``reads`` (of which sources it needs the whole table), ``plan`` (row numbers, the same
-for every image) and ``run`` (the values of the changed rows).
+Every step has ``place`` (where its boxes are), ``reads`` (of which sources it needs the whole table), ``plan`` (row
+numbers, the same for every image) and ``run`` (the values of the changed rows).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from pipeline.engine import winograd
 from pipeline.engine.boxes import ZERO, Layout, Sliding, bounding, by_size, positions
 
 WINOGRAD_CHANNELS = 96
-"""Fewest channels, in and out, for which Winograd's convolution was faster than oneDNN's direct one (66 to 85 GFLOP/s)."""
+"""Fewest channels, in and out, for which Winograd's convolution was faster than oneDNN's direct one."""
 
 Bounds = tuple[float | None, float | None]
 
@@ -71,6 +71,17 @@ class Clamp(Pointwise):
         clamp(rows[0], self.bounds, out)
 
 
+class Affine(Pointwise):
+    """A factor and a summand a channel: batch norm that no convolution precedes."""
+
+    def __init__(self, scale: Tensor, shift: Tensor) -> None:
+        super().__init__(lambda rows: torch.addcmul(shift, rows, scale))
+        self.scale, self.shift = scale, shift
+
+    def run(self, tables: list[Tensor], rows: list[Tensor], plan: None, out: Tensor) -> None:
+        torch.addcmul(self.shift, rows[0], self.scale, out=out)
+
+
 class Pad(Pointwise):
     """Constant values around the map: the same rows, further down and right on a larger map."""
 
@@ -84,7 +95,7 @@ class Pad(Pointwise):
 
 @dataclass
 class Join:
-    """Two or more maps of one size: sum, difference, product, or all their channels; the box is the smallest around theirs."""
+    """Two or more maps of one size: sum, difference, product, or all channels; the box is the smallest around theirs."""
 
     function: Callable[..., Any] | None
     """Function of two tensors and ``out``; None joins channels."""
@@ -199,7 +210,7 @@ class Slide:
         bounds: Within which the outputs are held.
     """
 
-    function: Callable[[Tensor], Tensor]
+    function: partial[Tensor]
     sliding: Sliding
     shape: tuple[int, int]
     fill: int = ZERO
@@ -213,12 +224,12 @@ class Slide:
     def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
         return [True]
 
-    def plan(self, sources: list[Layout], target: Layout) -> tuple[Tensor, list[tuple[int, int, int, int]], Tensor | None]:
+    def plan(self, sources: list[Layout], target: Layout) -> tuple[Tensor, list[tuple[int, ...]], Tensor | None]:
         boxes = target.boxes[target.order]
         context = self.sliding.context(boxes)
         box, y, x = positions(context)
         index = sources[0].locate(target.order[box], y, x, self.fill)
-        groups = []
+        groups: list[tuple[int, ...]] = []
         for count, height, width in by_size(boxes)[1]:
             groups.append((count, *self.sliding.extent(height, width), height * width))
         if self.factor is None:

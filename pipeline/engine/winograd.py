@@ -1,7 +1,7 @@
 """Convolution of 3 x 3 by Winograd's F(2 x 2, 3 x 3): 16 products for four outputs instead of 36.
 
-Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, equations 7 to 12. Its sums and
-differences are of at most four values, so that its rounding error is near that of the direct sum.
+Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, equations 7 to 12. It adds
+and subtracts few values before each product, so that its rounding error is near that of the direct sum.
 """
 
 import torch

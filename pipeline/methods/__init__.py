@@ -8,6 +8,7 @@ Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
 from pipeline.methods.cam import GradCamPlusPlus, LayerGradCam
 from pipeline.methods.gradient import InputXGradient, Saliency
 from pipeline.methods.method import Attribution, Method
+from pipeline.methods.noise import NoiseTunnel
 from pipeline.methods.occlusion import Occlusion
 from pipeline.methods.path import IntegratedGradients
 from pipeline.methods.rectified import Deconvolution, GuidedBackprop
@@ -21,6 +22,7 @@ __all__ = [
     "IntegratedGradients",
     "LayerGradCam",
     "Method",
+    "NoiseTunnel",
     "Occlusion",
     "Saliency",
 ]

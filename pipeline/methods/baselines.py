@@ -1,5 +1,6 @@
 """The input that means "absent"."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -93,12 +94,12 @@ def _picture(described: str | Sequence[float], preprocessing: Preprocessing) -> 
 
 
 def _colour(described: str | Sequence[float]) -> tuple[int, ...]:
-    if described in ("black", "white") or (isinstance(described, str) and described.startswith("#")):
-        return ImageColor.getrgb(str(described))
-    if isinstance(described, str):
+    if isinstance(described, str) and (described in ("black", "white") or re.fullmatch("#[0-9a-fA-F]{6}", described)):
+        return ImageColor.getrgb(described)
+    numbers = list(described) if isinstance(described, Sequence) and not isinstance(described, str) else []
+    if len(numbers) != 3 or not all(isinstance(value, int | float) and 0 <= value <= 255 for value in numbers):
         raise ValueError(
-            f"baselines: {described!r} is neither a file nor one of {', '.join(NAMES)}, '#rrggbb', [red, green, blue]"
+            f"baselines: {described!r} is neither a number, a file, nor one of {', '.join(NAMES)}, '#rrggbb', "
+            "[red, green, blue] in 0..255"
         )
-    if len(described) != 3 or not all(0 <= value <= 255 for value in described):
-        raise ValueError(f"baselines: a colour is [red, green, blue] in 0..255, not {list(described)}")
-    return tuple(round(value) for value in described)
+    return tuple(round(value) for value in numbers)

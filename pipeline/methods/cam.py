@@ -14,8 +14,8 @@ from pipeline.view import View
 class LayerGradCam(Method):
     """Sum over a layer's channels, each weighted by the mean of the gradient over it.
 
-    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option here, as in
-    Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out in
+    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option here, as
+    in Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out in
     the image (:func:`~pipeline.methods.layout.channels_first`). Where only the class token is read after the last block,
     the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
 
@@ -27,7 +27,7 @@ class LayerGradCam(Method):
         internal_batch_size: Images in one pass of the network; None finds the fastest.
 
     Raises:
-        ValueError: If the network has no such layer, or ``interpolate_mode`` is another. Later, if the layer does not run
+        ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is another, if the layer does not run
             exactly once, or what it gives has no places in the image.
     """
 

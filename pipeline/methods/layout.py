@@ -12,7 +12,7 @@ MOST_PREFIX_TOKENS = 16
 def channels_first(shape: tuple[int, ...], image: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     """How to bring a layer's values into the form (N, K, h, w).
 
-    * (N, K, h, w) stays, (N, h, w, K) of a Swin transformer is turned: the form whose grid is shaped more like the image.
+    * (N, K, h, w) stays, (N, h, w, K) of a Swin transformer is turned: the form whose grid is more like the image.
     * (N, tokens, K) of a vision transformer: the last h * w tokens are the patches, which are H / h = W / w pixels wide
       and high; the tokens before them (class, distillation, registers) have no place and are left out.
 

@@ -41,8 +41,9 @@ def check_linear(output: Tensor) -> None:
         if node is None:
             continue
         if not _linear(node) and type(node) not in RULED:
+            operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", _name(node)).lower()
             raise ValueError(
-                f"DeepLift has no rule for {_operation(node)} with these inputs: the map would not be complete. "
+                f"DeepLift has no rule for {operation} with these inputs: its map would not be complete. "
                 "Use another method, or build the network without it"
             )
         following = {following for following, _ in node.next_functions} - seen
@@ -51,7 +52,7 @@ def check_linear(output: Tensor) -> None:
 
 
 def _linear(node: Any) -> bool:
-    name = re.sub(r"Backward\d*$", "", node.name()).lstrip("_")
+    name = _name(node)
     dependent = [following is not None for following, _ in node.next_functions]
     if name in FACTORS:
         return sum(dependent[edge] for edge in FACTORS[name]) < 2
@@ -62,6 +63,6 @@ def _linear(node: Any) -> bool:
     return name in LINEAR
 
 
-def _operation(node: Any) -> str:
-    """``NativeLayerNormBackward0`` -> native_layer_norm."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", re.sub(r"Backward\d*$", "", node.name())).lower()
+def _name(node: Any) -> str:
+    """``MulBackward0`` -> Mul."""
+    return re.sub(r"Backwards?\d*$", "", type(node).__name__).lstrip("_")

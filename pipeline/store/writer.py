@@ -158,7 +158,7 @@ class Writer:
         self._ledger.write_summary(shard)
         for part in part_paths(run, shard):
             part.unlink(missing_ok=True)
-        log.info("shard %d is published", shard)
+        log.debug("shard %d is published", shard)
 
     def _checkpoint(self) -> None:
         """Saves what came since the last time, and forgets shards that another worker has published."""

@@ -1,0 +1,130 @@
+"""The noise tunnel: any method, averaged over noisy copies of the image."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pipeline.engine.geometry import Geometry, Pixels, Windows
+from pipeline.methods.draws import normal, sample_seeds
+from pipeline.methods.method import Attribution, Method
+
+TYPES = ("smoothgrad", "smoothgrad_sq", "vargrad")
+
+
+class NoiseTunnel(Method):
+    """Mean of a method's maps, of their squares, or their variance, over images with normal noise added.
+
+    Smilkov et al. 2017, "SmoothGrad" (arXiv 1706.03825), equation 1; the squares: Hooker et al. 2019 (arXiv 1806.10758),
+    section 3.2; the variance: Adebayo et al. 2018 (arXiv 1810.03307), section 3. Noise is drawn from the image's seed. Noisy
+    images stand in the flat line like points do; the method sees as many at once as fit.
+
+    Args:
+        method: What explains each noisy image.
+        nt_type: ``smoothgrad``, ``smoothgrad_sq`` or ``vargrad`` (divided by ``nt_samples``, as in Captum).
+        nt_samples: Noisy images for each image.
+        stdevs: Standard deviation of the noise, in units of the model's input; or one for each channel.
+        internal_batch_size: Noisy images that the method gets at once; None finds the fastest.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        *,
+        nt_type: str = "smoothgrad",
+        nt_samples: int = 5,
+        stdevs: float | list[float] = 1.0,
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(method.view, internal_batch_size=internal_batch_size)
+        if nt_type not in TYPES:
+            raise ValueError(f"nt_type must be one of {', '.join(TYPES)}, not {nt_type!r}")
+        if not isinstance(nt_samples, int) or nt_samples < 1:
+            raise ValueError(f"nt_samples must be a whole number from 1, not {nt_samples!r}")
+        self.method, self.nt_type, self.nt_samples = method, nt_type, nt_samples
+        self.stdevs = deviations(stdevs)
+
+    def on_chunk(self, check: Callable[[], None]) -> None:
+        super().on_chunk(check)
+        self.method.on_chunk(check)
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
+        geometry = self.method.geometry(shape, channels)
+        return Pixels(shape, channels) if self._per_pixel(geometry) else geometry
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        channels, height, width = images.shape[1:]
+        geometry = self.method.geometry((channels, height, width))
+        statistic = Statistic(self.nt_type, len(images))
+        rest = torch.zeros(2, *targets.shape, dtype=scores.dtype, device=scores.device)
+        noise, others = (sample_seeds(seeds, range(i * self.nt_samples, (i + 1) * self.nt_samples)) for i in (0, 1))
+        evaluations = 0
+
+        def ask(start: int, stop: int) -> None:
+            nonlocal evaluations
+            pairs = torch.arange(start, stop)
+            image = (pairs // self.nt_samples).to(images.device)
+            noisy = images[image] + self.stdevs.to(images) * normal(images, noise.flatten()[pairs])
+            own = self.method.scores(noisy, targets[image])
+            answer = self.method.explain(noisy, targets[image], scores=own, seeds=others.flatten()[pairs])
+            maps = answer.maps
+            if self._per_pixel(geometry):
+                maps = geometry.expand(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+            statistic.add(image.tolist(), maps)
+            rest.index_add_(1, image, torch.stack((answer.baseline_score, answer.convergence_delta)) / self.nt_samples)
+            evaluations = answer.evaluations + 1  # F at the noisy image
+
+        self.line.walk(noise.numel(), ask)
+        baseline_score, delta = rest
+        delta = delta if self.nt_type == "smoothgrad" else torch.full_like(delta, torch.nan)
+        return Attribution(statistic.result(), baseline_score, delta, evaluations * self.nt_samples)
+
+    def _per_pixel(self, geometry: Geometry) -> bool:
+        """Whether maps must be expanded first: a pixel's square is not the mean of its windows' squares."""
+        return isinstance(geometry, Windows) and self.nt_type != "smoothgrad"
+
+
+class Statistic:
+    """Mean, mean square or variance of maps that come one after the other, without a difference of large sums (Welford 1962).
+
+    Args:
+        nt_type: One of :data:`TYPES`.
+        images: How many images the maps are of.
+    """
+
+    def __init__(self, nt_type: str, images: int) -> None:
+        self.nt_type = nt_type
+        self.counts = [0] * images
+        self.means: Tensor | None = None
+        self.squares: Tensor | None = None
+
+    def add(self, images: list[int], maps: Tensor) -> None:
+        """Adds maps (P, ...) of images (P,), image by image in the order of their samples."""
+        if self.means is None or self.squares is None:
+            self.means, self.squares = maps.new_zeros(2, len(self.counts), *maps.shape[1:])
+        for image, map in zip(images, maps.square() if self.nt_type == "smoothgrad_sq" else maps, strict=True):
+            self.counts[image] += 1
+            change = map - self.means[image]
+            self.means[image] += change / self.counts[image]
+            if self.nt_type == "vargrad":
+                self.squares[image] += change * (map - self.means[image])
+
+    def result(self) -> Tensor:
+        """(images, ...)."""
+        assert self.means is not None and self.squares is not None
+        return self.squares / self.counts[0] if self.nt_type == "vargrad" else self.means
+
+
+def deviations(stdevs: float | list[float]) -> Tensor:
+    """Standard deviations as they multiply (N, C, H, W): float64 (1, 1, 1) or (C, 1, 1).
+
+    Raises:
+        ValueError: If one is negative or no number.
+    """
+    values = stdevs if isinstance(stdevs, list | tuple) else [stdevs]
+    if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
+        raise ValueError(f"stdevs must be a number from 0, or one for each channel, not {stdevs!r}")
+    return torch.tensor(values, dtype=torch.float64)[:, None, None]

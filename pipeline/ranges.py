@@ -1,0 +1,109 @@
+"""Which values the options may have that no constructor checks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipeline.configuration import Config
+from pipeline.errors import UsageError
+from pipeline.store.shard import FILTERS
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that an option may have.
+
+    Attributes:
+        words: What they are, for the user.
+        holds: Whether a value is one of them.
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def or_null(self) -> "Range":
+        """The same values and null."""
+        return Range(f"{self.words}, or null", lambda value: value is None or self.holds(value))
+
+
+def check(config: Config) -> None:
+    """Holds the options of a composed configuration against their ranges.
+
+    Raises:
+        UsageError: On the first that is outside.
+    """
+    for name, allowed in RANGES.items():
+        group, _, option = name.rpartition(".")
+        options = _node(config, group)
+        if option in options and not allowed.holds(options[option]):
+            raise UsageError(f"{name}={options[option]}: expected {allowed.words}")
+
+
+def _node(config: Config, group: str) -> Config:
+    for name in filter(None, group.split(".")):
+        config = config[name]
+    return config
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(lowest: int) -> Range:
+    return Range(f"a whole number from {lowest}", lambda value: type(value) is int and value >= lowest)
+
+
+def _one_of(*names: str) -> Range:
+    return Range(f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names)
+
+
+def _several(words: str, kinds: tuple[type, ...]) -> Range:
+    return Range(words, lambda value: isinstance(value, list) and all(type(item) in kinds for item in value))
+
+
+_SWITCH = Range("true or false", lambda value: isinstance(value, bool))
+_TEXT = Range("a name", lambda value: isinstance(value, str) and value != "")
+_PATH = Range("a path (of digits alone: ./7)", lambda value: isinstance(value, str) and value != "").or_null()
+_SHARE = Range("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
+_SECONDS = Range("a number above 0", lambda value: _is_number(value) and value > 0)
+_COLOUR = _several("a number for each channel: [0.5,0.5,0.5]", (int, float)).or_null()
+_SIDES = Range(
+    "a number of pixels, or [height,width]",
+    lambda value: type(value) is int or (isinstance(value, list) and all(type(side) is int for side in value)),
+).or_null()
+
+RANGES = {
+    "run": _PATH,
+    "output_dir": _PATH,
+    "device": _TEXT,
+    "dtype": _one_of(*DTYPES),
+    "batch_size": _whole(1).or_null(),
+    "num_workers": _whole(0).or_null(),
+    "seed": _whole(0),
+    "retry_failed": _SWITCH,
+    "report.images": _SWITCH,
+    "task.repair": _SWITCH,
+    "launch.workers": _whole(1),
+    "engine.prepare": _SWITCH,
+    "data.root": _PATH,
+    "data.labels": _SWITCH,
+    "data.class_map": _PATH,
+    "data.limit": _whole(1).or_null(),
+    "data.per_class": _whole(1).or_null(),
+    "data.classes": _several("a list of class folders: [n02123159]", (str, int)).or_null(),
+    "data.max_failed": _SHARE,
+    "data.transform.resize": _SIDES,
+    "data.transform.crop": _SIDES,
+    "data.transform.mean": _COLOUR,
+    "data.transform.std": _COLOUR,
+    "data.transform.interpolation": _TEXT.or_null(),
+    "store.dtype": _one_of("float16", "float32", "float64"),
+    "store.channels": _one_of("sum", "keep"),
+    "store.filter": _one_of(*FILTERS),
+    "store.shard_size": _whole(1).or_null(),
+    "store.checkpoint_seconds": _SECONDS,
+}
