@@ -1,5 +1,6 @@
 """The packaged configuration: where it lies, which objects it may name, and how they are built."""
 
+import inspect
 import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
@@ -37,10 +38,23 @@ def build(node: Config, *arguments: object, **options: object) -> Any:
     keywords = {key: value for key, value in node.items() if key != "_target_"}
     if node["_target_"] not in targets():
         raise UsageError(f"_target_={node['_target_']} is not one that the packaged configuration names")
+    target = resolve_name(node["_target_"])
+    _check_switches(target, keywords)
     try:
-        return resolve_name(node["_target_"])(*arguments, **keywords, **options)
+        return target(*arguments, **keywords, **options)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _check_switches(target: Any, options: Config) -> None:
+    """Raises UsageError unless true and false stand just where the target's defaults are true or false."""
+    parameters = inspect.signature(target).parameters
+    for name, value in options.items():
+        if name not in parameters:
+            raise UsageError(f"{name}: _target_={target.__module__}.{target.__qualname__} has no such option")
+        if isinstance(parameters[name].default, bool) != isinstance(value, bool):
+            switch = isinstance(parameters[name].default, bool)
+            raise UsageError(f"{name}={value}: expected {'' if switch else 'something other than '}true or false")
 
 
 def check_arguments(arguments: Iterable[str]) -> None:

@@ -15,17 +15,10 @@ from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
-from pipeline.ranges import DTYPES, check
+from pipeline.ranges import DTYPES
 from pipeline.store.schema import SCHEMA_VERSION, fingerprint
 from pipeline.view import View
 
-DTYPES = {
-    "float32": torch.float32,
-    "tf32": torch.float32,  # stored as float32, multiplied with 10 bits of mantissa on GPUs that can
-    "float64": torch.float64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 DEMO = "demo"
 
 
@@ -77,9 +70,8 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
         choices: The chosen file of each group, such as ``{"method": "ig"}``.
 
     Raises:
-        UsageError: If anything in the configuration cannot be.
+        UsageError: If anything in the configuration cannot be; :func:`pipeline.ranges.check` was asked before.
     """
-    check(config)
     config = config | {"device": _device(config["device"]), "names": choices}
     _set_precision(config["dtype"])
     classifier = _classifier(config)

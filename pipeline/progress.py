@@ -57,6 +57,8 @@ class Progress:
 
     def line(self) -> str:
         """Rate and remaining time in one plain line."""
+        if not self.new and self.done == self.total:
+            return f"{self.done}/{self.total} explanations, nothing was left to do"
         rate = self.new / max(time.monotonic() - self._began, 1e-9)
         left = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
         return f"{self.done}/{self.total} explanations, {rate:.3g}/s, {left} left, {self.failed} failed"

@@ -10,7 +10,13 @@ from pipeline.configuration import Config
 from pipeline.errors import UsageError
 from pipeline.store.shard import FILTERS
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {
+    "float32": torch.float32,
+    "tf32": torch.float32,  # stored as float32, multiplied with 10 bits of mantissa on GPUs that can
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
 @dataclass(frozen=True)

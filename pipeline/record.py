@@ -24,7 +24,7 @@ def attributes(job: Job) -> dict[str, Any]:
     return {
         "method": job.config["names"]["method"],
         "options": options | smoothing(job.config),
-        "target_option": str(job.config["target"]),
+        "target_option": job.config["target"],
         "output": job.config["output"],
         "dtype": job.config["dtype"],
         "channels": job.config["store"]["channels"],
@@ -49,9 +49,16 @@ def write_config(job: Job) -> None:
 
 @contextmanager
 def run_log(run: Path) -> Iterator[None]:
-    """Copies what is logged inside the context to the end of run.log in the run's folder, with the time."""
-    run.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(run / "run.log", encoding="utf-8")
+    """Copies what is logged inside the context to the end of run.log in the run's folder, with the time.
+
+    Raises:
+        UsageError: The folder cannot be made, or not be written to.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(run / "run.log", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"output_dir={run}: {error.filename}: {error.strerror}") from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:

@@ -12,6 +12,7 @@ from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.report.page import write_report
 from pipeline.report.summary import Summary, finish
+from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.run import run
 from pipeline.signals import stop_on_signals
@@ -34,7 +35,11 @@ def perform(config: Config, choices: dict[str, str]) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        UsageError: If an option's value cannot be.
     """
+    check(config)
     return TASKS[config["task"]["name"]](config, choices)
 
 
@@ -81,10 +86,12 @@ def _verify(config: Config, _choices: dict[str, str]) -> int:
         return DAMAGED
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     with stop_on_signals() as stop:
-        job = prepare({**stored, "output_dir": str(folder)}, stored["names"])
+        job = prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
         with run_log(folder):
             run(job, stop, repair=found.damaged_shards)
-            return _conclude(job)
+            left = verify(folder)
+            log.info("%s", left)
+            return _conclude(job) if left.whole else DAMAGED
 
 
 def _finish(config: Config, _choices: dict[str, str]) -> int:

@@ -67,7 +67,7 @@ class View:
         Returns:
             (P, T).
         """
-        with torch.inference_mode():
+        with torch.no_grad():
             return self.outputs(self.logits(points)).gather(1, targets)
 
     def gradients(self, points: Tensor, targets: Tensor, *, stem: Stem | None = None) -> tuple[Tensor, Tensor]:

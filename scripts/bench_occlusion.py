@@ -1,8 +1,9 @@
 """Occlusion by the incremental engine against Captum, in one process, on one thread, in process time.
 
 Captum's cost a window depends neither on the window's size nor on the stride, so it may be timed on a coarser grid
-(``--captum-stride``, with windows at least as large) and scaled to the number of windows; the maps of that grid are compared. Captum runs at its default (one window at a time) and at the fastest of several
-``perturbations_per_eval``. Rounds are interleaved; medians are printed.
+(``--captum-stride``, with windows at least as large) and scaled to the number of windows; the maps of that grid are
+compared. Captum runs at its default (one window at a time) and at the fastest of several ``perturbations_per_eval``.
+Rounds are interleaved; medians are printed.
 
     python scripts/bench_occlusion.py resnet18 vgg16 --window 15 --stride 8 --captum-stride 42
 """
@@ -12,14 +13,16 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import captum
 import torch
 import torchvision
 from captum.attr import Occlusion
+from torch import Tensor, nn
+
 from pipeline.engine.incremental import Incremental
 from pipeline.models.efficientnet_lite import EfficientNetLite0
-from torch import Tensor, nn
 
 PERTURBATIONS_PER_EVAL = (1, 4, 8, 16, 32, 64)
 
@@ -49,7 +52,8 @@ def assemble(clean: Tensor, values: Tensor, boxes: Tensor, size: int) -> Tensor:
     for value, (top, left, bottom, right) in zip(values, boxes.tolist(), strict=True):
         total[top:bottom, left:right] += (clean - value).double()
         count[top:bottom, left:right] += 1
-    return total / count
+    mean: Tensor = total / count
+    return mean
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -69,10 +73,11 @@ def compare(name: str, window: int, stride: int, captum_stride: int, rounds: int
     coarse = grid(size, captum_window, captum_stride)
 
     def peer(perturbations_per_eval: int) -> Tensor:
-        return Occlusion(module).attribute(
+        attributions: Tensor = Occlusion(module).attribute(
             image, (3, captum_window, captum_window), (3, captum_stride, captum_stride), baselines=0, target=0,
             perturbations_per_eval=perturbations_per_eval,
         )  # fmt: skip
+        return attributions
 
     engine = Incremental(module, image, internal_batch_size=chunk)
     found = engine.values(image, baseline, coarse)[0, :, 0]
@@ -81,7 +86,7 @@ def compare(name: str, window: int, stride: int, captum_stride: int, rounds: int
     theirs = peer(16)[0, 0].double()
     difference = float((ours - theirs).abs().max() / (theirs.max() - theirs.min()))
     first = seconds(lambda: engine.values(image, baseline, boxes))
-    tried = {count: seconds(lambda count=count: peer(count)) for count in PERTURBATIONS_PER_EVAL}
+    tried = {count: seconds(partial(peer, count)) for count in PERTURBATIONS_PER_EVAL}
     best = min(tried, key=tried.__getitem__)
     times: dict[str, list[float]] = {"ours": [], "best": [tried[best]], "default": [tried[1]]}
     for _ in range(rounds):
@@ -92,7 +97,8 @@ def compare(name: str, window: int, stride: int, captum_stride: int, rounds: int
     mine = statistics.median(times["ours"])
     tuned, default = (statistics.median(times[key]) * scale for key in ("best", "default"))
     return (
-        f"| {name} | {window}/{stride} | {len(boxes)} | {mine:.2f} | {first:.2f} | {tuned:.2f} (at {best}) | {default:.2f} "
+        f"| {name} | {window}/{stride} | {len(boxes)} | {mine:.2f} | {first:.2f} | {tuned:.2f} (at {best}) "
+        f"| {default:.2f} "
         f"| {tuned / mine:.2f} | {tuned / first:.2f} | {default / mine:.2f} | {difference:.1e} |"
     )
 
@@ -105,13 +111,13 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=8)
     parser.add_argument("--captum-stride", type=int, help="coarser grid on which Captum is timed; default: the same")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--chunk", type=int, default=32, help="windows that the engine computes together")
+    parser.add_argument("--chunk", type=int, default=16, help="windows that the engine computes together")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, captum {captum.__version__}, ", end="")
-    print(f"{torch.get_num_threads()} thread, float32, process time in seconds, median of {options.rounds} interleaved rounds")
-    print("| network | window/stride | windows | ours | ours, first image | Captum at its best | Captum by default ", end="")
-    print("| ratio to best | first image to best | ratio to default | largest difference of the maps, of their range |")
+    print(f"{torch.get_num_threads()} thread, float32, process seconds, medians of {options.rounds} interleaved rounds")
+    print("| network | window/stride | windows | ours | first image | Captum at its best | Captum's default ", end="")
+    print("| ratio to best | first image to best | ratio to default | largest difference, of the map's range |")
     print("|" + "---|" * 11, flush=True)
     for name in options.networks:
         coarse = options.captum_stride or options.stride

@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 from pipeline.configuration import Config, conf_folder
 from pipeline.data.demo import lay_demo
 from pipeline.job import Job, prepare
+from pipeline.ranges import check
+from pipeline.tasks import perform
 
 FACTORIES = '''
 import torch
@@ -35,21 +37,37 @@ def number():
     return nn.Sequential(build(1), nn.Flatten(0))
 
 
+class Undefined(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = build()
+
+    def forward(self, images):
+        return self.network(images) + torch.where(images.mean((1, 2, 3)) > 0, torch.nan, 0.0)[:, None]
+
+
+class Steep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = build()
+
+    def forward(self, images):
+        return self.network(images) + torch.sqrt(images.flatten(1).sum(1) * 0)[:, None]
+
+
 def undefined():
-    """Gives NaN for all but dark images."""
-    class Undefined(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.network = build()
-
-        def forward(self, images):
-            return self.network(images) + torch.where(images.mean((1, 2, 3)) > 0, torch.nan, 0.0)[:, None]
-
+    """A network that gives NaN for all but dark images."""
     return Undefined()
+
+
+def steep():
+    """A network whose gradient is infinite everywhere."""
+    return Steep()
 '''
 
 Compose = Callable[..., tuple[Config, dict[str, str]]]
 Prepare = Callable[..., Job]
+Status = Callable[..., int]
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +140,18 @@ def job(compose: Compose, tiny: list[str], tmp_path: Path) -> Prepare:
     """Prepares a job of the small photographs and network; its run is ``tmp_path / "run"`` unless said otherwise."""
 
     def prepared(*arguments: str) -> Job:
-        return prepare(*compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments))
+        config, choices = compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments)
+        check(config)
+        return prepare(config, choices)
 
     return prepared
+
+
+@pytest.fixture
+def explain(compose: Compose, tiny: list[str], tmp_path: Path) -> Status:
+    """The exit status of a command line about the small photographs and network; its run is ``tmp_path / "run"``."""
+
+    def status(*arguments: str) -> int:
+        return perform(*compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments))
+
+    return status

@@ -1,7 +1,8 @@
-"""Small networks of the kinds that matter: residual, plain with max pooling, inverted residual; and some that misbehave."""
+"""Small networks of the kinds that matter: residual, plain with max pooling, smooth; one that records, one that fails."""
 
 import math
 
+import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -45,6 +46,26 @@ def images(count: int, height: int, width: int, dtype: torch.dtype = torch.float
     return (smooth + 0.2 * fine).to(dtype)
 
 
+class Residual(nn.Module):
+    """Convolutions with batch norm, a skip, and operations in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+        self.body = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 10))
+
+    def forward(self, points: Tensor) -> Tensor:
+        x = self.stem(points)
+        y = self.body(x)
+        y += x
+        return self.head(nn.functional.relu(y, inplace=True))
+
+
+def residual() -> nn.Module:
+    return with_statistics(Residual())
+
+
 class Perceptron(nn.Module):
     """F_c(x) = sum_k V_ck tanh(W_k . x + d_k): smooth, with a gradient that a loop can write down."""
 
@@ -53,6 +74,13 @@ class Perceptron(nn.Module):
         torch.manual_seed(2)
         self.first, self.last = nn.Linear(math.prod(shape), hidden), nn.Linear(hidden, classes, bias=False)
         self.double().eval()
+
+    @property
+    def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """W (hidden, values), d (hidden,), V (classes, hidden)."""
+        tensors = self.first.weight, self.first.bias, self.last.weight
+        first, bias, last = (tensor.detach().numpy() for tensor in tensors)
+        return first, bias, last
 
     def forward(self, points: Tensor) -> Tensor:
         return self.last(self.first(points.flatten(1)).tanh())

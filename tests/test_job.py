@@ -37,6 +37,7 @@ from tests.conftest import Compose, Prepare
         "seed=x",
         "dtype=float8",
         "dtype=[float32]",
+        "engine.prepare=perhaps",
         "output=logits",
         "device=toaster",
         "device=3.5",

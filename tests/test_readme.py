@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from pipeline.data.demo import lay_demo
+from tests.commands import Command
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,7 +23,7 @@ ELSEWHERE = "/data/"  # neither these images nor these weights are here: such a 
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the recipes call the reader's own."""
     lay_demo(tmp_path / "demo")
     for name, source in {"castle": "n03877845/china.jpg", "cat": "n02123159/chelsea.png"}.items():
@@ -30,32 +32,30 @@ def workplace(tmp_path: Path) -> Path:
         (tmp_path / "my_photographs" / name).mkdir(parents=True)
         image.save(tmp_path / "my_photographs" / name / "1.png")
     torch.save(resnet18(num_classes=2).state_dict(), tmp_path / "my_weights.pth")
+    monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has it
     return tmp_path
 
 
-def run(arguments: list[str], folder: Path) -> None:
-    """Runs a program with this interpreter and this checkout; fails with all that it said."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
-    answer = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 0, f"{arguments}\n{answer.stdout}\n{answer.stderr}"
-
-
 def run_command(command: str, folder: Path) -> None:
-    if command.startswith("bash "):  # a script that would install and test everything once more
-        run(["bash", "-n", *command.split()[1:]], ROOT)
-    elif not command.startswith(". .venv/"):
-        for many, few in FEWER_POINTS.items():
-            command = command.replace(many, few)
-        run(["bash", "-c", f"{command} --cfg job" if ELSEWHERE in command else command], folder)
+    words = shlex.split(command)
+    if words[0] == "bash":  # a script that would install and test everything once more
+        subprocess.run(["bash", "-n", *words[1:]], cwd=ROOT, check=True)
+    elif words[0] == "python":
+        assert words[:3] == ["python", "-m", "pipeline"]
+        arguments = [FEWER_POINTS.get(word, word) for word in words[3:]]
+        answer = Command([*arguments, "--cfg", "job"] if ELSEWHERE in command else arguments, folder).wait(300)
+        assert answer.status == 0, f"{command}\n{answer.out}\n{answer.err}"
+    else:
+        assert command == ". .venv/bin/activate"
 
 
 def run_python(source: str, folder: Path) -> None:
     file_name = re.match(r"# (\w+\.py)\n", source)
     if file_name:
         (folder / file_name[1]).write_text(source)
-    else:
-        run([sys.executable, "-W", "error", "-c", source], folder)
+        return
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-W", "error", "-c", source], cwd=folder, env=environment, check=True, timeout=300)
 
 
 @pytest.mark.slow

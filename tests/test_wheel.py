@@ -44,7 +44,11 @@ def test_every_file_of_the_package_travels(wheel: Path) -> None:
     expected = {str("pipeline" / path if path.parts[0] == "conf" else path) for path in files}
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert found == expected
-    not_python = {"pipeline/conf/config.yaml", "pipeline/data/imagenet_wordnet_ids.txt", "pipeline/report/page.html.jinja"}
+    not_python = {
+        "pipeline/conf/config.yaml",
+        "pipeline/data/imagenet_wordnet_ids.txt",
+        "pipeline/report/page.html.jinja",
+    }
     assert not_python <= found
 
 

@@ -30,7 +30,7 @@ def operations(step: Step, channels: int) -> float:
         case Winograd(kernel=kernel):
             return 18.0 * kernel[0].numel()
         case Slide(function=function) if "weight" in function.keywords:
-            return 2.0 * function.keywords["weight"].numel()
+            return float(2 * function.keywords["weight"].numel())
     return 2.0 * channels
 
 
@@ -53,14 +53,19 @@ def seconds(step: Step, sources: list[Layout], target: Layout, channels: list[in
         case Slide(sliding=sliding):
             gathered = area(sliding.context(target.boxes)) * channels[0] + rows * channels[-1]
         case Join():
-            gathered = sum(rows * width for width, reads in zip(channels, step.reads(sources, target), strict=False) if reads)
+            gathered = sum(
+                rows * width for width, reads in zip(channels, step.reads(sources, target), strict=False) if reads
+            )
     rate = WINOGRAD if isinstance(step, Winograd) else MATRIX
     boxes = rows * (work / rate + 2 * written / MEMORY) + gathered * FLOAT / MEMORY
     return boxes, whole * (work / MATRIX + 2 * written / MEMORY)
 
 
 def local_steps(
-    steps: dict[fx.Node, Step], sources: dict[fx.Node, list[fx.Node]], layouts: dict[fx.Node, Layout], channels: dict[fx.Node, int]
+    steps: dict[fx.Node, Step],
+    sources: dict[fx.Node, list[fx.Node]],
+    layouts: dict[fx.Node, Layout],
+    channels: dict[fx.Node, int],
 ) -> int:
     """How many of the first steps to run on boxes so that one window takes the least time in all."""
     order = list(steps)

@@ -1,4 +1,4 @@
-"""A network made ready for many evaluations: traced, batch norm folded, nothing in place, frozen; a copy of the user's."""
+"""A network made ready for many evaluations: traced, batch norm folded, nothing in place, frozen; a copy."""
 
 import copy
 import operator
@@ -50,7 +50,7 @@ def fold(graph_module: fx.GraphModule) -> fx.GraphModule:
             graph_module.graph.erase_node(node)
         elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and _follows_convolution(node, modules):
             source = node.args[0]
-            folded = fuse_conv_bn_eval(modules[source.target], module)
+            folded: nn.Module = fuse_conv_bn_eval(modules[source.target], module)  # type: ignore[type-var]
             modules[source.target] = folded
             graph_module.set_submodule(source.target, folded)
             node.replace_all_uses_with(source)
@@ -101,7 +101,7 @@ def prepare(module: nn.Module) -> fx.GraphModule:
 
 
 def fastest_layout(module: nn.Module, example: Tensor) -> torch.memory_format:
-    """Memory format in which ``module`` evaluates ``example`` (N, C, H, W) faster: process time, the best of four runs."""
+    """Memory format in which ``module`` evaluates ``example`` (N, C, H, W) faster, by the best of four runs."""
     layouts = (torch.contiguous_format, torch.channels_last)
     seconds = dict.fromkeys(layouts, float("inf"))
     with torch.inference_mode():

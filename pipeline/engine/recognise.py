@@ -99,8 +99,8 @@ def _convolution(module: nn.Conv2d, shape: tuple[int, int]) -> steps.Step | None
     if wide and (kernel, stride, dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1):
         return steps.Winograd(transform_kernel(weight), bias, sliding, shape)
     function = partial(
-        F.conv2d, weight=weight.contiguous(memory_format=torch.channels_last), bias=bias, stride=stride, dilation=dilation,
-        groups=module.groups,
+        F.conv2d, weight=weight.contiguous(memory_format=torch.channels_last), bias=bias, stride=stride,
+        dilation=dilation, groups=module.groups,
     )  # fmt: skip
     return steps.Slide(function, sliding, shape)
 

@@ -1,7 +1,7 @@
 """Steps: how the changed boxes of one activation follow from those of the activations that it is computed from.
 
-Every step has ``place`` (where its boxes are), ``reads`` (of which sources it needs the whole table), ``plan`` (row
-numbers, the same for every image) and ``run`` (the values of the changed rows).
+Every step has ``place`` (where its boxes are), ``reads`` (of which sources it needs the whole table),
+``plan`` (row numbers, the same for every image) and ``run`` (the values of the changed rows).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from pipeline.engine.boxes import ZERO, Layout, Sliding, bounding, by_size, posi
 
 WINOGRAD_CHANNELS = 96
 """Fewest channels, in and out, for which Winograd's convolution was faster than oneDNN's direct one."""
-
 Bounds = tuple[float | None, float | None]
 
 
@@ -95,7 +94,7 @@ class Pad(Pointwise):
 
 @dataclass
 class Join:
-    """Two or more maps of one size: sum, difference, product, or all channels; the box is the smallest around theirs."""
+    """Two or more maps of one size: sum, product, or all channels; the box is the smallest around theirs."""
 
     function: Callable[..., Any] | None
     """Function of two tensors and ``out``; None joins channels."""

@@ -5,8 +5,10 @@ Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
     maps = IntegratedGradients(model, n_steps=200)(images, target=281)
 """
 
-from pipeline.methods.cam import GradCamPlusPlus, LayerGradCam
+from pipeline.methods.ablation import FeatureAblation
+from pipeline.methods.cam import GradCamPlusPlus, GuidedGradCam, LayerGradCam
 from pipeline.methods.gradient import InputXGradient, Saliency
+from pipeline.methods.gradient_shap import GradientShap
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.noise import NoiseTunnel
 from pipeline.methods.occlusion import Occlusion
@@ -16,8 +18,11 @@ from pipeline.methods.rectified import Deconvolution, GuidedBackprop
 __all__ = [
     "Attribution",
     "Deconvolution",
+    "FeatureAblation",
     "GradCamPlusPlus",
+    "GradientShap",
     "GuidedBackprop",
+    "GuidedGradCam",
     "InputXGradient",
     "IntegratedGradients",
     "LayerGradCam",

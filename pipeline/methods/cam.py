@@ -1,13 +1,16 @@
 """Class activation maps: the channels of a layer, weighted by the gradient."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.geometry import Grid
+from pipeline.engine.geometry import Geometry, Grid
 from pipeline.hooks import cut, layer_of
 from pipeline.methods.layout import channels_first
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.probe import probe
+from pipeline.methods.rectified import GuidedBackprop
 from pipeline.view import View
 
 
@@ -135,3 +138,52 @@ class GradCamPlusPlus(LayerGradCam):
     def _weights(self, activation: Tensor, gradients: Tensor) -> Tensor:
         total = activation.sum((3, 4), keepdim=True)
         return (gradients.relu() / (2 + total * gradients)).sum((3, 4), keepdim=True)
+
+
+class GuidedGradCam(Method):
+    """Guided backpropagation times the positive part of Grad-CAM, interpolated to the image's pixels.
+
+    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), section 3.2, which interpolates bilinearly.
+
+    Args:
+        model: A network in eval mode, or a view of one.
+        layer: Of Grad-CAM: a dotted name such as ``layer3.1.conv2``, or the module.
+        interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
+        internal_batch_size: Images in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: As :class:`LayerGradCam` and :class:`~pipeline.methods.rectified.GuidedBackprop`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        layer: str | nn.Module,
+        interpolate_mode: str = "nearest",
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        self.guided = GuidedBackprop(self.view, internal_batch_size=internal_batch_size)
+        self.cam = LayerGradCam(
+            self.view,
+            layer=layer,
+            relu_attributions=True,
+            interpolate_mode=interpolate_mode,
+            internal_batch_size=internal_batch_size,
+        )
+
+    def on_chunk(self, check: Callable[[], None]) -> None:
+        for method in (super(), self.guided, self.cam):
+            method.on_chunk(check)
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
+        self.cam.geometry(shape)
+        return self.guided.geometry(shape, channels)
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        guided = self.guided.explain(images, targets, scores=scores, seeds=seeds)
+        coarse = self.cam.explain(images, targets, scores=scores, seeds=seeds).maps
+        channels, height, width = images.shape[1:]
+        fine = self.cam.geometry((channels, height, width)).expand(coarse.flatten(0, 1)).unflatten(0, targets.shape)
+        return Attribution(guided.maps * fine, guided.baseline_score, guided.convergence_delta, evaluations=2)

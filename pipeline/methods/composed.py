@@ -1,5 +1,9 @@
-"""Functions in which units mix, in terms of those that have a rule of their own; NotImplemented for what is not covered."""
+"""Functions in which units mix, in terms of those that have a rule of their own.
 
+Each takes what the function of its name takes, and returns NotImplemented for what is not covered.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,33 +12,40 @@ from torch.nn import functional
 
 
 def divide(numerator: Tensor, denominator: Any, **rounding: Any) -> Any:
+    """The numerator times 1 / denominator."""
     if rounding or not isinstance(denominator, Tensor) or not denominator.requires_grad:
         return NotImplemented
     return numerator * denominator.reciprocal()
 
 
-def divide_reversed(denominator: Tensor, numerator: Any) -> Tensor:
+def divide_reversed(denominator: Tensor, numerator: Any) -> Any:
+    """The same, for ``number / tensor``."""
     return denominator.reciprocal() * numerator
 
 
 def logsumexp(inputs: Tensor, dim: int, keepdim: bool = False) -> Any:
+    """The rule is that of one dimension that stays."""
     return NotImplemented if keepdim else inputs.logsumexp(dim, keepdim=True).squeeze(dim)
 
 
 def log_softmax(inputs: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
+    """Inputs less their log(sum(exp))."""
     inputs = inputs.to(dtype or inputs.dtype)
     return inputs - inputs.logsumexp(dim, keepdim=True)
 
 
 def softmax(inputs: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
+    """Its logarithm is the log softmax."""
     return log_softmax(inputs, dim, dtype=dtype).exp()
 
 
 def softmin(inputs: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Tensor:
+    """Softmax of the negative."""
     return softmax(-inputs, dim, dtype=dtype)
 
 
 def glu(inputs: Tensor, dim: int = -1) -> Tensor:
+    """One half times the sigmoid of the other."""
     signal, gate = inputs.chunk(2, dim)
     return signal * gate.sigmoid()
 
@@ -47,6 +58,7 @@ def layer_norm(
     eps: float = 1e-5,
     *_: Any,
 ) -> Tensor:
+    """Differences from the mean, times 1 / sqrt(their mean square + eps)."""
     dimensions = tuple(range(-len(shape), 0))
     centred = inputs - inputs.mean(dimensions, keepdim=True)
     normal = centred * (centred.square().mean(dimensions, keepdim=True) + eps).rsqrt()
@@ -57,6 +69,7 @@ def layer_norm(
 def group_norm(
     inputs: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *_: Any
 ) -> Tensor:
+    """Layer norm of each group of channels."""
     grouped = inputs.unflatten(1, (groups, -1)).flatten(2)
     normal = layer_norm(grouped, [grouped.shape[2]], eps=eps).reshape(inputs.shape)
     shape = (-1, *[1] * (inputs.ndim - 2))
@@ -86,7 +99,7 @@ def multi_head_attention(
     *rest: Any,
     **options: Any,
 ) -> Any:
-    """``multi_head_attention_forward`` of a (L, N, E) with itself, without masks or added keys, its weights not asked for."""
+    """``multi_head_attention_forward`` of (L, N, E) with itself: no masks, no added keys, no attention weights."""
     bias_k, bias_v, add_zero, _dropout, weight_out, bias_out = rest
     asked = options.pop("need_weights", True) or any(
         options.get(key) is not None for key in ("attn_mask", "key_padding_mask", "static_k", "static_v")
@@ -99,7 +112,7 @@ def multi_head_attention(
     return functional.linear(mixed, weight_out, bias_out), None
 
 
-COMPOSED = {
+COMPOSED: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("div", "divide", "true_divide", "itruediv", "idiv"), divide),
     **dict.fromkeys(("rdiv", "rtruediv"), divide_reversed),
     "logsumexp": logsumexp,

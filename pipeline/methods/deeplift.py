@@ -18,9 +18,9 @@ class DeepLift(Method):
     """(x - b) times the multipliers of the network between the baseline b and the image x, by the rescale rule.
 
     Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences" (arXiv 1704.02685),
-    section 3. Non-linear functions of one variable follow the rescale rule, products the gradient half way, max pooling the
-    rule of the authors' code; softmax, layer norm and attention are composed of these. The map is complete for every
-    network that is explained at all; one with another operation is refused.
+    section 3. Non-linear functions of one variable follow the rescale rule, products the gradient half way, max pooling
+    the rule of the authors' code; softmax, layer norm and attention are composed of these. The map is complete for
+    every network that is explained at all; one with another operation is refused.
 
     Args:
         model: A network in eval mode, or a view of one.

@@ -18,3 +18,15 @@ def normal(images: Tensor, seeds: Tensor) -> Tensor:
     """Standard normal draws like images (N, C, H, W), one seed each."""
     drawn = [torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
     return torch.stack(drawn).to(images)
+
+
+def deviations(stdevs: float | list[float]) -> Tensor:
+    """Standard deviations as they multiply (N, C, H, W): float64 (1, 1, 1) or (C, 1, 1).
+
+    Raises:
+        ValueError: If one is negative or no number.
+    """
+    values = stdevs if isinstance(stdevs, list | tuple) else [stdevs]
+    if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
+        raise ValueError(f"stdevs must be a number from 0, or one for each channel, not {stdevs!r}")
+    return torch.tensor(values, dtype=torch.float64)[:, None, None]

@@ -7,16 +7,23 @@ from torch import Tensor
 
 from pipeline.methods.rules import Elementwise, LogSumExp, MaxPool, Quadratic
 
-RULED = frozenset(rule._backward_cls for rule in (Elementwise, LogSumExp, MaxPool, Quadratic))  # type: ignore[attr-defined]
+RULED = frozenset(rule._backward_cls for rule in (Elementwise, LogSumExp, MaxPool, Quadratic))
 LINEAR = frozenset(
-    """AccumulateGrad Add AdaptiveAvgPool2D AdaptiveAvgPool3D Alias AsStrided AvgPool1D AvgPool2D AvgPool3D Cat Clone Col2Im
-    ConstantPadNd Contiguous Copy CopySlices Cumsum Diagonal Expand Flip Gather Im2Col Index IndexSelect Mean
-    MkldnnAdaptiveAvgPool2D MkldnnReshape Neg Permute PixelShuffle PixelUnshuffle ReflectionPad1D ReflectionPad2D
-    Repeat RepeatInterleave ReplicationPad1D ReplicationPad2D Reshape ReshapeAlias Roll Rsub Select Slice Split
-    SplitWithSizes Squeeze Stack Sub Sum T ToCopy Transpose Tril Triu Unbind Unfold UnsafeSplit UnsafeView Unsqueeze
-    UpsampleBicubic2D UpsampleBilinear2D UpsampleLinear1D UpsampleNearest1D UpsampleNearest2D UpsampleNearestExact2D
-    View Where""".split()
+    (
+        *("AccumulateGrad", "Alias", "AsStrided", "Clone", "Contiguous", "Copy", "CopySlices", "ToCopy"),
+        *("View", "UnsafeView", "Reshape", "ReshapeAlias", "MkldnnReshape", "Expand", "Squeeze", "Unsqueeze"),
+        *("Permute", "Transpose", "T", "Flip", "Roll", "PixelShuffle", "PixelUnshuffle", "Im2Col", "Col2Im", "Unfold"),
+        *("Select", "Slice", "Split", "SplitWithSizes", "UnsafeSplit", "Unbind", "Diagonal", "Tril", "Triu"),
+        *("Index", "IndexSelect", "Gather", "Where", "Cat", "Stack", "Repeat", "RepeatInterleave"),
+        *("Add", "Sub", "Rsub", "Neg", "Sum", "Mean", "Cumsum", "AvgPool1D", "AvgPool2D", "AvgPool3D"),
+        *("AdaptiveAvgPool2D", "AdaptiveAvgPool3D", "MkldnnAdaptiveAvgPool2D"),
+        *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
+        *("UpsampleLinear1D", "UpsampleBilinear2D", "UpsampleBicubic2D"),
+        *("UpsampleNearest1D", "UpsampleNearest2D", "UpsampleNearestExact2D"),
+    )
 )
+"""Autograd nodes that are linear (but for a constant) in all edges together. What an index or a condition depends on is
+no matter here: the mode refuses the functions that make such out of the image."""
 FACTORS = {
     **dict.fromkeys(("Bmm", "Convolution", "Dot", "Linear", "MkldnnLinear", "Mm", "Mul", "Mv"), (0, 1)),
     **dict.fromkeys(("Addbmm", "Addcmul", "Addmm", "Addmv", "Baddbmm"), (1, 2)),
@@ -32,7 +39,7 @@ def check_linear(output: Tensor) -> None:
         output: Any tensor of the graph.
 
     Raises:
-        ValueError: On the first node that is neither linear in what depends on the input nor ruled, by the operation's name.
+        ValueError: On the first node that is neither linear in what depends on the input nor follows a rule; by name.
     """
     waiting = [output.grad_fn]
     seen = set(waiting)
@@ -41,10 +48,10 @@ def check_linear(output: Tensor) -> None:
         if node is None:
             continue
         if not _linear(node) and type(node) not in RULED:
-            operation = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", _name(node)).lower()
+            operation = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=D)(?=W)", "_", _name(node)).lower()
             raise ValueError(
-                f"DeepLift has no rule for {operation} with these inputs: its map would not be complete. "
-                "Use another method, or build the network without it"
+                f"DeepLift has no rule for {operation} with these inputs: its map would not be complete: "
+                "use another method, or build the network without it"
             )
         following = {following for following, _ in node.next_functions} - seen
         seen |= following

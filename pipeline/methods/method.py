@@ -85,7 +85,7 @@ class Method(ABC):
         Raises:
             ValueError: If the target does not fit the images or the model's outputs.
         """
-        if images.ndim != 4:
+        if images.ndim != 4 or not len(images):
             raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
         outputs = self.view.outputs(self.logits(images))
         targets = _one_target_each(target, outputs)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.geometry import Geometry, Pixels, Windows
-from pipeline.methods.draws import normal, sample_seeds
+from pipeline.methods.draws import deviations, normal, sample_seeds
 from pipeline.methods.method import Attribution, Method
 
 TYPES = ("smoothgrad", "smoothgrad_sq", "vargrad")
@@ -15,9 +15,9 @@ TYPES = ("smoothgrad", "smoothgrad_sq", "vargrad")
 class NoiseTunnel(Method):
     """Mean of a method's maps, of their squares, or their variance, over images with normal noise added.
 
-    Smilkov et al. 2017, "SmoothGrad" (arXiv 1706.03825), equation 1; the squares: Hooker et al. 2019 (arXiv 1806.10758),
-    section 3.2; the variance: Adebayo et al. 2018 (arXiv 1810.03307), section 3. Noise is drawn from the image's seed. Noisy
-    images stand in the flat line like points do; the method sees as many at once as fit.
+    Smilkov et al. 2017, "SmoothGrad" (arXiv 1706.03825), equation 1; the squares: Hooker et al. 2019
+    (arXiv 1806.10758), section 3.2; the variance: Adebayo et al. 2018 (arXiv 1810.03307), section 3. Noise is drawn from
+    the image's seed. Noisy images stand in the flat line like points do; the method sees as many at once as fit.
 
     Args:
         method: What explains each noisy image.
@@ -88,7 +88,7 @@ class NoiseTunnel(Method):
 
 
 class Statistic:
-    """Mean, mean square or variance of maps that come one after the other, without a difference of large sums (Welford 1962).
+    """Mean, mean square or variance of maps that come one by one, without a difference of large sums (Welford 1962).
 
     Args:
         nt_type: One of :data:`TYPES`.
@@ -116,15 +116,3 @@ class Statistic:
         """(images, ...)."""
         assert self.means is not None and self.squares is not None
         return self.squares / self.counts[0] if self.nt_type == "vargrad" else self.means
-
-
-def deviations(stdevs: float | list[float]) -> Tensor:
-    """Standard deviations as they multiply (N, C, H, W): float64 (1, 1, 1) or (C, 1, 1).
-
-    Raises:
-        ValueError: If one is negative or no number.
-    """
-    values = stdevs if isinstance(stdevs, list | tuple) else [stdevs]
-    if not values or not all(isinstance(value, int | float) and value >= 0 for value in values):
-        raise ValueError(f"stdevs must be a number from 0, or one for each channel, not {stdevs!r}")
-    return torch.tensor(values, dtype=torch.float64)[:, None, None]

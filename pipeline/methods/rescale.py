@@ -1,4 +1,4 @@
-"""The mode under which a network's non-linear calls follow the rules, modules and functions alike; no hooks, no tracing."""
+"""The mode under which a network's non-linear calls follow the rules: modules and functions alike, without hooks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,18 +11,27 @@ from pipeline.methods.composed import COMPOSED
 from pipeline.methods.rules import Elementwise, LogSumExp, MaxPool, Quadratic, Rule, Tape
 
 ELEMENTWISE = frozenset(
-    """_threshold abs arctan atan celu clamp clamp_max clamp_min clip cos elu erf exp exp2 expm1 gelu hardshrink hardsigmoid
-    hardswish hardtanh leaky_relu log log10 log1p log2 log_sigmoid logsigmoid mish pow prelu reciprocal relu relu6 rpow
-    rrelu rsqrt selu sigmoid silu sin softplus softshrink softsign special_expit sqrt square tanh tanhshrink
-    threshold""".split()
+    (
+        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
+        *("hardswish", "hardsigmoid", "hardtanh", "hardshrink", "softshrink", "threshold", "_threshold"),
+        *("sigmoid", "special_expit", "logsigmoid", "log_sigmoid", "tanh", "tanhshrink", "softsign", "softplus"),
+        *("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "atan", "arctan", "erf", "abs"),
+        *("square", "sqrt", "rsqrt", "reciprocal", "pow", "rpow", "clamp", "clip", "clamp_min", "clamp_max"),
+    )
 )
 QUADRATIC = frozenset(
-    "addbmm addcmul addmm baddbmm bmm conv1d conv2d conv3d einsum imul linear matmul mm mul multiply rmatmul rmul".split()
+    (
+        *("mul", "imul", "rmul", "multiply", "matmul", "rmatmul", "mm", "bmm", "einsum", "linear"),
+        *("addcmul", "addmm", "addbmm", "baddbmm", "conv1d", "conv2d", "conv3d"),
+    )
 )
 """At most quadratic in two operands together."""
 MAX_POOL = frozenset(f"{kind}max_pool{dimensions}d" for kind in ("", "adaptive_") for dimensions in (1, 2, 3))
-OF_THE_SHAPE = frozenset("empty_like full_like new_empty new_full new_ones new_zeros ones_like zeros_like".split())
-NUMBERS = frozenset("allclose bool equal float index int item numpy tolist".split())
+RULED = ELEMENTWISE | QUADRATIC | MAX_POOL | COMPOSED.keys()
+OF_THE_SHAPE = frozenset(
+    name.format(kind) for kind in ("empty", "full", "ones", "zeros") for name in ("{}_like", "new_{}")
+)
+NUMBERS = frozenset(("allclose", "bool", "equal", "float", "index", "int", "item", "numpy", "tolist"))
 """Functions that take values out of a tensor, if what they return is no tensor."""
 
 
@@ -30,8 +39,8 @@ class Rescale(TorchFunctionMode):
     """Records each non-linear call on the tape and gives it its rule; everything else passes.
 
     A leaf of the autograd graph is a constant of the network (a parameter), so what requires a gradient depends on the
-    input, which must be no leaf. What passes is judged afterwards, by :mod:`pipeline.methods.linear`. A function that takes
-    values out of the graph (a comparison, a branch, ``detach``) raises a ValueError in the network's forward.
+    input, which must be no leaf. What passes is judged afterwards, by :mod:`pipeline.methods.linear`. A function that
+    takes values out of the graph (a comparison, a branch, ``detach``) raises a ValueError in the network's forward.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -45,14 +54,10 @@ class Rescale(TorchFunctionMode):
         if not _depends(args):
             return func(*args, **kwargs)
         name, in_place = _name(func.__name__, kwargs)
-        if name not in ELEMENTWISE | QUADRATIC | MAX_POOL | COMPOSED.keys():
+        if name not in RULED or _depends(tuple(kwargs.values())):
             return _checked(name, func(*args, **kwargs))
-        read = args
-        if in_place:  # what the rule remembers must not be written over
-            before = args[0].clone()
-            read = tuple(before if argument is args[0] else argument for argument in args)
-        answer = self._by_rule(name, func, read, kwargs, in_place)
-        return args[0].copy_(answer) if in_place else answer
+        answer = self._by_rule(name, func, args, kwargs, in_place)
+        return args[0].copy_(answer) if in_place and answer is not args[0] else answer
 
     def _by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
         """The call's value, with a node of the rule's own in the graph."""
@@ -135,6 +140,7 @@ def _checked(name: str, answer: Any) -> Any:
     hidden = bool(tensors) and not _depends(tensors) and name not in OF_THE_SHAPE
     if hidden or (name in NUMBERS and not tensors):
         raise ValueError(
-            f"DeepLift: the network takes values that depend on the image out of the graph by {name}; it has no rule for that"
+            f"DeepLift has no rule for {name}, by which the network takes values that depend on the image out of the "
+            "graph: use another method, or build the network without it"
         )
     return answer

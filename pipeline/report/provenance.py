@@ -53,13 +53,10 @@ def _config(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text())) if path.exists() else {}
 
 
-def _target(option: str, manifest: Manifest) -> str:
-    if option.startswith("top"):
-        return f"its {option[3:]} likeliest classes"
-    if option in TARGETS:
-        return TARGETS[option]
-    numbers = yaml.safe_load(option)
-    return ", ".join(class_name(manifest, number) for number in (numbers if isinstance(numbers, list) else [numbers]))
+def _target(option: str | int | list[int], manifest: Manifest) -> str:
+    if isinstance(option, str):
+        return TARGETS[option] if option in TARGETS else f"its {option[3:]} likeliest classes"
+    return ", ".join(class_name(manifest, number) for number in (option if isinstance(option, list) else [option]))
 
 
 def _preprocessing(fields: dict[str, Any]) -> str:

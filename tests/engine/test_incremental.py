@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from pipeline.engine.incremental import Incremental, NotLocal
-from pipeline.engine.prepare import CannotTrace
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pipeline.engine.incremental import Incremental, NotLocal
+from pipeline.engine.prepare import CannotTrace
 
 SIZE = (33, 29)
 CORNERS = torch.tensor([
@@ -25,7 +26,9 @@ def randomise(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def dense(network: nn.Module, images: Tensor, baseline: Tensor, boxes: Tensor, channels: Tensor | None = None) -> Tensor:
+def dense(
+    network: nn.Module, images: Tensor, baseline: Tensor, boxes: Tensor, channels: Tensor | None = None
+) -> Tensor:
     """(N, G, K), one whole evaluation a window."""
     rows = []
     for number, box in enumerate(boxes.tolist()):
@@ -42,7 +45,7 @@ def head(channels: int) -> nn.Sequential:
 
 
 class Branches(nn.Module):
-    """Branches of unequal reach: concatenation, sum, product with constants, functional pools, padding, a slice of channels."""
+    """Branches of unequal reach: concatenation, sum, constants, functional pools, padding, a slice of channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,12 +84,13 @@ class Gated(nn.Module):
 
 
 def plain(*layers: nn.Module, channels: int = 8) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), *layers, head(channels))
+    stem = (nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+    return nn.Sequential(*stem, *layers, head(channels))
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "winograd": lambda: plain(nn.Conv2d(8, 96, 1), nn.Conv2d(96, 100, 3, padding=1), nn.ReLU6(), channels=100),
-    "winograd without padding or bias": lambda: plain(nn.Conv2d(8, 97, 3), nn.Conv2d(97, 96, 3, bias=False), channels=96),
+    "winograd, no padding, no bias": lambda: plain(nn.Conv2d(8, 97, 3), nn.Conv2d(97, 96, 3, bias=False), channels=96),
     "groups": lambda: plain(nn.Conv2d(8, 16, 5, stride=3, padding=2, groups=4), nn.GELU(), channels=16),
     "stride beyond the kernel": lambda: plain(nn.Conv2d(8, 8, 2, stride=5), nn.Hardswish()),
     "max pool": lambda: plain(nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(2, ceil_mode=True)),
@@ -160,3 +164,16 @@ def test_says_where_it_cannot_help() -> None:
         Incremental(nn.Sequential(nn.Flatten(), nn.Linear(3 * 33 * 29, 4)), images)
     with pytest.raises(CannotTrace):
         Incremental(Branching(), images)
+
+
+def test_goes_dense_where_boxes_do_not_pay() -> None:
+    torch.manual_seed(4)
+    network = randomise(Branches())
+    images = torch.randn(1, 3, *SIZE, dtype=torch.float64)
+    whole, small = torch.tensor([[0, 0, *SIZE]]), torch.tensor([[16, 14, 17, 15]])
+    engine = Incremental(network, images)
+    kept = []
+    for boxes in (whole, small):
+        torch.testing.assert_close(engine.values(images, -images, boxes), dense(network, images, -images, boxes))
+        kept.append(len(engine._schedule._steps))
+    assert kept[0] < kept[1]

@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
-from pipeline.engine.prepare import CannotTrace, fastest_layout, fold, prepare, trace
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from pipeline.engine.prepare import CannotTrace, fastest_layout, fold, prepare, trace
 
 
 class Block(nn.Module):

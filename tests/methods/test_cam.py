@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
 from pipeline.engine.geometry import Grid, from_json
-from pipeline.methods import GradCamPlusPlus, LayerGradCam
+from pipeline.methods import GradCamPlusPlus, GuidedBackprop, GuidedGradCam, LayerGradCam
 from pipeline.methods.layout import channels_first
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg
@@ -181,6 +181,34 @@ def test_maps_do_not_depend_on_batch_or_chunk(method):
     for i, target in enumerate([1, 7, 3]):
         other = method(network, layer="layer3", internal_batch_size=2)(x[[i, 0, 1]], [target, 1, 2])
         torch.testing.assert_close(other[0], whole[i])
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations")  # Captum's
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require gradients")
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize(("build", "layer"), LAYERS)
+def test_guided_grad_cam_oracle(build, layer, mode):
+    network, x, targets = build().double(), images(3, 64, 72), torch.tensor([1, 7, 3])
+    reference = captum.attr.GuidedGradCam(network, network.get_submodule(layer))
+    expected = reference.attribute(x, targets, interpolate_mode=mode).detach()
+    near(GuidedGradCam(network, layer=layer, interpolate_mode=mode)(x, targets), expected)
+
+
+def test_guided_grad_cam_is_the_product_of_its_two():
+    network, x, targets = small_vgg().double(), images(2, 64, 72), torch.tensor([[1, 4], [7, 2]])
+    given = {"scores": torch.zeros(2, 2), "seeds": torch.zeros(2)}
+    guided = GuidedBackprop(network).explain(x, targets, **given).maps
+    coarse = LayerGradCam(network, layer="3").explain(x, targets, **given).maps.clamp(min=0)
+    product = guided * coarse.repeat_interleave(2, 3).repeat_interleave(2, 4)  # the grid is half the image's
+    answer = GuidedGradCam(network, layer="3", internal_batch_size=1).explain(x, targets, **given)
+    near(answer.maps, product, 1e-12)
+
+
+def test_guided_grad_cam_needs_what_its_two_need():
+    with pytest.raises(ValueError, match="calls neither"):
+        GuidedGradCam(vit(), layer="encoder.layers.encoder_layer_1.ln_1").geometry((3, 32, 32))
+    with pytest.raises(ValueError, match="no places in the image"):
+        GuidedGradCam(resnet18(), layer="fc").geometry((3, 64, 64))
 
 
 def test_any_output_of_the_view_is_explained():

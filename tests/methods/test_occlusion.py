@@ -64,7 +64,8 @@ def test_windows_that_tile_share_out_the_drops_of_a_linear_network() -> None:
     """With F linear, each value's drop is its own share, so that the grid sums to F(x) - F(b)."""
     linear = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), 3)).double()
     batch, targets = images(2, *SHAPE[1:]), torch.tensor([[2], [0]])
-    answer = explain(Occlusion(linear, sliding_window_shapes=(3, 4, 4), strides=(3, 4, 4), baselines=0.5), batch, targets)
+    method = Occlusion(linear, sliding_window_shapes=(3, 4, 4), strides=(3, 4, 4), baselines=0.5)
+    answer = explain(method, batch, targets)
     assert answer.maps.shape == (2, 1, 1, 2, 4)
     with torch.no_grad():
         starts = linear(torch.full_like(batch[:1], 0.5)).expand(2, -1).gather(1, targets)
@@ -87,8 +88,8 @@ def test_linearity() -> None:
 
 def test_an_image_at_its_baseline_has_a_zero_map() -> None:
     batch = images(2, 40, 56)
-    found = Occlusion(small_vgg().double(), sliding_window_shapes=(3, 9, 9), strides=(3, 9, 9), baselines=batch)(batch, 0)
-    assert found.abs().max() < 1e-15
+    method = Occlusion(small_vgg().double(), sliding_window_shapes=(3, 9, 9), strides=(3, 9, 9), baselines=batch)
+    assert method(batch, 0).abs().max() < 1e-15
 
 
 def test_a_probability_drops_by_the_share_of_the_window() -> None:

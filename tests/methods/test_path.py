@@ -49,7 +49,7 @@ def nodes_and_weights(rule: str, n: int) -> list[tuple[float, float]]:
 
 def replica(network: Perceptron, image: np.ndarray, baseline: np.ndarray, target: int, rule: str, n: int) -> np.ndarray:
     """Equation 3 of the paper, point by point and unit by unit, with the chain rule written out."""
-    first, bias, last = (tensor.detach().numpy() for tensor in (network.first.weight, network.first.bias, network.last.weight))
+    first, bias, last = network.weights
     x, b = image.reshape(-1), baseline.reshape(-1)
     map_ = np.zeros_like(x)
     for alpha, weight in nodes_and_weights(rule, n):
@@ -126,7 +126,8 @@ def test_passes() -> None:
 
 def test_targets_share_their_points() -> None:
     network, batch = Recording(Perceptron(SHAPE)), images(3, *SHAPE[1:])
-    method, targets = IntegratedGradients(network, n_steps=4, internal_batch_size=5), torch.tensor([[0, 2], [1, 0], [2, 2]])
+    method = IntegratedGradients(network, n_steps=4, internal_batch_size=5)
+    targets = torch.tensor([[0, 2], [1, 0], [2, 2]])
     both = explain(method, batch, targets)
     assert network.passes == [3, 1, 5, 5, 2]
     for column in range(2):
