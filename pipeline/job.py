@@ -159,6 +159,7 @@ def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
             multi_label=classifier.multi_label,
             preprocessing=preprocessing,
             prepare=config["engine"]["prepare"],
+            engine=config["engine"]["name"],
         )
         method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])
         if "_target_" in config["smooth"]:
@@ -192,7 +193,7 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
 
 
 def smoothing(config: Config) -> Config:
-    """What is wrapped around the method, under the names that the command line has for it; empty for the method alone."""
+    """What is wrapped around the method, under the command line's names; empty for the method alone."""
     options = {f"smooth.{key}": value for key, value in config["smooth"].items() if key != "_target_"}
     return {} if config["names"]["smooth"] == "none" else {"smooth": config["names"]["smooth"], **options}
 

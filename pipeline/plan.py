@@ -54,11 +54,9 @@ def seconds_per_image(job: Job) -> float:
 
 def in_bytes(count: float) -> str:
     """A number of bytes with three digits and a unit."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            break
-        count /= 1000
-    return f"{count:.3g} {unit}"
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if count < 1000 ** (power + 1)), len(units) - 1)
+    return f"{count / 1000**power:.3g} {units[power]}"
 
 
 def in_time(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.errors import UsageError
 from pipeline.job import Job, smoothing
 from pipeline.store.publish import publish
 

@@ -10,10 +10,10 @@ from pipeline.configuration import Config
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
-from pipeline.report.page import write_report
-from pipeline.report.summary import Summary, finish
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.report.page import write_report
+from pipeline.report.summary import Summary, finish
 from pipeline.run import run
 from pipeline.signals import stop_on_signals
 from pipeline.status import status_line

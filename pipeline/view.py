@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.network import FastNetwork
+from pipeline.engine.occluded import ENGINES, OccludedNetwork
 from pipeline.engine.stem import Stem
 
 OUTPUTS = ("logit", "probability", "log_probability")
@@ -19,9 +20,11 @@ class View:
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
         prepare: Ask a faster copy of the model; worth it where it is asked many times.
+        engine: How occluded images are asked: ``dense`` all of each, ``incremental`` what the window changes,
+            ``auto`` the latter where it can be.
 
     Raises:
-        ValueError: If ``output`` is unknown.
+        ValueError: If ``output`` or ``engine`` is unknown.
     """
 
     def __init__(
@@ -32,11 +35,15 @@ class View:
         multi_label: bool = False,
         preprocessing: Preprocessing | None = None,
         prepare: bool = False,
+        engine: str = "auto",
     ) -> None:
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, not {output!r}")
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
         self.model, self.output, self.multi_label, self.preprocessing = model, output, multi_label, preprocessing
         self._fast = FastNetwork(model) if prepare else None
+        self.occluded = OccludedNetwork(model, engine)
 
     def stem(self, points: Tensor) -> Stem | None:
         """The affine first layers of the model and the rest, where the points (P, C, H, W) can be asked in two steps."""

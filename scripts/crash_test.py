@@ -36,8 +36,8 @@ def main() -> None:
         folder = Path(scratch)
         lay_photographs(folder / "photographs", options.photographs)
         command = [
-            f"data.root={folder / 'photographs'}", "data.transform.resize=64", "data.transform.crop=64",
-            "n_steps=12", "batch_size=2", "internal_batch_size=8", "num_workers=1", "device=cpu",
+            f"data.root={folder / 'photographs'}", "data.transform.resize=32", "data.transform.crop=32",
+            "model=resnet18", "model.weights=null", "n_steps=5", "batch_size=2", "num_workers=1", "device=cpu",
             "dtype=float64", "store.dtype=float64",
             f"store.shard_size={IMAGES_A_SHARD}", "store.checkpoint_seconds=0.1",
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Small networks of the kinds that matter: residual, plain with max pooling, smooth; one that records, one that fails."""
+"""Small networks of the kinds that matter: residual, plain with max pooling, smooth; and one that records and fails."""
 
 import math
 

@@ -134,9 +134,7 @@ def test_targets(explain: Status, folder: Path, target: str, targets: list[int] 
 
 @pytest.mark.parametrize("factory", ["number", "column"])
 @pytest.mark.parametrize("target", ["pred", "label"])
-def test_network_with_a_single_output(
-    explain: Status, folder: Path, tmp_path: Path, factory: str, target: str
-) -> None:
+def test_network_with_a_single_output(explain: Status, folder: Path, tmp_path: Path, factory: str, target: str) -> None:
     (tmp_path / "map.json").write_text('{"n02123159": 1, "n03763968": 0, "n03773504": 1}')
     single = (f"model.factory=tiny_networks:{factory}", "model.weights=null", f"data.class_map={tmp_path}/map.json")
     assert explain(*single, "method=input_x_gradient", "output=probability", f"target={target}") == 0
@@ -253,9 +251,7 @@ def test_config_is_that_of_the_first_start(explain: Status, folder: Path) -> Non
     assert {"command", "versions", "git_commit"} <= config.keys()
 
 
-def test_verify_repair_finish_report_status(
-    explain: Status, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_verify_repair_finish_report_status(explain: Status, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     def damage() -> None:
         path = folder / "shards" / "000" / "0000001.h5"
         data = bytearray(path.read_bytes())
@@ -288,9 +284,7 @@ def test_verify_repair_finish_report_status(
     assert "2 of 3 shards published, 0 begun; 8 of 12 images done" in caplog.text
 
 
-def test_verify_tells_of_a_summary_that_lies(
-    explain: Status, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_verify_tells_of_a_summary_that_lies(explain: Status, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="pipeline")
     assert explain("method=saliency") == 0
     path = folder / "shards" / "000" / "0000000.json"

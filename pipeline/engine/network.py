@@ -35,9 +35,9 @@ class FastNetwork:
 
     def prepared(self, points: Tensor) -> fx.GraphModule | None:
         """The faster copy for points like these, or None where the model itself must be asked."""
-        if self.model.training or _hooked(self.model):
+        if self.model.training or hooked(self.model):
             return None
-        state = [(tensor.data_ptr(), tensor._version) for tensor in chain(self.model.parameters(), self.model.buffers())]
+        state = weights_state(self.model)
         if state != self._state:
             self._prepared, self._state = _prepared(self.model, points), state
             self._stem = split(self._prepared) if self._prepared else None
@@ -64,7 +64,13 @@ def _prepared(model: nn.Module, points: Tensor) -> fx.GraphModule | None:
     return copy
 
 
-def _hooked(model: nn.Module) -> bool:
+def weights_state(model: nn.Module) -> list[tuple[int, int]]:
+    """Something that changes when the weights of a model do."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in chain(model.parameters(), model.buffers())]
+
+
+def hooked(model: nn.Module) -> bool:
+    """Whether a model carries hooks, which a copy of its graph would leave out."""
     return any(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
         for module in model.modules()

@@ -67,8 +67,8 @@ class Schedule:
         self._storage: dict[fx.Node, Tensor] = {}
 
     def _layouts(self, boxes: Tensor) -> dict[fx.Node, Layout]:
-        shape = tuple(self._shapes[self._image][2:])
-        layouts = {self._image: Layout(boxes, shape, torch.arange(len(boxes)))}
+        height, width = self._shapes[self._image][2:]
+        layouts = {self._image: Layout(boxes, (height, width), torch.arange(len(boxes)))}
         for node, step in self._steps.items():
             layouts[node] = step.place([layouts[source] for source in self._sources[node]])
         return layouts

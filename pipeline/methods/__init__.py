@@ -7,6 +7,7 @@ Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
 
 from pipeline.methods.ablation import FeatureAblation
 from pipeline.methods.cam import GradCamPlusPlus, GuidedGradCam, LayerGradCam
+from pipeline.methods.deeplift import DeepLift, DeepLiftShap
 from pipeline.methods.gradient import InputXGradient, Saliency
 from pipeline.methods.gradient_shap import GradientShap
 from pipeline.methods.method import Attribution, Method
@@ -18,6 +19,8 @@ from pipeline.methods.rectified import Deconvolution, GuidedBackprop
 __all__ = [
     "Attribution",
     "Deconvolution",
+    "DeepLift",
+    "DeepLiftShap",
     "FeatureAblation",
     "GradCamPlusPlus",
     "GradientShap",

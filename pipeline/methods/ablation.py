@@ -29,7 +29,7 @@ class FeatureAblation(Method):
         self,
         model: nn.Module | View,
         *,
-        feature_mask: str | Tensor,
+        feature_mask: str | Tensor = "grid",
         n_segments: int = 100,
         compactness: float = 10.0,
         baselines: BaselineLike = 0,

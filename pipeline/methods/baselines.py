@@ -63,7 +63,8 @@ def _mean(images: Tensor, _seeds: Tensor) -> Tensor:
 
 def _blur(images: Tensor, _seeds: Tensor) -> Tensor:
     sigma = BLUR * min(images.shape[2:])
-    return functional.gaussian_blur(images, [2 * round(3 * sigma) + 1] * 2, [sigma, sigma])
+    blurred: Tensor = functional.gaussian_blur(images, [2 * round(3 * sigma) + 1] * 2, [sigma, sigma])
+    return blurred
 
 
 _OF_THE_IMAGE: dict[str, Baselines] = {"zero": partial(_constant, 0.0), "mean": _mean, "blur": _blur}

@@ -17,10 +17,10 @@ from pipeline.view import View
 class LayerGradCam(Method):
     """Sum over a layer's channels, each weighted by the mean of the gradient over it.
 
-    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option here, as
-    in Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out in
-    the image (:func:`~pipeline.methods.layout.channels_first`). Where only the class token is read after the last block,
-    the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
+    Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option, as in
+    Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out
+    in the image (:func:`~pipeline.methods.layout.channels_first`). Where only the class token is read after the last
+    block, the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
 
     Args:
         model: A network in eval mode, or a view of one.
@@ -30,8 +30,8 @@ class LayerGradCam(Method):
         internal_batch_size: Images in one pass of the network; None finds the fastest.
 
     Raises:
-        ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is another, if the layer does not run
-            exactly once, or what it gives has no places in the image.
+        ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is another, if the layer does not
+            run exactly once, or what it gives has no places in the image.
     """
 
     def __init__(
@@ -174,8 +174,9 @@ class GuidedGradCam(Method):
         )
 
     def on_chunk(self, check: Callable[[], None]) -> None:
-        for method in (super(), self.guided, self.cam):
-            method.on_chunk(check)
+        super().on_chunk(check)
+        self.guided.on_chunk(check)
+        self.cam.on_chunk(check)
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         self.cam.geometry(shape)

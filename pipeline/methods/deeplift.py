@@ -119,7 +119,7 @@ class DeepLiftShap(DeepLift):
         self,
         model: nn.Module | View,
         *,
-        baselines: DistributionLike = ("zero", "blur"),
+        baselines: DistributionLike,
         multiply_by_inputs: bool = True,
         eps: float = 1e-10,
         internal_batch_size: int | None = None,

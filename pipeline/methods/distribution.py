@@ -33,13 +33,15 @@ def members_of(described: DistributionLike, preprocessing: Preprocessing | None)
         described = list(described.split(1))
     elif isinstance(described, str) and Path(described).is_dir():
         described = _pictures(Path(described))
-    elif (
-        isinstance(described, str) or not isinstance(described, Sequence) or all(isinstance(v, Real) for v in described)
-    ):
+    elif isinstance(described, str) or not isinstance(described, Sequence) or _is_colour(described):
         described = [described]
     if not described:
         raise ValueError("baselines: a distribution needs at least one member")
     return [partial(_drawn, baselines_of(item, preprocessing), number) for number, item in enumerate(described)]
+
+
+def _is_colour(described: Sequence[object]) -> bool:
+    return bool(described) and all(isinstance(value, Real) for value in described)
 
 
 def _pictures(folder: Path) -> list[str]:

@@ -10,11 +10,11 @@ from pipeline.view import View
 
 
 class GradientShap(Method):
-    """Mean of (x - b) times the gradient at a random point between a drawn baseline b and the image x, itself with noise.
+    """Mean of (x - b) times the gradient at a random point between a drawn baseline b and the image x, with noise.
 
     Lundberg and Lee 2017 (arXiv 1705.07874) as Erion et al. 2021, "Improving performance of deep learning models with
-    axiomatic attribution priors and expected gradients" (arXiv 1906.10670), equation 2. Complete in expectation; how far
-    from it a map is shows in its convergence delta. All draws are from the image's seed.
+    axiomatic attribution priors and expected gradients" (arXiv 1906.10670), equation 2. Complete in expectation; how
+    far from it a map is shows in its convergence delta. All draws are from the image's seed.
 
     Args:
         model: A network in eval mode, or a view of one.
@@ -46,9 +46,7 @@ class GradientShap(Method):
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         count = self.n_samples
-        choices, noise, others = (
-            sample_seeds(seeds, range(i * count, (i + 1) * count)).flatten() for i in range(3)
-        )
+        choices, noise, others = (sample_seeds(seeds, range(i * count, (i + 1) * count)).flatten() for i in range(3))
         members, alphas = self._choices(choices)
         maps = images.new_zeros(targets.shape + images.shape[1:])
         totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
@@ -79,7 +77,7 @@ class GradientShap(Method):
         return torch.stack(members), torch.stack([torch.rand((), generator=generator) for generator in generators])
 
     def _draw(self, images: Tensor, members: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-        """Baselines (B, C, H, W) from the members (P,) for the images (P, C, H, W), each once, and which is whose (P,)."""
+        """Baselines (B, C, H, W) from the members (P,) for images (P, C, H, W), each once, and which is whose (P,)."""
         drawn: list[Tensor] = []
         which = torch.empty_like(members)
         for member in members.unique().tolist():

@@ -16,8 +16,8 @@ class NoiseTunnel(Method):
     """Mean of a method's maps, of their squares, or their variance, over images with normal noise added.
 
     Smilkov et al. 2017, "SmoothGrad" (arXiv 1706.03825), equation 1; the squares: Hooker et al. 2019
-    (arXiv 1806.10758), section 3.2; the variance: Adebayo et al. 2018 (arXiv 1810.03307), section 3. Noise is drawn from
-    the image's seed. Noisy images stand in the flat line like points do; the method sees as many at once as fit.
+    (arXiv 1806.10758), section 3.2; the variance: Adebayo et al. 2018 (arXiv 1810.03307), section 3. Noise is drawn
+    from the image's seed. Noisy images stand in the flat line like points do; the method sees as many at once as fit.
 
     Args:
         method: What explains each noisy image.

@@ -40,6 +40,7 @@ class Occlusion(Method):
         self.window = _three("sliding_window_shapes", sliding_window_shapes)
         self.strides = _three("strides", 1 if strides is None else strides)
         self.baselines = baselines_of(baselines, self.view.preprocessing)
+        self.internal_batch_size = internal_batch_size
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Windows:
         return Windows(shape, self.window, self.strides, channels)
@@ -49,13 +50,25 @@ class Occlusion(Method):
         windows = self.geometry((channels, height, width))
         starts = self.baselines(images, seeds)
         baseline_score = self.scores(starts, targets)
-        occluded = self._occluded_values(images, starts.expand_as(images), targets, windows.boxes().to(images.device))
+        occluded = self._occluded_values(images, starts.expand_as(images), targets, windows.boxes())
         drops = (scores[:, None] - occluded).transpose(1, 2).unflatten(2, windows.native_shape)
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(drops, baseline_score, undefined, evaluations=occluded.shape[1] + 2)
 
     def _occluded_values(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
-        """(N, windows, T): F of every image with every window absent."""
+        """(N, windows, T): F of every image with every window (windows, 3, 2) absent."""
+        rectangles = boxes[:, 1:].transpose(1, 2).flatten(1)  # top, left, bottom, right
+        engine = self.view.occluded.incremental(images, starts, rectangles, self.internal_batch_size)
+        if engine is None:
+            return self._asked_whole(images, starts, targets, boxes.to(images.device))
+        values = []
+        for image, start, target in zip(images.split(1), starts.split(1), targets, strict=True):
+            self.line.check()
+            logits = engine.values(image, start, rectangles, boxes[:, 0]).reshape(len(boxes), -1)
+            values.append(self.view.outputs(logits)[:, target])
+        return torch.stack(values)
+
+    def _asked_whole(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
         count = len(boxes)
         values = images.new_empty(len(images) * count, targets.shape[1])
 

@@ -54,11 +54,7 @@ class Manifest:
         if dtypes != ("int32", "int64", "int64"):
             raise ValueError(f"label, shards and offsets must be int32, int64 and int64, not {dtypes}")
         ends = (self.shards[0], self.shards[-1])
-        if (
-            len(self.label) != len(self.paths)
-            or ends != (0, len(self))
-            or not np.all(np.diff(self.shards) > 0)
-        ):
+        if len(self.label) != len(self.paths) or ends != (0, len(self)) or not np.all(np.diff(self.shards) > 0):
             sizes = f"{len(self.paths)} paths, {len(self)} labels"
             raise ValueError(f"{sizes} and shards that begin at {self.shards} do not agree")
 

@@ -131,8 +131,7 @@ class Run:
         if not shards:
             return {name: COLUMNS[name].empty() for name in names}
         return {
-            name: np.concatenate([self._source.read(shard, name)[rows] for shard, rows in shards])
-            for name in names
+            name: np.concatenate([self._source.read(shard, name)[rows] for shard, rows in shards]) for name in names
         }
 
     def failures(self) -> Iterator[Failure]:

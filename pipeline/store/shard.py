@@ -103,8 +103,7 @@ def _create(file: h5py.File, name: str, values: np.ndarray, filters: Mapping[str
 def _failure_table(failures: list[Failure]) -> np.ndarray:
     """Compound (f,) with texts of fixed length: checksums would not cover texts of variable length."""
     texts = [
-        (failure.index, failure.stage.encode(), failure.error.encode(errors="backslashreplace"))
-        for failure in failures
+        (failure.index, failure.stage.encode(), failure.error.encode(errors="backslashreplace")) for failure in failures
     ]
     stage = max([1, *(len(row[1]) for row in texts)])
     error = max([1, *(len(row[2]) for row in texts)])

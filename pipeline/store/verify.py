@@ -51,9 +51,7 @@ class Report:
 
     def __str__(self) -> str:
         done = f"{self.published} of {self.shards} shards, {self.rows} explanations, {self.failures} failures"
-        return "\n".join(
-            [f"{done}: {len(self.problems)} problems", *(problem.text for problem in self.problems)]
-        )
+        return "\n".join([f"{done}: {len(self.problems)} problems", *(problem.text for problem in self.problems)])
 
     @property
     def whole(self) -> bool:
@@ -87,9 +85,7 @@ def verify(run: Path) -> Report:
         n_rows += len(rows)
         n_failures += len(rows.failures)
         path = shard_path(run, shard)
-        problems += [
-            Problem(f"{path}: {text}", shard) for text in _row_problems(rows, ledger.manifest.range(shard))
-        ]
+        problems += [Problem(f"{path}: {text}", shard) for text in _row_problems(rows, ledger.manifest.range(shard))]
         problems += _summary_problems(summary, describe(rows, ledger.manifest), summary_path(run, shard))
     return Report(len(numbers), len(published), n_rows, n_failures, problems)
 
@@ -118,9 +114,7 @@ def _row_problems(rows: Rows, extent: tuple[int, int]) -> Iterator[str]:
             yield f"{what}: {_named(images[which])}"
     if np.any(np.diff(index) < 0):
         yield "rows are not in the order of the images"
-    finite = np.array(
-        [np.isfinite(row).all() for row in rows.columns["attribution"]] if len(rows) else [], bool
-    )
+    finite = np.array([np.isfinite(row).all() for row in rows.columns["attribution"]] if len(rows) else [], bool)
     if not finite.all():
         yield f"maps that are not finite: {_named(index[~finite])}"
 

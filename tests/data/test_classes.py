@@ -48,9 +48,7 @@ def test_a_subset_of_imagenet_with_a_model_of_its_own() -> None:
     assert class_of_folder(["n01440764", "n02123045", "n15075141"], 3, None).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("n_folders", "n_outputs"), [(3, 3), (2, 2), (2, 1), (1, 1), (1000, 1000), (0, 5), (0, 1000)]
-)
+@pytest.mark.parametrize(("n_folders", "n_outputs"), [(3, 3), (2, 2), (2, 1), (1, 1), (1000, 1000), (0, 5), (0, 1000)])
 def test_as_many_folders_as_outputs(n_folders: int, n_outputs: int) -> None:
     folders = [f"{number:04d}" for number in range(n_folders)]
     numbers = class_of_folder(folders, n_outputs, None)

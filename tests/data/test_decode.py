@@ -108,9 +108,7 @@ def test_floating_point_grey(values: list[float], expected: list[int], tmp_path:
     assert pixels(saved(image, tmp_path / "a.tif"))[0, :, 0].tolist() == expected
 
 
-@pytest.mark.parametrize(
-    ("value", "dtype"), [("nan", "f4"), (-1, "f4"), (300, "f4"), (70000, "i4"), (-1, "i4")]
-)
+@pytest.mark.parametrize(("value", "dtype"), [("nan", "f4"), (-1, "f4"), (300, "f4"), (70000, "i4"), (-1, "i4")])
 def test_grey_values_of_unknown_range_are_refused(value: float | str, dtype: str, tmp_path: Path) -> None:
     path = saved(Image.fromarray(np.full((2, 2), value, dtype)), tmp_path / "a.tif")
     with pytest.raises(UnreadableImage, match="grey values from"):

@@ -120,9 +120,7 @@ def test_without_labels(tmp_path: Path) -> None:
     assert index.folders == []
 
 
-def test_images_in_no_class_folder_are_left_out_aloud(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_images_in_no_class_folder_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert list(index_folder(lay(tmp_path, "stray.jpg", "a/1.jpg")).paths) == [b"a/1.jpg"]
     assert "1 images directly in" in caplog.text

@@ -38,9 +38,7 @@ def test_the_preset_of_torchvision(photographs: Path, interpolation: str, resize
         assert torch.equal(settings.normalize(pixels / 255), preset(image))
 
 
-@pytest.mark.parametrize(
-    "size", [(1, 1), (500, 375), (375, 500), (333, 501), (225, 224), (20, 70), (257, 256)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (500, 375), (375, 500), (333, 501), (225, 224), (20, 70), (257, 256)])
 def test_the_other_version_of_the_transforms(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(256, size=(size[1], size[0], 3), dtype=np.uint8)
     image = Image.fromarray(noise)
@@ -72,9 +70,7 @@ def test_crop_box(size: tuple[int, int], resize: int | None, crop: tuple[int, in
     assert found.tolist() == [size[1], size[0], *box]
 
 
-@pytest.mark.parametrize(
-    ("size", "crop"), [((331, 207), (101, 52)), ((90, 207), (101, 98)), ((40, 41), (60, 63))]
-)
+@pytest.mark.parametrize(("size", "crop"), [((331, 207), (101, 52)), ((90, 207), (101, 98)), ((40, 41), (60, 63))])
 def test_the_box_is_where_the_pixels_come_from(size: tuple[int, int], crop: tuple[int, int]) -> None:
     width, height = size
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

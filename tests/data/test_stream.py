@@ -43,9 +43,7 @@ def paths() -> Paths:
 def run(
     folder: Path, paths: Sequence[bytes] | Paths, batches: Sequence[Sequence[int]], num_workers: int
 ) -> list[Batch]:
-    return list(
-        stream(folder, paths, PREPROCESSING, iter(batches), num_workers=num_workers, pin_memory=False)
-    )
+    return list(stream(folder, paths, PREPROCESSING, iter(batches), num_workers=num_workers, pin_memory=False))
 
 
 @both_ways

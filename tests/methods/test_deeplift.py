@@ -228,7 +228,7 @@ def test_module_used_twice() -> None:
             self.first, self.second, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU(inplace=True)
 
         def forward(self, points: Tensor) -> Tensor:
-            return self.relu(self.second(self.relu(self.first(points)))).flatten(2).cumsum(2).mean(2)
+            return self.second(self.relu(self.second(self.relu(self.first(points))))).mean((2, 3))
 
     assert relative_delta(DeepLift(Twice().double().eval()), images(2, 16, 16)) < PRECISION
 
@@ -250,6 +250,12 @@ def test_does_not_depend_on_batch_or_chunk(baselines: int | str) -> None:
     alone = [DeepLift(module, baselines=baselines)(points[i : i + 1], targets[i : i + 1]) for i in range(5)]
     assert_near(chunks, together, 1e-9)
     assert_near(torch.cat(alone), together, 1e-9)
+
+
+def test_a_prepared_network_has_the_same_maps() -> None:
+    """Batch norm folded, nothing in place: other calls, the same rules."""
+    module, points = with_statistics(torchvision.models.resnet18(num_classes=4), 32).double(), images(2, 32, 32)
+    assert_near(DeepLift(View(module, prepare=True))(points, 1), DeepLift(module)(points, 1), 1e-9)
 
 
 def test_shap_is_the_mean_of_deeplift() -> None:

@@ -1,4 +1,4 @@
-"""What every method keeps: the same maps in any chunk and batch, zero where nothing is read, words for what is wrong."""
+"""What every method keeps: the same maps in any chunk and batch, zeros where nothing is read, words for mistakes."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import IntegratedGradients, Occlusion, Saliency

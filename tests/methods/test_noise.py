@@ -47,9 +47,7 @@ def test_oracle(nt_type, monkeypatch):
     drawn = noisy(torch.zeros_like(x), 4, 0.3).flatten(0, 1)
     monkeypatch.setattr(torch, "normal", lambda mean, std: drawn)  # Captum's own draw
     reference = captum.attr.NoiseTunnel(captum.attr.IntegratedGradients(network))
-    expected = reference.attribute(
-        x, target=torch.tensor([1, 7]), nt_type=nt_type, nt_samples=4, stdevs=0.3, n_steps=3
-    )
+    expected = reference.attribute(x, target=torch.tensor([1, 7]), nt_type=nt_type, nt_samples=4, stdevs=0.3, n_steps=3)
     method = NoiseTunnel(IntegratedGradients(network, n_steps=3), nt_type=nt_type, nt_samples=4, stdevs=0.3)
     near(method(x, [1, 7]), expected.detach())
 

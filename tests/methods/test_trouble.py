@@ -1,4 +1,4 @@
-"""When memory runs out, values are not finite, or a method fails: the others' maps and the user's model are unharmed."""
+"""When memory runs out, values are not finite or a method fails: other maps and the user's model are unharmed."""
 
 import hashlib
 from collections.abc import Callable

@@ -91,14 +91,10 @@ def test_a_grid_of_windows_is_expanded(tmp_path):
     rows = synthetic.rows(range(10))
     grids = np.arange(8 * 12, dtype=np.float16).reshape(8, 1, 3, 4)
     with Writer(tmp_path, manifest, attributes={**synthetic.ATTRIBUTES, "geometry": geometry}) as writer:
-        writer.add(
-            Rows({**rows.columns, "attribution": grids, "scale": np.full(8, 2, np.float32)}, rows.failures)
-        )
+        writer.add(Rows({**rows.columns, "attribution": grids, "scale": np.full(8, 2, np.float32)}, rows.failures))
     explanation = pipeline.open_run(tmp_path)[3]
     np.testing.assert_array_equal(explanation.native, grids[3] * 2)
-    expected = (
-        np.kron(grids[3, 0].astype(np.float32) * 2, np.ones((2, 2))) * 3
-    )  # summed over 3 equal channels
+    expected = np.kron(grids[3, 0].astype(np.float32) * 2, np.ones((2, 2))) * 3  # summed over 3 equal channels
     np.testing.assert_allclose(explanation.map, expected[None], rtol=1e-6)
 
 
@@ -110,9 +106,7 @@ def test_where_selects_by_what_the_columns_say(run):
         (("correct", True),): correct,
         (("correct", False),): ~correct,
         (("target", 1),): table["target"] == 1,
-        (("label", 3), ("correct", False), ("target", 0)): (table["label"] == 3)
-        & ~correct
-        & (table["target"] == 0),
+        (("label", 3), ("correct", False), ("target", 0)): (table["label"] == 3) & ~correct & (table["target"] == 0),
         (("label", 99),): np.zeros(len(run), bool),
     }.items():
         selected = run.where(**dict(condition))
@@ -127,9 +121,7 @@ def test_selections_can_be_narrowed(run):
     assert images(twice) == images(run.where(label=3, target=0)) != []
 
 
-@pytest.mark.parametrize(
-    "path", ["class3/image0013.png", b"class3/image0013.png", Path("/data/class3/image0013.png")]
-)
+@pytest.mark.parametrize("path", ["class3/image0013.png", b"class3/image0013.png", Path("/data/class3/image0013.png")])
 def test_where_finds_an_image_by_its_path(run, path):
     assert images(run.where(path=path)) == [13, 13]
 

@@ -124,9 +124,7 @@ def test_lost_and_stray_files_are_named(run):
 def test_a_summary_that_says_another_thing_is_named(run, change):
     path = run / "shards/000/0000001.json"
     path.write_bytes(path.read_bytes().replace(*change))
-    assert texts(run) == [
-        "0000001.json: does not say what its shard holds; remove it, task=finish writes it anew"
-    ]
+    assert texts(run) == ["0000001.json: does not say what its shard holds; remove it, task=finish writes it anew"]
 
 
 def test_a_summary_that_is_no_json_is_named(run):
