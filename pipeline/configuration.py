@@ -11,6 +11,9 @@ from typing import Any
 
 from pipeline.errors import UsageError
 
+FLAGS = ("--help", "-h", "--hydra-help", "--version", "--multirun", "-m", "--cfg", "-c", "--resolve", "--info", "-i")
+"""Hydra's flags that bring no other configuration; --config-dir would, and --experimental-rerun reads a pickle."""
+
 Config = dict[str, Any]
 """A composed configuration as plain data."""
 
@@ -66,8 +69,8 @@ def check_arguments(arguments: Iterable[str]) -> None:
     for argument in arguments:
         if argument.startswith(("+", "~")):
             raise UsageError(f"{argument}: options are not added or removed; write {argument.lstrip('+~')}")
-        if argument.split("=")[0] in ("--config-path", "-cp", "--config-dir", "-cd", "--config-name", "-cn"):
-            raise UsageError(f"{argument}: the configuration is the packaged one; set its options on the command line")
+        if argument.startswith("-") and argument not in FLAGS:  # argparse would also take --config-di and -cdFOLDER
+            raise UsageError(f"{argument}: no such flag, there are {', '.join(FLAGS)}; options are given as name=value")
         if "_target_" in argument and argument.partition("_target_=")[2] not in targets():
             raise UsageError(f"{argument}: a _target_ must be one that the packaged configuration names")
         if argument.startswith("hydra.") and not argument.startswith(("hydra.launcher.", "hydra.sweeper.")):

@@ -134,10 +134,7 @@ def _classifier(config: Config) -> Classifier:
 
 
 def _images(data: Config) -> ImageIndex:
-    if data["root"] is None:
-        index = demo_index()
-    else:
-        index = index_folder(Path(data["root"]), labels=data["labels"])
+    index = demo_index() if data["root"] is None else index_folder(Path(data["root"]), labels=data["labels"])
     classes = data["classes"] and [str(name) for name in data["classes"]]  # Hydra reads a name of digits as a number
     return sample(index, limit=data["limit"], per_class=data["per_class"], classes=classes)
 

@@ -17,8 +17,12 @@ GROUPS = {
     if folder.is_dir()
 }
 METHODS = GROUPS["method"]
-OCCLUSION = {"sliding_window_shapes": [3, 15, 15], "strides": [3, 8, 8]}
-"""The exception: Captum's constructor demands a window, and its strides of one would take hours."""
+GIVEN: dict[str, dict[str, object]] = {
+    "occlusion": {"sliding_window_shapes": [3, 15, 15], "strides": [3, 8, 8]},
+    "deeplift_shap": {"baselines": ["black", "white"]},
+    "gradient_shap": {"baselines": ["black", "white"]},
+}
+"""What Captum demands and the command line gives; and Occlusion's strides, because Captum's of one take hours."""
 
 
 def keys(file: Path) -> set[str]:
@@ -109,9 +113,9 @@ def test_method_has_the_defaults_of_its_constructor(method: str) -> None:
     parameters = inspect.signature(resolve_name(written.pop("method")["_target_"])).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     del defaults["model"], defaults["internal_batch_size"]
-    if method == "occlusion":
-        assert defaults["sliding_window_shapes"] is inspect.Parameter.empty and defaults["strides"] is None
-        defaults |= OCCLUSION
+    given = GIVEN.get(method, {})
+    assert all(defaults[name] in (inspect.Parameter.empty, None) for name in given)
+    defaults |= given
     expected = {name: "???" if value is inspect.Parameter.empty else value for name, value in defaults.items()}
     assert written == expected
     assert all(type(written[name]) is type(value) for name, value in expected.items())

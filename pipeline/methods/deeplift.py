@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.geometry import Geometry
 from pipeline.methods.baselines import BaselineLike, Baselines, baselines_of
 from pipeline.methods.distribution import DistributionLike, members_of
 from pipeline.methods.linear import check_linear
 from pipeline.methods.method import Attribution, Method
+from pipeline.methods.probe import blank_image
 from pipeline.methods.rescale import Rescale
 from pipeline.methods.rules import Tape
 from pipeline.view import View
@@ -30,7 +32,7 @@ class DeepLift(Method):
         internal_batch_size: Images in one pass of the network; None finds the fastest.
 
     Raises:
-        ValueError: If an option is out of range; from a call, if an operation of the network has no rule.
+        ValueError: If an option is out of range; from a call or from ``geometry``, if an operation of the network has no rule.
     """
 
     def __init__(
@@ -47,6 +49,11 @@ class DeepLift(Method):
             raise ValueError(f"eps must be above 0, not {eps!r}")
         self.members: Sequence[Baselines] = [baselines_of(baselines, self.view.preprocessing)]
         self.multiply_by_inputs, self.eps = multiply_by_inputs, eps
+
+    def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
+        blank = blank_image(self.view, shape)
+        self._forward(blank.requires_grad_(), torch.zeros(1, 1, dtype=torch.int64, device=blank.device))
+        return super().geometry(shape, channels)
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         starts = [baselines(images, seeds) for baselines in self.members]

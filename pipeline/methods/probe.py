@@ -8,6 +8,11 @@ from pipeline.view import View
 
 def probe(view: View, shape: tuple[int, int, int]) -> Tensor:
     """Logits (1, K) of an image (C, H, W) of zeros, on the network's device, in its dtype."""
-    parameters = (parameter for parameter in view.model.parameters() if parameter.is_floating_point())
     with torch.no_grad():
-        return view.logits(next(parameters, torch.empty(0)).new_zeros(1, *shape))
+        return view.logits(blank_image(view, shape))
+
+
+def blank_image(view: View, shape: tuple[int, int, int]) -> Tensor:
+    """Zeros (1, C, H, W) on the network's device, in its dtype."""
+    parameters = (parameter for parameter in view.model.parameters() if parameter.is_floating_point())
+    return next(parameters, torch.empty(0)).new_zeros(1, *shape)

@@ -62,9 +62,10 @@ class Rule(torch.autograd.Function):
     """Records the call forward; the rules differ backward."""
 
     @staticmethod
-    def forward(ctx: Any, tape: Tape, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, tape: Tape, function: Callable[..., Any], *inputs: Tensor) -> Tensor:
         ctx.tape, ctx.number = tape, tape.record(function, inputs)
-        return function(*inputs)
+        output: Tensor = function(*inputs)
+        return output
 
 
 class Elementwise(Rule):
@@ -113,9 +114,10 @@ class MaxPool(Rule):
     """
 
     @staticmethod
-    def forward(ctx: Any, tape: Tape, function: Callable[..., tuple[Tensor, Tensor]], *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, tape: Tape, function: Callable[..., Any], *inputs: Tensor) -> Tensor:
         ctx.tape, ctx.number = tape, tape.record(function, inputs)
-        return function(*inputs)[0]
+        output: Tensor = function(*inputs)[0]
+        return output
 
     @staticmethod
     def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor | None, ...]:

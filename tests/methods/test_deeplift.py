@@ -164,11 +164,14 @@ NETWORKS = {
     **{name: torchvision_network(name) for name in ("convnext_tiny", "swin_t")},  # layer norm, attention
     "vit_b_32": torchvision_network("vit_b_32", image_size=32),
 }
+SLOW = ("efficientnet_b0", "densenet121", "convnext_tiny", "swin_t", "vit_b_32")
 
 
-@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-def test_complete_on(build: Callable[[], nn.Module]) -> None:
-    method = DeepLift(build().double(), baselines="mean", internal_batch_size=2)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
+)
+def test_complete_on(name: str) -> None:
+    method = DeepLift(NETWORKS[name]().double(), baselines="mean", internal_batch_size=2)
     assert relative_delta(method, images(2, 32, 32)) < PRECISION
 
 
