@@ -34,7 +34,7 @@ def members_of(described: DistributionLike, preprocessing: Preprocessing | None)
     elif isinstance(described, str) and Path(described).is_dir():
         described = _pictures(Path(described))
     elif isinstance(described, str) or not isinstance(described, Sequence) or _is_colour(described):
-        described = [described]
+        described = [described]  # type: ignore[list-item]  # a colour is one baseline, whatever its type says
     if not described:
         raise ValueError("baselines: a distribution needs at least one member")
     return [partial(_drawn, baselines_of(item, preprocessing), number) for number, item in enumerate(described)]

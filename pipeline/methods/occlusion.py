@@ -64,8 +64,8 @@ class Occlusion(Method):
         values = []
         for image, start, target in zip(images.split(1), starts.split(1), targets, strict=True):
             self.line.check()
-            logits = engine.values(image, start, rectangles, boxes[:, 0]).reshape(len(boxes), -1)
-            values.append(self.view.outputs(logits)[:, target])
+            logits: Tensor = engine.values(image, start, rectangles, boxes[:, 0])
+            values.append(self.view.outputs(logits.reshape(len(boxes), -1))[:, target])
         return torch.stack(values)
 
     def _asked_whole(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Occlusion(Method):
             values[start:stop] = self.view.values(points, targets[image])
 
         self.line.walk(len(values), ask)
-        return values.unflatten(0, (len(images), count))
+        return values.reshape(len(images), count, -1)
 
 
 def _inside(boxes: Tensor, shape: Sequence[int]) -> Tensor:
