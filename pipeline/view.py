@@ -46,7 +46,7 @@ class View:
         self.occluded = OccludedNetwork(model, engine)
 
     def stem(self, points: Tensor) -> Stem | None:
-        """The affine first layers of the model and the rest, where the points (P, C, H, W) can be asked in two steps."""
+        """The affine first layers of the model and the rest, where points (P, C, H, W) can be asked in two steps."""
         return self._fast.stem(points) if self._fast else None
 
     def logits(self, points: Tensor, *, stem: Stem | None = None) -> Tensor:

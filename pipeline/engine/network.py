@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class FastNetwork:
-    """Values of a model by its prepared copy (see :mod:`pipeline.engine.prepare`), or by itself where that is not the same.
+    """Values of a model by its prepared copy (see :mod:`pipeline.engine.prepare`), or by itself where that differs.
 
     The model itself is asked while it trains or carries hooks, and always if torch.fx cannot follow it.
 
@@ -30,7 +30,9 @@ class FastNetwork:
     def __call__(self, points: Tensor) -> Tensor:
         """Outputs of points (P, C, H, W)."""
         network = self.prepared(points)
-        outputs: Tensor = network(points.contiguous(memory_format=torch.channels_last)) if network else self.model(points)
+        outputs: Tensor = (
+            network(points.contiguous(memory_format=torch.channels_last)) if network else self.model(points)
+        )
         return outputs
 
     def prepared(self, points: Tensor) -> fx.GraphModule | None:
@@ -57,7 +59,9 @@ def _prepared(model: nn.Module, points: Tensor) -> fx.GraphModule | None:
         return None
     with torch.no_grad():
         expected = model(points[:1])
-        differs = (copy(points[:1]) - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(points.dtype).tiny)
+        differs = (copy(points[:1]) - expected).abs().max() / expected.abs().max().clamp_min(
+            torch.finfo(points.dtype).tiny
+        )
     if differs > torch.finfo(points.dtype).eps ** 0.5:
         log.warning("the prepared network differs from the network by %.1e of its outputs: not used", differs)
         return None

@@ -52,11 +52,15 @@ class OccludedNetwork:
             engine = Incremental(self.model, images[:1], **size)
         except (CannotTrace, NotLocal) as reason:
             if self.engine == "incremental":
-                raise ValueError(f"engine=incremental: {reason}; engine=auto asks every point whole instead") from reason
+                raise ValueError(
+                    f"engine=incremental: {reason}; engine=auto asks every point whole instead"
+                ) from reason
             log.debug("every occluded image is asked whole: %s", reason)
             return None
         off = engine.agrees(images, starts, boxes)
         if off > torch.finfo(images.dtype).eps ** 0.5:
-            log.warning("incremental occlusion is off by %.1e on the first image: every occluded image is asked whole", off)
+            log.warning(
+                "incremental occlusion is off by %.1e on the first image: every occluded image is asked whole", off
+            )
             return None
         return engine

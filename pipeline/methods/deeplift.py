@@ -32,7 +32,7 @@ class DeepLift(Method):
         internal_batch_size: Images in one pass of the network; None finds the fastest.
 
     Raises:
-        ValueError: If an option is out of range; from a call or from ``geometry``, if an operation of the network has no rule.
+        ValueError: If an option is out of range; later, if an operation of the network has no rule.
     """
 
     def __init__(

@@ -12,7 +12,8 @@ from tests import networks
 
 
 @pytest.mark.parametrize(
-    "network", [networks.resnet18, networks.small_vgg, lambda: networks.with_statistics(torchvision.models.mobilenet_v3_small())]
+    "network",
+    [networks.resnet18, networks.small_vgg, lambda: networks.with_statistics(torchvision.models.mobilenet_v3_small())],
 )
 def test_the_copy_has_the_values_of_the_network(network):
     network, points = network().double(), networks.images(3, 64, 72)

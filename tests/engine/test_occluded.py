@@ -18,7 +18,9 @@ def maps(network: nn.Module, engine: str, images: torch.Tensor, **options: objec
 
 
 @pytest.mark.parametrize("network", [networks.resnet18, networks.small_vgg])
-@pytest.mark.parametrize("window, strides", [((3, 15, 15), (3, 8, 8)), ((3, 16, 16), (3, 16, 16)), ((1, 20, 33), (1, 7, 9))])
+@pytest.mark.parametrize(
+    "window, strides", [((3, 15, 15), (3, 8, 8)), ((3, 16, 16), (3, 16, 16)), ((1, 20, 33), (1, 7, 9))]
+)
 def test_incremental_equals_dense(network, window, strides):
     images = networks.images(2, 64, 72)
     both = [
@@ -32,7 +34,10 @@ def test_incremental_equals_dense(network, window, strides):
 def test_the_chunk_does_not_matter(chunk):
     images, network = networks.images(2, 64, 64), networks.small_vgg().double()
     assert torch.allclose(
-        maps(network, "incremental", images, internal_batch_size=chunk), maps(network, "dense", images), rtol=0, atol=1e-12
+        maps(network, "incremental", images, internal_batch_size=chunk),
+        maps(network, "dense", images),
+        rtol=0,
+        atol=1e-12,
     )
 
 
