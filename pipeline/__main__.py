@@ -72,7 +72,7 @@ def _job(config: DictConfig) -> int:
         return STORE_REFUSES
     except Stopped as stopped:
         log.info(f"pipeline: {stopped}; finished work is saved, the same command goes on")
-        return stopped.status
+        sys.exit(stopped.status)  # of a sweep too: its other jobs do not begin
 
 
 def _refuse(message: str) -> int:

@@ -70,6 +70,14 @@ def test_work_that_was_saved_is_not_done_again(tiny: list[str], tmp_path: Path) 
     assert not list(run.rglob("*.part"))
 
 
+def test_signal_ends_the_whole_sweep(tiny: list[str], tmp_path: Path) -> None:
+    started = Command(["-m", *tiny, *SLOW, "target=pred,label", "store.checkpoint_seconds=0.1"], tmp_path)
+    begun(tmp_path, started)
+    started.send(signal.SIGINT)
+    assert started.wait(SECONDS_TO_END).status == 130
+    assert len(list((tmp_path / "outputs").iterdir())) == 1
+
+
 def test_second_signal_ends_at_once() -> None:
     process = multiprocessing.get_context("forkserver").Process(target=_wait_for_signals)
     process.start()
