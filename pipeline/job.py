@@ -172,7 +172,7 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
     images = hashlib.sha256()
     for part in (index.paths.blob, index.paths.offsets, labels):
         images.update(np.ascontiguousarray(part).tobytes())
-    options = {key: value for key, value in config["method"].items() if key != "_target_"}
+    options = {key: _content(value) for key, value in config["method"].items() if key != "_target_"}
     return {
         "method": config["names"]["method"],
         **options,
@@ -187,6 +187,13 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
         "data (list of images and labels)": images.hexdigest(),
         "schema": SCHEMA_VERSION,
     }
+
+
+def _content(value: object) -> object:
+    """An option's value; of one that names a file, such as a baseline's picture, the content too."""
+    if not isinstance(value, str) or not Path(value).is_file():
+        return value
+    return f"{value} (sha256 {hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]})"
 
 
 def smoothing(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,12 +39,14 @@ def attributes(job: Job) -> dict[str, Any]:
 
 def write_config(job: Job) -> None:
     """Writes config.yaml, as the first start had it."""
+    data = job.config["data"]
     described = {
-        "command": " ".join(["python -m pipeline", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "pipeline", *sys.argv[1:]]),
         "git_commit": git_commit(),
         "versions": versions(),
         "fingerprint_of": job.identity,
         **job.config,
+        "data": {**data, "root": data["root"] and str(job.root)},  # absolute: a repair may start in another folder
     }
     publish(memoryview(yaml.safe_dump(described, sort_keys=False).encode()), job.run / "config.yaml")
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.job import check_target, prepare
@@ -197,6 +198,15 @@ def test_fingerprint_covers_what_decides_the_numbers(job: Prepare, argument: str
 )
 def test_fingerprint_leaves_out_what_does_not(job: Prepare, argument: str) -> None:
     assert fingerprint(job(argument).identity) == fingerprint(job().identity)
+
+
+def test_fingerprint_covers_the_content_of_a_baselines_picture(job: Prepare, tmp_path: Path) -> None:
+    picture = tmp_path / "absent.png"
+    identities = []
+    for colour in ("black", "white"):
+        Image.new("RGB", (32, 32), colour).save(picture)
+        identities.append(job(f"baselines={picture}").identity)
+    assert fingerprint(identities[0]) != fingerprint(identities[1])
 
 
 def test_default_folder_is_named_by_content(

@@ -9,7 +9,13 @@ from torch import Tensor
 Rule = tuple[np.ndarray, np.ndarray]
 
 
+LARGEST_GAUSSLEGENDRE = 4096
+"""Nodes; finding them is an eigenvalue problem of that size."""
+
+
 def _gausslegendre(n: int) -> Rule:
+    if n > LARGEST_GAUSSLEGENDRE:
+        raise ValueError(f"n_steps: gausslegendre takes up to {LARGEST_GAUSSLEGENDRE}, riemann_middle any number")
     nodes, weights = np.polynomial.legendre.leggauss(n)  # on [-1, 1]
     return (1 + nodes) / 2, weights / 2
 

@@ -39,3 +39,8 @@ def test_ends() -> None:
     assert rule("riemann_right", 4)[0][-1] == 1
     assert rule("riemann_trapezoid", 4)[0][[0, -1]].tolist() == [0, 1]
     assert rule("gausslegendre", 1)[0].tolist() == [0.5]
+
+
+def test_an_eigenvalue_problem_too_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_steps: gausslegendre takes up to 4096"):
+        rule("gausslegendre", 200_000)
