@@ -120,7 +120,7 @@ def test_workers_leave_interrupts_to_their_parent(folder: Path, paths: Paths) ->
     batches = stream(
         folder, paths, PREPROCESSING, [[number % 3] for number in range(30)], num_workers=2, pin_memory=False
     )
-    found = [next(batches)]
+    found = [next(batches), next(batches)]  # one of each worker, so both have started
     for worker in set(active_children()) - before:
         os.kill(worker.pid, signal.SIGINT)
     found += batches
