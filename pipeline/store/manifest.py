@@ -140,7 +140,7 @@ class Manifest:
             file.attrs["digest"] = self.digest
             for name in _JSON:
                 file.attrs[name] = canonical_json(getattr(self, name))
-        return stream.getbuffer()
+        return memoryview(stream.getvalue())  # shares its bytes; getbuffer() would keep the stream from being freed
 
 
 def freeze(run: Path, manifest: Manifest) -> Manifest:

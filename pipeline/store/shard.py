@@ -39,7 +39,7 @@ def encode(rows: Rows, attributes: Mapping[str, Any], *, filter: str = "none") -
         for name, value in sorted({**attributes, **counts}.items()):
             plain = isinstance(value, (str, int, float, np.generic))
             file.attrs[name] = value if plain else canonical_json(value)
-    return stream.getbuffer()
+    return memoryview(stream.getvalue())  # shares its bytes; getbuffer() would keep the stream from being freed
 
 
 def decode(stream: BinaryIO, name: object) -> tuple[Rows, dict[str, Any]]:
