@@ -120,9 +120,7 @@ def _device(device: str) -> str:
 
 def _set_precision(dtype: str) -> None:
     """TF32 only where it is asked for: PyTorch has it on for convolutions, and it changes maps in the third digit."""
-    precision = "tf32" if dtype == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = precision
-    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # the stub lacks it
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
 
 
 def _classifier(config: Config) -> Classifier:
