@@ -234,4 +234,4 @@ def test_network_is_frozen_and_in_the_asked_dtype(job: Prepare) -> None:
 def test_tf32_is_used_where_it_is_asked_for(job: Prepare, dtype: str) -> None:
     job(f"dtype={dtype}")
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (dtype == "tf32")
-    torch.export.export(torch.nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))  # refuses flags that contradict each other
+    torch.export.export(torch.nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))  # refuses flags that differ
