@@ -6,12 +6,14 @@ from pathlib import Path
 
 import yaml
 
+from pipeline import open_run
 from pipeline.configuration import Config
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.render import render
 from pipeline.report.page import write_report
 from pipeline.report.summary import Summary, finish
 from pipeline.run import run
@@ -104,6 +106,12 @@ def _report(config: Config, _choices: dict[str, str]) -> int:
     return 0
 
 
+def _render(config: Config, _choices: dict[str, str]) -> int:
+    with stop_on_signals() as stop:
+        log.info("%s", render(open_run(_folder(config)), config["task"], stop=stop).resolve())
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str]) -> int:
     log.info(status_line(_folder(config)))
     return 0
@@ -115,6 +123,7 @@ TASKS: dict[str, Task] = {
     "verify": _verify,
     "finish": _finish,
     "report": _report,
+    "render": _render,
     "status": _show_status,
 }
 
