@@ -139,4 +139,5 @@ def _over(values: Values, width: int, height: int) -> Values:
     rows, columns = values.shape
     if rows > height or columns > width or abs(rows / height - columns / width) * max(height, width) > 1:
         raise ValueError(f"the image is {width} x {height} pixels, the map {columns} x {rows}")
-    return values[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]
+    over: Values = values[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]
+    return over
