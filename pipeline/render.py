@@ -59,6 +59,7 @@ def render(run: Run, options: Config, *, stop: StopRequest) -> Path:
 
     Raises:
         UsageError: An option that cannot be.
+        NoPlaces: The maps belong nowhere in the image.
         StoreError: Damage was found.
         Stopped: It was asked to stop; the same command goes on.
     """
@@ -93,7 +94,8 @@ def picture_name(run: Run, explanation: Explanation) -> str:
     """A file name that sorts as the run does and is allowed everywhere, whatever the image is called."""
     relative = Path(os.fsdecode(run.manifest.paths[explanation.index])).with_suffix("")
     words = re.sub(r"[^A-Za-z0-9.-]+", "_", str(relative))[-_NAME_LETTERS:].strip("._-")
-    return f"{explanation.index:0{len(str(len(run.manifest)))}d}-{words}-{explanation.target}.png"
+    target = explanation.target if explanation.target >= 0 else "neuron"
+    return f"{explanation.index:0{len(str(len(run.manifest)))}d}-{words}-{target}.png"
 
 
 def _draw(explanation: Explanation, panels: Sequence[Panel], path: Path, content: str) -> None:
@@ -120,7 +122,7 @@ def _content(path: Path) -> str | None:
 
 
 def _titled(panels: Sequence[Panel], explanation: Explanation) -> list[Panel]:
+    explained = explanation.class_name if explanation.target >= 0 else "neuron"
     return [
-        replace(panel, title=explanation.class_name if panel.method == "original_image" else _WORDS[panel.sign])
-        for panel in panels
+        replace(panel, title=explained if panel.method == "original_image" else _WORDS[panel.sign]) for panel in panels
     ]

@@ -8,6 +8,7 @@ import yaml
 
 from pipeline import open_run
 from pipeline.configuration import Config
+from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
@@ -107,8 +108,12 @@ def _report(config: Config, _choices: dict[str, str]) -> int:
 
 
 def _render(config: Config, _choices: dict[str, str]) -> int:
+    folder = _folder(config)
     with stop_on_signals() as stop:
-        log.info("%s", render(open_run(_folder(config)), config["task"], stop=stop).resolve())
+        try:
+            log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
+        except NoPlaces as reason:
+            raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
 

@@ -18,7 +18,7 @@ from pipeline.signals import Stopped, StopRequest
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.writer import Writer
 from pipeline.visualize import Panel, draw
-from tests.conftest import Compose
+from tests.conftest import Compose, Status
 from tests.store import synthetic
 
 NAMES = [
@@ -168,3 +168,14 @@ def test_the_command_line_draws_a_run(compose: Compose, run: Path, caplog: pytes
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(StoreError, match="damaged"):
         perform(*compose("task=render", f"run={run}"))
+
+
+def test_a_neuron_is_named_and_a_layer_without_places_refused(explain: Status, tmp_path: Path) -> None:
+    neuron = ("method=saliency", "data.limit=1", "view=neuron", "layer='0'", "neuron=[3,4,5]")
+    assert explain(*neuron) == 0
+    assert explain("task=render", f"run={tmp_path / 'run'}") == 0
+    assert [path.name for path in (tmp_path / "run/pictures").iterdir()] == ["0-n02123159_a-neuron.png"]
+    flat = ("method=activation", "data.limit=1", "view=layer", "layer='5'", f"output_dir={tmp_path / 'flat'}")
+    assert explain(*flat) == 0
+    with pytest.raises(UsageError, match="no places in the image"):
+        explain("task=render", f"run={tmp_path / 'flat'}")
