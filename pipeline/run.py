@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.chunks import Chunks
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError
 from pipeline.explain import explain
@@ -45,6 +46,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
     manifest = freeze(job.run, new_manifest(job))
     write_config(job)
     job.method.on_chunk(stop.check)
+    chunks = Chunks(job)
     ledger, clock = Ledger(job.run, manifest), Clock()
     store = job.config["store"]
     writer = Writer(
@@ -62,6 +64,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
                     rows = _explained(job, batch)
                 with clock.spent("write"):
                     writer.add(rows)
+                chunks.keep()
                 progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
                 stop.check()
         except RuntimeError:  # of a decoding process that got the signal too

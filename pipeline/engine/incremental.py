@@ -18,6 +18,8 @@ from pipeline.engine.recognise import recognise
 from pipeline.engine.schedule import Inside, Schedule, maps_read
 from pipeline.engine.steps import Step
 
+CPU_CHUNK, GPU_CHUNK = 16, 128
+"""Windows whose boxes fit a core's cache (measured), and that keep a GPU busy (Krypton's choice; not measured here)."""
 WORTH = 0.05
 """Share of a whole evaluation that must be saved; what the cost model does not see may take as much."""
 
@@ -32,16 +34,16 @@ class Incremental:
     Args:
         module: The classifier, (N, C, H, W) to (N, K); a prepared copy is used, the module stays as it is.
         example: (1, C, H, W) image or any tensor of its shape, type and device.
-        internal_batch_size: Windows computed together.
+        internal_batch_size: Windows computed together; None: as many as were fastest on such devices.
 
     Raises:
         CannotTrace: torch.fx cannot follow the network.
         NotLocal: Nothing in it can be kept.
     """
 
-    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int = 16) -> None:
+    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int | None = None) -> None:
         self.network = prepare(module).to(memory_format=torch.channels_last)
-        self.internal_batch_size = internal_batch_size
+        self.internal_batch_size = internal_batch_size or (CPU_CHUNK if example.device.type == "cpu" else GPU_CHUNK)
         self.device = example.device
         with torch.inference_mode():
             ShapeProp(self.network).propagate(example[:1])

@@ -50,8 +50,7 @@ class OccludedNetwork:
 
     def _checked(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> Incremental | None:
         try:
-            size = {} if chunk is None else {"internal_batch_size": chunk}
-            engine = Incremental(self.model, images[:1], **size)
+            engine = Incremental(self.model, images[:1], internal_batch_size=chunk)
         except (CannotTrace, NotLocal) as reason:
             if self.engine == "incremental":
                 raise ValueError(
