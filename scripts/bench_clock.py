@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 Work = Callable[[], Any]
+Row = dict[str, Any]
+"""One result: names and numbers, as JSON has them."""
 MATRIX = 1024
 """Side of the matrices whose product says what the machine can do."""
 
@@ -45,6 +48,18 @@ class Clock:
         return 2 * MATRIX**3 / min(self(lambda: torch.mm(one, other)) for _ in range(5))
 
 
-def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
-    """Median over the rounds of how many times longer ``slow`` took."""
-    return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
+def compared(times: dict[str, list[float]]) -> Row:
+    """Median seconds of each peer, and the median over the rounds of how many times longer than ``ours`` it took."""
+    medians = {peer: statistics.median(values) for peer, values in times.items()}
+    ratios = {
+        f"ratio_{peer}": statistics.median(theirs / ours for theirs, ours in zip(values, times["ours"], strict=True))
+        for peer, values in times.items()
+        if peer != "ours"
+    }
+    return medians | ratios
+
+
+def range_difference(found: Tensor, expected: Tensor) -> float:
+    """Largest difference of two maps, of the range of the second."""
+    found, expected = found.detach(), expected.detach()
+    return float((found - expected).abs().max() / (expected.max() - expected.min()))

@@ -66,6 +66,13 @@ def network(name: str) -> nn.Module:
     return module.eval()
 
 
+def asked(name: str, device: torch.device) -> tuple[nn.Module, Tensor, int]:
+    """A network, one photograph, and the class that the one sees in the other."""
+    module, images = network(name).to(device), photographs(1, side(name)).to(device)
+    with torch.no_grad():
+        return module, images, int(module(images).argmax())
+
+
 def operations(module: nn.Module, image: Tensor) -> int:
     """Multiplications and additions of the matrix products and convolutions of one forward pass."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
