@@ -14,6 +14,7 @@ from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
+from pipeline.precision import measure_precision
 from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.signals import StopRequest
@@ -45,6 +46,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
     lay_photographs(job)
     manifest = freeze(job.run, new_manifest(job))
     write_config(job)
+    measure_precision(job, stop.check)
     job.method.on_chunk(stop.check)
     chunks = Chunks(job)
     ledger, clock = Ledger(job.run, manifest), Clock()
