@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.engine.cost import MATRIX
 from pipeline.engine.prepare import prepare
 from pipeline.engine.recognise import recognise
-from pipeline.engine.schedule import Inside, Schedule, maps_read
+from pipeline.engine.schedule import Replaced, Schedule, maps_read
 from pipeline.engine.steps import Step
 
 CPU_CHUNK, GPU_CHUNK = 16, 128
@@ -69,7 +69,7 @@ class Incremental:
         return saved > WORTH * self._seconds
 
     @torch.inference_mode()
-    def values(self, images: Tensor, baseline: Tensor, boxes: Tensor, inside: Inside | None = None) -> Tensor:
+    def values(self, images: Tensor, baseline: Tensor, boxes: Tensor, inside: Replaced | None = None) -> Tensor:
         """Logits (N, G, K) of every image with every window replaced.
 
         Args:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Windows
-from pipeline.engine.schedule import Inside
+from pipeline.engine.schedule import Replaced
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.view import View
@@ -87,7 +87,7 @@ class Occlusion(Method):
         return values.reshape(len(images), count, -1)
 
 
-def _channels(ranges: Tensor, count: int) -> Inside:
+def _channels(ranges: Tensor, count: int) -> Replaced:
     """Windows over some of ``count`` channels, from first to last + 1 (G, 2)."""
 
     def inside(window: Tensor, position: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline.data.decode import UnreadableImage, read_image
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.geometry import NoPlaces
 from pipeline.report.summary import class_name
 from pipeline.report.words import printable
 from pipeline.store.explanation import Explanation
@@ -67,21 +68,21 @@ class Card:
 
 def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> Card:
     """One example; without ``images`` nothing of the photograph is on it."""
-    map_ = explanation.map
+    height, width = manifest.preprocessing["crop"]
     label, predicted, delta = explanation.label, explanation.predicted, explanation.convergence_delta
     sure = confidence(explanation.prediction[None], np.array([predicted]))
     return Card(
         path=printable(manifest.paths[explanation.index]),
-        target=class_name(manifest, explanation.target),
+        target=class_name(manifest, explanation.target) if explanation.target >= 0 else "The neuron",
         label=class_name(manifest, label) if label >= 0 else None,
         predicted=class_name(manifest, predicted),
         correct=label == predicted if label >= 0 else None,
         confidence=float(sure[0]),
         score=explanation.score,
         delta=delta if math.isfinite(delta) else None,
-        pictures=_three(explanation, map_, manifest) if images else [_map(map_)],
-        width=map_.shape[2],
-        height=map_.shape[1],
+        pictures=_pictures(explanation, manifest, images=images),
+        width=width,
+        height=height,
     )
 
 
@@ -92,6 +93,14 @@ def data_uri(picture: Image.Image, kind: str = "jpeg") -> str:
     shown.thumbnail(_LARGEST)
     shown.save(stream, kind, quality=85, subsampling=0)  # whole chroma: in a map, colour is what counts
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _pictures(explanation: Explanation, manifest: Manifest, *, images: bool) -> list[Picture]:
+    try:
+        map_ = explanation.map
+    except NoPlaces as reason:
+        return [Picture(None, f"No map: {reason}")]
+    return _three(explanation, map_, manifest) if images else [_map(map_)]
 
 
 def _map(map_: np.ndarray) -> Picture:

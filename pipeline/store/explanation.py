@@ -31,7 +31,11 @@ class Explanation:
 
     @property
     def map(self) -> np.ndarray:
-        """(C or 1, H, W) float32, at the model's input size."""
+        """(C or 1, H, W) float32, at the model's input size.
+
+        Raises:
+            NoPlaces: It is of a layer whose values belong nowhere in the image; ``native`` has them.
+        """
         expanded = self._source.geometry.expand(torch.from_numpy(self.native[None]))
         return expanded[0].numpy().astype(np.float32, copy=False)
 
@@ -60,7 +64,7 @@ class Explanation:
 
     @property
     def target(self) -> int:
-        """Class explained."""
+        """Class explained; -1 where a hidden neuron is."""
         return int(self._value("target"))
 
     @property
