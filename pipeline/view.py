@@ -15,7 +15,8 @@ class View:
     """Outputs of a model as functions of its input pixels.
 
     Args:
-        model: Maps (P, C, H, W) to (P, K) or (P,) outputs. Put it into eval mode first; it is not changed.
+        model: Maps (P, C, H, W) to (P, K) or (P,) outputs, or to an object with such ``logits``. Put it into eval mode
+            first; it is not changed.
         output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
@@ -52,7 +53,8 @@ class View:
     def logits(self, points: Tensor, *, stem: Stem | None = None) -> Tensor:
         """Logits (P, K) of points (P, C, H, W), or of what they are behind the stem."""
         network = stem.rest if stem else self._fast or self.model
-        logits: Tensor = network(points)
+        answer = network(points)
+        logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
         return logits[:, None] if logits.ndim == 1 else logits
 
     def outputs(self, logits: Tensor) -> Tensor:
