@@ -16,6 +16,7 @@ import pipeline.methods
 from pipeline import methods
 from pipeline.methods import Method
 from pipeline.methods.method import image_seeds
+from pipeline.view import LayerView
 from tests.methods import reference
 from tests.methods.zoo import ZOO, Kind, network, photographs
 
@@ -63,6 +64,10 @@ class Case:
     @property
     def layer(self) -> nn.Module:
         return self.model.get_submodule(self.kind.layer)
+
+    @property
+    def view(self) -> LayerView:
+        return LayerView(self.model, layer=self.kind.layer)
 
     def spelled(self) -> nn.Module:
         return _spelled(self.asked)
@@ -179,6 +184,22 @@ ROWS = {
         lambda case, **options: methods.GradientShap(case.model, baselines=case.baselines, **SHAP, **options),
         lambda case, target: reference.gradient_shap(case.asked, case.images, target, baselines=case.baselines, **SHAP),
     ),
+    "Activation": Row(
+        lambda case, **options: methods.Activation(case.view, **options),
+        lambda case, target: captum.attr.LayerActivation(case.asked, case.layer).attribute(case.images),
+    ),
+    "Conductance": Row(
+        lambda case, **options: methods.Conductance(case.view, **STEPS, **options),
+        lambda case, target: captum.attr.LayerConductance(case.asked, case.layer).attribute(
+            case.images, 0, target, **STEPS
+        ),
+    ),
+    "InternalInfluence": Row(
+        lambda case, **options: methods.InternalInfluence(case.view, **STEPS, **options),
+        lambda case, target: captum.attr.InternalInfluence(case.asked, case.layer).attribute(
+            case.images, 0, target, **STEPS
+        ),
+    ),
     "NoiseTunnel": Row(
         lambda case, **options: methods.NoiseTunnel(methods.Saliency(case.model, **options), **TUNNEL, **options),
         lambda case, target: reference.noise_tunnel(case.asked, case.images, target, **TUNNEL),
@@ -206,7 +227,7 @@ def _asked(model: nn.Module) -> nn.Module:
 
 
 def of_several_targets(method: Method, images: Tensor, targets: Tensor) -> Tensor:
-    """(N, T, C, H, W)."""
+    """(N, T, C, H, W), as the pipeline asks."""
     scores = method.scores(images, targets)
     answer = method.explain(images, targets, scores=scores, seeds=image_seeds(0, range(len(images))))
     channels, height, width = images.shape[1:]

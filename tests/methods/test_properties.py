@@ -28,6 +28,9 @@ NETWORK_OF = {
     "DeepLiftShap": "densenet121",
     "GradientShap": "inception_v3",
     "NoiseTunnel": "hugging_face",
+    "Activation": "hugging_face",
+    "Conductance": "resnet18",
+    "InternalInfluence": "timm",
 }
 """Each method on one network and each network with one method; Captum holds all of them together."""
 EACH = pytest.mark.parametrize(("method", "name"), NETWORK_OF.items(), ids=NETWORK_OF)

@@ -36,7 +36,7 @@ class Kind:
 
     build: Callable[[], nn.Module]
     layer: str
-    size: tuple[int, int] = (64, 72)
+    size: tuple[int, int] = (48, 64)
     places: Callable[[Tensor], Tensor] | None = None
     rectifies: bool = True
     products: bool = False
@@ -92,7 +92,7 @@ ZOO = {
         vit_b_16, "encoder.layers.encoder_layer_10.ln_1", (32, 32), tokens, rectifies=False, products=True
     ),
     "swin_t": Kind(
-        torchvision_network("swin_t"), "features.3", (64, 64), lambda v: v.movedim(3, 1), rectifies=False, products=True
+        torchvision_network("swin_t"), "features.3", (32, 64), lambda v: v.movedim(3, 1), rectifies=False, products=True
     ),
     "timm": Kind(partial(timm.create_model, "mobilenetv4_conv_small_050", num_classes=CLASSES), "blocks.2"),
     "hugging_face": Kind(hugging_face, "resnet.encoder.stages.1"),
