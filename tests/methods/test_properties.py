@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import DeepLift, DeepLiftShap, IntegratedGradients, Method
 from pipeline.methods.method import Attribution, image_seeds
-from tests.methods.test_oracle import ROWS, case_of
+from tests.methods.rows import ROWS, case_of
 from tests.methods.zoo import ZOO, network, photographs
 
 NETWORK_OF = {
