@@ -84,6 +84,14 @@ def test_functions_are_treated_like_modules_where_captum_sees_only_modules(metho
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_captum_leaves_relu6_alone(method):
+    network, x = Modules(nn.ReLU6).double(), 20 * images(2, 64, 72)
+    plain = captum.attr.Saliency(network).attribute(x, 2, abs=False)
+    torch.testing.assert_close(METHODS[method](network).attribute(x, 2).detach(), plain)
+    assert (method(network)(x, 2) - plain).abs().max() > 0.1 * plain.abs().max()
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_several_targets_share_a_forward(method):
     network, x = small_vgg().double(), images(2, 64, 72)
     targets = torch.tensor([[1, 7], [3, 2]])
