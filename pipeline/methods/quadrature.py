@@ -41,7 +41,10 @@ RULES: dict[str, Callable[[int], Rule]] = {
 }
 
 
-def rule(name: str, n_steps: int) -> tuple[Tensor, Tensor]:
+DEFAULT = "gausslegendre"
+
+
+def rule(name: str, n_steps: int | str) -> tuple[Tensor, Tensor]:
     """Nodes in [0, 1] and weights that sum to one, both float64 (n_steps,).
 
     The weights of Captum 0.9's ``riemann_trapezoid`` sum to (n - 1) / n instead.
