@@ -16,6 +16,7 @@ import importlib.util
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -122,7 +123,7 @@ def errors(found: Tensor, true: Tensor) -> dict[str, float]:
 def reference(options: argparse.Namespace) -> None:
     """Keeps the true maps."""
     rule = {"quadrature": "riemann_middle"} if options.nodes == TRUE_NODES else {"nodes": "adaptive"}
-    for name, subject in subjects(options, PHOTOGRAPHS):
+    for name, subject in subjects(options, options.photographs):
         file = options.folder / name / f"{subject.name}.npz"
         if (known := true_map(options.folder, name, subject)) and known[1] >= options.nodes:
             continue
@@ -135,26 +136,26 @@ def reference(options: argparse.Namespace) -> None:
 
 def estimate(options: argparse.Namespace) -> None:
     """Keeps estimates beside true errors, for each tolerance."""
-    for name, subject in subjects(options, PHOTOGRAPHS):
+    for name, subject in subjects(options, options.photographs):
         known = true_map(options.folder, name, subject)
         for tol in TOLERANCES:
-            key = f"estimate {name} {subject.name} {tol} {known and known[1]}"
-            if known is None or key in options.done:
+            key = f"estimate {name} {subject.name} {tol}"
+            if known is None or is_done(options, key, known[1]):
                 continue
             found = subject.explain(CHUNK, n_steps="auto", tol=tol)
             assert found.error_estimate is not None
             row = {"estimate": float(found.error_estimate), "evaluations": int(found.evaluations)}
-            keep(options, key, {**row, **errors(found.maps[0, 0], known[0])})
+            keep(options, key, {**row, **errors(found.maps[0, 0], known[0]), "true_nodes": known[1]})
 
 
 def captum(options: argparse.Namespace) -> None:
     """Keeps Captum's errors and times, and this project's where the same true error is to be expected."""
     chunks: dict[str, tuple[int, int]] = {}
-    for name, subject in subjects(options, TIMED):
+    for name, subject in subjects(options, min(TIMED, options.photographs)):
         known = true_map(options.folder, name, subject)
         for n_steps in CAPTUM_STEPS:
             key = f"captum {name} {subject.name} {n_steps}"
-            if known is None or key in options.done:
+            if known is None or is_done(options, key, known[1]):
                 continue
             if name not in chunks:
                 peer = {chunk: timed(partial(subject.captum, chunk, 16))[1] for chunk in (2, *CHUNKS)}
@@ -166,8 +167,19 @@ def captum(options: argparse.Namespace) -> None:
                 partial(subject.explain, chunks[name][1], n_steps="auto", tol=SAFETY * there["error"])
             )
             here = errors(ours.maps[0, 0], known[0])
-            row = {"captum": there["error"], "captum_seconds": their_time, "ours": here["error"], "seconds": our_time}
-            keep(options, key, {**row, "evaluations": int(ours.evaluations), "chunks": chunks[name]})
+            row: dict[str, Any] = {
+                "captum": there["error"],
+                "captum_seconds": their_time,
+                "ours": here["error"],
+                "seconds": our_time,
+            }
+            row |= {"evaluations": int(ours.evaluations), "chunks": chunks[name], "true_nodes": known[1]}
+            keep(options, key, row)
+
+
+def is_done(options: argparse.Namespace, key: str, nodes: int) -> bool:
+    """Whether there is a figure against a true map of so many nodes."""
+    return key in options.done and options.done[key]["true_nodes"] >= nodes
 
 
 def keep(options: argparse.Namespace, key: str, row: dict[str, Any]) -> None:
@@ -184,9 +196,9 @@ def table(options: argparse.Namespace) -> None:
     print("true error, median, 90 % | evaluations, median, 90 % |")
     print("|" + "---|" * 7)
     for name, tol in product(options.networks, TOLERANCES):
-        rows = [row for key, row in options.done.items() if key.startswith(f"estimate {name} ") and f" {tol} " in key]
+        rows = [row for key, row in options.done.items() if re.fullmatch(rf"estimate {name} \S+ {tol}", key)]
         if rows:
-            print(f"| {name} | {tol} | {len(rows)} | {estimate_line(rows)} |")
+            print(f"| {name} | {tol} | {counted(rows)} | {estimate_line(rows)} |")
     print(
         "| network | n_steps | photographs | true error, median: Captum, here | of true errors, here / Captum | ",
         end="",
@@ -196,7 +208,13 @@ def table(options: argparse.Namespace) -> None:
     for name, n_steps in product(options.networks, CAPTUM_STEPS):
         rows = [row for key, row in options.done.items() if re.fullmatch(rf"captum {name} \S+ {n_steps}", key)]
         if rows:
-            print(f"| {name} | {n_steps} | {len(rows)} | {captum_line(rows)} |")
+            print(f"| {name} | {n_steps} | {counted(rows)} | {captum_line(rows)} |")
+
+
+def counted(rows: list[dict[str, Any]]) -> str:
+    """How many, and by how many nodes their true maps are."""
+    counts = Counter(row["true_nodes"] for row in rows)
+    return f"{len(rows)} ({', '.join(f'{count} by {nodes} nodes' for nodes, count in sorted(counts.items()))})"
 
 
 def estimate_line(rows: list[dict[str, Any]]) -> str:
@@ -210,7 +228,7 @@ def estimate_line(rows: list[dict[str, Any]]) -> str:
 
 def captum_line(rows: list[dict[str, Any]]) -> str:
     """Cells of the second table; ratios are medians over the photographs."""
-    column = {key: np.array([row[key] for row in rows]) for key in rows[0] if key != "chunks"}
+    column = {key: np.array([row[key] for row in rows]) for key in rows[0] if key not in ("chunks", "true_nodes")}
     median = {key: float(np.median(values)) for key, values in column.items()}
     errors, times = (np.median(column[a] / column[b]) for a, b in (("ours", "captum"), ("captum_seconds", "seconds")))
     return (
@@ -228,6 +246,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where true maps and figures are kept")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--nodes", type=int, default=TRUE_NODES, help="of the true maps; below 2048 placed ones")
+    parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help="how many, from the first")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = options.folder / RESULTS
