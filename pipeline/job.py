@@ -77,6 +77,8 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     classifier = _classifier(config)
     index = _images(config["data"])
     labels = _labels(config, index, classifier)
+    if choices["view"] == "neuron" and config["target"] != "pred":
+        raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
     check_target(config["target"], classifier.n_outputs, labels)
     method, geometry = _method(config, classifier)
     identity = _identity(config, classifier, index, labels)
@@ -146,9 +148,14 @@ def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.nda
 
 
 def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
-    preprocessing = classifier.preprocessing
+    preprocessing, view_name = classifier.preprocessing, config["names"]["view"]
+    if "layer" in config["method"] and view_name != "input":
+        raise UsageError(
+            f"view={view_name}: method={config['names']['method']} has a layer of its own; leave view=input"
+        )
     try:
-        view = View(
+        view: View = build(
+            config["view"],
             classifier.module,
             output=config["output"],
             multi_label=classifier.multi_label,
@@ -175,6 +182,7 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
         "method": config["names"]["method"],
         **options,
         **smoothing(config),
+        **viewing(config),
         **{key: config[key] for key in ("target", "output", "seed", "dtype")},
         "store.dtype": config["store"]["dtype"],
         "store.channels": config["store"]["channels"],
@@ -198,6 +206,12 @@ def smoothing(config: Config) -> Config:
     """What is wrapped around the method, under the command line's names; empty for the method alone."""
     options = {f"smooth.{key}": value for key, value in config["smooth"].items() if key != "_target_"}
     return {} if config["names"]["smooth"] == "none" else {"smooth": config["names"]["smooth"], **options}
+
+
+def viewing(config: Config) -> Config:
+    """What is explained, under the command line's names; empty for a class in the pixels."""
+    options = {key: value for key, value in config["view"].items() if key != "_target_"}
+    return {} if config["names"]["view"] == "input" else {"view": config["names"]["view"], **options}
 
 
 def _default_folder(config: Config, identity: Config) -> Path:

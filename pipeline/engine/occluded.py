@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.incremental import Incremental, NotLocal
-from pipeline.engine.network import hooked, weights_state
 from pipeline.engine.prepare import CannotTrace
+from pipeline.engine.state import hooked, weights_state
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from pipeline.engine.boxes import FILLS, ZERO, Layout, positions
 from pipeline.engine.cost import local_steps
 from pipeline.engine.steps import Pointwise, Step
+from pipeline.engine.subgraph import subgraph
 
 HEAD_BATCH = 256
 """Windows that a tail without convolutions takes at once: its matrices are read once for all of them."""
@@ -58,8 +59,8 @@ class Schedule:
             wanted = step.reads([layouts[source] for source in sources], layouts[node])
             read |= {source for source, reads in zip(sources, wanted, strict=True) if reads}
         self._tables = [node for node in local if node in read]
-        self._clean = _subgraph(network, [self._image], self._tables)
-        self._tail = _subgraph(network, self._live, None)
+        self._clean = subgraph(network, [self._image], self._tables)
+        self._tail = subgraph(network, self._live, None)
         order = torch.arange(len(boxes))
         self._chunks = [self._chunk(windows, boxes) for windows in order.split(internal_batch_size)]
         light = not any(isinstance(module, (nn.Conv2d, nn.LayerNorm)) for module in self._tail.modules())
@@ -170,22 +171,3 @@ def _on(device: torch.device, value: Any) -> Any:
 def _as_rows(maps: Tensor) -> Tensor:
     """(1, C, H, W) as (H * W, C)."""
     return maps[0].permute(1, 2, 0).flatten(0, 1)
-
-
-def _subgraph(network: fx.GraphModule, inputs: list[fx.Node], outputs: list[fx.Node] | None) -> fx.GraphModule:
-    """The part of ``network`` from ``inputs`` to the tuple of ``outputs``; None: of the network's own output."""
-    graph = fx.Graph()
-    copies = {node: graph.placeholder(node.name) for node in inputs}
-    for node in network.graph.nodes:
-        if node.op == "output":
-            ends = [copies[end] for end in outputs] if outputs else [copies[node.args[0]]]
-            graph.output(tuple(ends))
-        elif node.op == "placeholder" or node in copies:
-            continue
-        elif all(source in copies for source in node.all_input_nodes):
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    part = fx.GraphModule(network, graph)
-    part.graph.eliminate_dead_code()
-    part.delete_all_unused_submodules()
-    part.recompile()
-    return part

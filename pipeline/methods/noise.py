@@ -1,6 +1,7 @@
 """The noise tunnel: any method, averaged over noisy copies of the image."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,8 @@ class NoiseTunnel(Method):
     Raises:
         ValueError: If an option is out of range.
     """
+
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")  # the method itself is asked first
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """Methods that integrate the gradient along a path from a baseline to the image."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -7,11 +9,11 @@ from pipeline.methods.adaptive import TOL, Gradients, Integrals, integrate, prec
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import DEFAULT, rule
-from pipeline.view import View
+from pipeline.view import Segment, View
 
 
 class IntegratedGradients(Method):
-    """(x - b) times the mean gradient on the straight line from the baseline b to the image x.
+    """(x - b) times the mean gradient on the straight line from the baseline b to the image x, in pixels or a layer.
 
     Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv 1703.01365), equation 1.
 
@@ -29,6 +31,8 @@ class IntegratedGradients(Method):
     Raises:
         ValueError: If an option is out of range.
     """
+
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
 
     def __init__(
         self,
@@ -52,41 +56,54 @@ class IntegratedGradients(Method):
         self.multiply_by_inputs = multiply_by_inputs
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        starts = self.baselines(images, seeds)
-        baseline_score = self.scores(starts, targets)
-        stem, way = self.view.stem(images), images - starts
-        ends, begins = (stem(images), stem(starts)) if stem else (images, starts)
-        begins = begins.expand_as(ends)
+        segment = self.view.segment(images, self.baselines(images, seeds), self.in_chunks)
+        baseline_score = self._start_scores(segment, targets)
+        found = self._integrals(segment, targets)
+        maps = segment.pull_back(found.sums, slice(None))
+        product = maps * segment.differences[:, None]
+        delta = product.flatten(2).sum(2) - (scores - baseline_score)  # completeness holds for the product
+        evaluations = found.nodes + 2  # F at the image and at the baseline
+        chosen = product if self.multiply_by_inputs else maps
+        return Attribution(chosen, baseline_score, delta, evaluations, found.error)
+
+    def _start_scores(self, segment: Segment, targets: Tensor) -> Tensor:
+        """F where the line begins, (N, T); of a start that all images share, once."""
+
+        def ask(part: slice) -> tuple[Tensor, ...]:
+            points = segment.starts[part]
+            image = torch.arange(part.start, part.start + len(points), device=points.device)
+            return (self.view.outputs(segment.logits(points, image)),)
+
+        with torch.no_grad():
+            (outputs,) = self.in_chunks(len(segment.starts), ask)
+        return outputs.expand(len(targets), -1).gather(1, targets)
+
+    def _integrals(self, segment: Segment, targets: Tensor) -> Integrals:
+        """The gradients' integrals over the lines."""
+        ends, starts = segment.ends, segment.starts.expand_as(segment.ends)
 
         def gradients(image: Tensor, places: Tensor) -> Tensor:
-            shares = places.to(ends).reshape(-1, *[1] * (ends.ndim - 1))
-            points = begins[image] + shares * (ends[image] - begins[image])
-            return self.view.gradients(points, targets[image], stem=stem)[1]
+            image = image.to(ends.device)
+            points = starts[image] + places.to(ends).reshape(-1, *[1] * (ends.ndim - 1)) * (ends[image] - starts[image])
+            return self.view.gradients_of(lambda inner: segment.logits(inner, image), points, targets[image]).gradients
 
-        def to_maps(sums: Tensor, image: slice) -> Tensor:
-            pulled = stem.pull_back(sums, images[image]) if stem else sums
-            return pulled * way[image, None] if self.multiply_by_inputs else pulled
+        def to_maps(sums: Tensor, which: slice) -> Tensor:
+            maps = segment.pull_back(sums, which)
+            return maps * segment.differences[which, None] if self.multiply_by_inputs else maps
 
         if self.precision:
-            found = integrate(self.line, gradients, to_maps, images=len(images), precision=self.precision)
-        else:
-            found = self._fixed(gradients, ends.new_zeros(targets.shape + ends.shape[1:]))
-        maps = to_maps(found.sums, slice(None))
-        # completeness holds for the product, whatever is returned
-        product = maps if self.multiply_by_inputs else maps * way[:, None]
-        delta = product.flatten(2).sum(2) - (scores - baseline_score)
-        evaluations = found.nodes + 2  # F at the image and at the baseline
-        return Attribution(maps, baseline_score, delta, evaluations, found.error)
+            return integrate(self.line, gradients, to_maps, images=len(ends), precision=self.precision)
+        return self._fixed(gradients, ends.new_zeros(targets.shape + ends.shape[1:]))
 
     def _fixed(self, gradients: Gradients, sums: Tensor) -> Integrals:
-        """Adds the gradients of each image at the rule's nodes, by its weights, to the sums (N, T, *)."""
+        """Adds to the sums (N, T, *) each image's gradients at the rule's nodes, by its weights."""
         steps = len(self.nodes)
         weights = self.weights.to(sums).reshape(-1, *[1] * (sums.ndim - 1))
 
         def ask(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop)
-            image, step = (pairs // steps).to(sums.device), pairs % steps
-            sums.index_add_(0, image, gradients(image, self.nodes[step]) * weights[step])
+            image, step = pairs // steps, pairs % steps
+            sums.index_add_(0, image.to(sums.device), gradients(image, self.nodes[step]) * weights[step])
 
         self.line.walk(len(sums) * steps, ask)
         return Integrals(sums, steps)

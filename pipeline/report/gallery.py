@@ -72,7 +72,7 @@ def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> Card:
     sure = confidence(explanation.prediction[None], np.array([predicted]))
     return Card(
         path=printable(manifest.paths[explanation.index]),
-        target=class_name(manifest, explanation.target),
+        target=class_name(manifest, explanation.target) if explanation.target >= 0 else "The neuron",
         label=class_name(manifest, label) if label >= 0 else None,
         predicted=class_name(manifest, predicted),
         correct=label == predicted if label >= 0 else None,

@@ -60,7 +60,7 @@ class Explanation:
 
     @property
     def target(self) -> int:
-        """Class explained."""
+        """Class explained; -1 where a hidden neuron is."""
         return int(self._value("target"))
 
     @property
