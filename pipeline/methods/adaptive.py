@@ -21,7 +21,7 @@ TOL = 0.05
 MOST_NODES = 1024
 """Of an image with n_steps=auto; its estimate then stays above the tolerance."""
 
-SAFETY = 1.25
+SAFETY = 1.3
 """What is said is this many times what is expected, so that few true errors are larger."""
 
 
