@@ -181,7 +181,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def errors(found: Tensor, true: Tensor) -> dict[str, float]:
     """Relative errors (L2) of the map (3, H, W), and of its sum over channels, which is stored by default."""
     pairs = {"error": (found, true), "summed": (found.sum(0), true.sum(0))}
-    return {name: float((one - other).norm() / other.norm()) for name, (one, other) in pairs.items()}
+    return {key: float((one - other).norm() / other.norm()) for key, (one, other) in pairs.items()}
 
 
 def table(kept: Kept) -> None:

@@ -14,13 +14,12 @@ from pipeline.methods.strata import FEWEST_NODES, SQUARED_ERROR, STRATA, Nodes, 
 Gradients = Callable[[Tensor, Tensor], Tensor]
 """Numbers of images (P,) and places on their paths (P,) float64 -> gradients (P, T, *)."""
 ToMaps = Callable[[Tensor, slice], Tensor]
-"""Weighted sums of gradients (N, T, *), the numbers of their images -> the maps that they stand for (N, T, ...)."""
+"""Weighted sums of some images' gradients (n, T, *), and which images -> the maps that they stand for (n, T, ...)."""
 
 AUTO = "auto"
 TOL = 0.05
 MOST_NODES = 1024
-"""Of an image with n_steps=auto; its estimate then stays above the tolerance."""
-
+"""Of an image with n_steps=auto; the estimate of one that needs more stays above the tolerance."""
 SAFETY = 1.3
 """What is said is this many times what is expected, so that few true errors are larger."""
 
@@ -140,8 +139,8 @@ class Integral:
             self._sums[stratum] += change.sub_(self._sums[stratum]).div_(2)
         change = self._fresh.sum(0)
         scale = _ratio(self._map_norms(change), _norms(change))
-        for norms, stratum in zip(self._fresh, self._strata, strict=True):
-            self._changes[stratum] = _norms(norms) * scale
+        for own, stratum in zip(self._fresh, self._strata, strict=True):
+            self._changes[stratum] = _norms(own) * scale
         self._cells[self._strata] *= 2
 
     def _worst(self) -> list[int]:
@@ -172,23 +171,19 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def integrate(line: FlatLine, gradients: Gradients, to_maps: ToMaps, *, images: int, precision: Precision) -> Integrals:
     """Integrals over [0, 1] of the gradients of some images, each refined on its own.
 
-    Only as many images are open at a time as fill a chunk of the line.
+    Only as many images are open at a time as fill a chunk of the line; of a finished one its one sum is kept.
     """
     waiting = deque(Integral(number, to_maps, precision) for number in range(images))
     working: list[Integral] = []
-    finished: dict[int, Integral] = {}
+    finished: dict[int, tuple[Tensor, int, np.ndarray]] = {}
     while waiting or working:
         while waiting and sum(len(one.places) for one in working) < line.size:
             working.append(waiting.popleft())
         _ask_chunk(line, gradients, working)
-        finished |= {one.number: one for one in working if not len(one.places)}
+        finished |= {one.number: (one.value, one.asked, one.error) for one in working if not len(one.places)}
         working = [one for one in working if len(one.places)]
-    ordered = [finished[number] for number in range(images)]
-    return Integrals(
-        torch.stack([one.value for one in ordered]),
-        torch.tensor([one.asked for one in ordered]),
-        torch.from_numpy(np.stack([one.error for one in ordered])),
-    )
+    sums, nodes, errors = zip(*(finished[number] for number in range(images)), strict=True)
+    return Integrals(torch.stack(sums), torch.tensor(nodes), torch.from_numpy(np.stack(errors)))
 
 
 def _ask_chunk(line: FlatLine, gradients: Gradients, working: list[Integral]) -> None:
@@ -196,7 +191,6 @@ def _ask_chunk(line: FlatLine, gradients: Gradients, working: list[Integral]) ->
     owners = [one for one in working for _ in one.places][: line.size]
     places = np.concatenate([one.places for one in working])[: line.size]
     numbers = torch.tensor([one.number for one in owners])
-
     answers: list[Tensor] = []
     line.walk(
         len(owners),

@@ -73,11 +73,11 @@ def worst(variances: np.ndarray, cells: np.ndarray, *, goal: float, nodes: int) 
         Their numbers; none if the goal is reached or no halving is allowed.
     """
     chosen: list[int] = []
-    expected, worth = variances.sum(), variances / cells
+    expected, worth = float(variances.sum()), variances / cells
     for stratum in np.argsort(-worth, kind="stable").tolist():
         again = worth[chosen[0]] * KEPT / 2 if chosen else 0  # what halving the first once more would be worth
         if expected > goal and worth[stratum] > again and cells[stratum] <= nodes:
             chosen.append(stratum)
-            expected -= (1 - KEPT) * variances[stratum]
+            expected -= (1 - KEPT) * float(variances[stratum])
             nodes -= int(cells[stratum])
     return chosen

@@ -74,6 +74,10 @@ def test_no_more_nodes_than_allowed() -> None:
     assert worst(variances, cells, goal=0, nodes=0) == []
 
 
+def test_a_relative_error_of_nothing_is_refined_all_the_same() -> None:
+    assert worst(np.array([np.inf, 1, np.inf]), np.ones(3, int), goal=0.1, nodes=100) == [0]
+
+
 @pytest.mark.parametrize("variances", [np.zeros(3), np.full(3, np.nan)])
 def test_nothing_to_gain(variances: np.ndarray) -> None:
     assert worst(variances, np.ones(3, int), goal=0, nodes=100) == []
