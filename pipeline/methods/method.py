@@ -60,9 +60,14 @@ class Method(ABC):
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
 
+    def lines(self) -> list[FlatLine]:
+        """All that cut the work into passes of the network, always in the same order."""
+        return [self.line, self._images_line]
+
     def on_chunk(self, check: Callable[[], None]) -> None:
         """Has ``check`` called before every pass of the network; what it raises ends the work there."""
-        self.line.check = self._images_line.check = check
+        for line in self.lines():
+            line.check = check
 
     @abstractmethod
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
