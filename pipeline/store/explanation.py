@@ -102,6 +102,11 @@ class Explanation:
         return float(self._value("convergence_delta"))
 
     @property
+    def error_estimate(self) -> float:
+        """Estimated relative error (L2) of the map, before it was cast; NaN where not estimated."""
+        return float(self._value("error_estimate"))
+
+    @property
     def evaluations(self) -> int:
         """Model evaluations spent."""
         return int(self._value("evaluations"))

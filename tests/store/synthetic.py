@@ -64,6 +64,7 @@ def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> 
         "score": index.astype(np.float32),
         "baseline_score": np.full(len(index), 0.5, np.float32),
         "convergence_delta": np.where(index % 2, index / 100, np.nan).astype(np.float32),
+        "error_estimate": np.where(index % 2, index / 1000, np.nan).astype(np.float32),
         "evaluations": np.full(len(index), 50, np.int32),
         "crop": np.tile(np.array([12, 16, 0, 0, 12, 16], np.int32), (len(index), 1)),
     }

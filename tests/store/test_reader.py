@@ -58,6 +58,8 @@ def test_an_explanation_has_all_that_the_writer_was_given(run):
     assert (explanation.score, explanation.baseline_score, explanation.evaluations) == (13, 0.5, 50)
     assert explanation.convergence_delta == np.float32(0.13)
     assert np.isnan(run[2 * EXPLAINED.index(14)].convergence_delta)
+    assert explanation.error_estimate == np.float32(0.013)
+    assert np.isnan(run[2 * EXPLAINED.index(14)].error_estimate)
     assert explanation.crop == (12, 16, 0, 0, 12, 16)
     assert "image0013.png" in repr(explanation)
 
@@ -253,7 +255,7 @@ def test_a_newer_shard_is_one_clear_line(tmp_path):
     synthetic.write(tmp_path)
     with h5py.File(tmp_path / "shards/000/0000000.h5", "r+") as file:
         file.attrs["schema_version"] = 7
-    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 1"):
+    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 2"):
         _ = pipeline.open_run(tmp_path, verify=False)[0].map
 
 
