@@ -22,7 +22,11 @@ CLASSES = "data.classes=[n02123159,n07920052]"  # chelsea.png and coffee.png
 LAYER = "layer=head"  # the last with places: 7 x 7
 PANELS = (Panel("heat_map", "all"), Panel("overlay", "positive"))
 # What a method asks for beyond the options without a default.
-ARGUMENTS = {name: ["view=layer", LAYER] for name in ("activation", "conductance", "internal_influence")}
+ARGUMENTS = {
+    "activation": ["view=layer", LAYER],
+    "conductance": ["view=layer", LAYER],
+    "internal_influence": ["view=layer", "layer=blocks.10"],  # at the head, before a mean, it is the same everywhere
+}
 # What every method takes, shown with one.
 BEYOND = {
     "Of a class, in a hidden layer": ["method=ig", "view=layer", LAYER],
