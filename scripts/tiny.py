@@ -10,7 +10,7 @@ def build() -> nn.Module:
 
 
 OPTIONS = [
-    "model=checkpoint", "model.weights=null", "model.factory=tiny:build", "model.allow=[tiny]", "device=cpu", "method=saliency",
-    "data.transform.resize=32", "data.transform.crop=32", "report.images=false",
+    "model=checkpoint", "model.weights=null", "model.factory=tiny:build", "model.allow=[tiny]", "device=cpu",
+    "method=saliency", "data.transform.resize=32", "data.transform.crop=32", "report.images=false",
 ]  # fmt: skip
 """A command line that explains photographs with it."""

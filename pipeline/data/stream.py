@@ -130,11 +130,11 @@ def stream(
                 waiting.popleft()
                 deaths = 0
                 yield batch
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker (pid"):
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if not _of_a_death(error):
                 raise
             deaths += 1
-            first = os.fsdecode(paths[waiting[0][0]])
+            first = os.fsdecode(paths[waiting[0][0]]) if waiting else "the last"
             if deaths == MOST_DEATHS:
                 raise UsageError(
                     f"decoding processes were killed {deaths} times in a row, at the images from {first!r} on: "
@@ -150,6 +150,11 @@ def _remembered(batches: Iterator[Sequence[int]], waiting: deque[Sequence[int]])
     for batch in batches:
         waiting.append(batch)
         yield batch
+
+
+def _of_a_death(error: Exception) -> bool:
+    """Whether a worker is gone: the loader says so, or what the worker wanted to hand over went with it."""
+    return not isinstance(error, RuntimeError) or str(error).startswith("DataLoader worker (pid")
 
 
 def _iterate(loader: DataLoader[Any]) -> Iterator[Batch]:
