@@ -1,6 +1,7 @@
 """What a run says of itself: config.yaml in its folder, attributes in its shards."""
 
 import logging
+import os
 import platform
 import shlex
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,12 @@ def run_log(run: Path) -> Iterator[None]:
 
 class _LogFile(logging.FileHandler):
     """A file of lines; one that cannot be written is dropped: whatever stops the run is said on standard error too."""
+
+    def _open(self) -> TextIOWrapper:
+        def opener(path: str, flags: int) -> int:  # never through a link, never waiting for who reads a pipe
+            return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+        return TextIOWrapper(BufferedWriter(FileIO(self.baseFilename, "a", opener=opener)), self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass

@@ -10,11 +10,12 @@ from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import CONFIG, read_config, run_log
-from pipeline.report.page import write_report
-from pipeline.report.summary import Summary, finish
+from pipeline.report.page import write_page, write_report
+from pipeline.report.summary import Summary, derive, finish
 from pipeline.run import run
 from pipeline.signals import StopRequest, stop_on_signals
 from pipeline.status import status_line
+from pipeline.store.source import Source
 from pipeline.store.verify import verify
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,9 @@ def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> in
 
 
 def _conclude(job: Job) -> int:
-    summary = finish(job.run)
-    page = write_report(job.run, images=job.config["report"]["images"])
+    source = Source(job.run)
+    summary = derive(source)
+    page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
     return _status(summary, job.config["data"]["max_failed"])
 

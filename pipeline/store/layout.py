@@ -51,6 +51,17 @@ def plain(path: Path, run: Path) -> Path:
     return path
 
 
+def plain_folder(path: Path) -> Path:
+    """The path of a folder in a run's folder, before something in it is replaced.
+
+    Raises:
+        StoreError: It is a link: what is replaced would be elsewhere.
+    """
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link")
+    return path
+
+
 def shard_of_part(path: Path) -> int | None:
     """Number of the shard that a part belongs to, or None if the name is not a part's."""
     match = _PART.fullmatch(path.name)

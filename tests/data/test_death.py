@@ -51,11 +51,11 @@ class Deadly(Preprocessing):
         return super().__call__(image)
 
 
+@pytest.mark.slow
 def test_what_kills_them_over_and_over_is_named(folder: Path) -> None:
     Image.new("RGB", (50, 60), "red").save(folder / "3.png")
     deadly = Deadly(PREPROCESSING.resize, PREPROCESSING.crop, PREPROCESSING.mean, PREPROCESSING.std)
-    found = []
+    found: list[int] = []
     with pytest.raises(UsageError, match=rf"killed {MOST_DEATHS} times in a row, .*'[0-3]\.png' on.*num_workers"):
-        for batch in started(folder, deadly):
-            found.append(batch.index.item())
+        found.extend(batch.index.item() for batch in started(folder, deadly))
     assert found == list(range(len(found))) and len(found) <= 3
