@@ -1,5 +1,7 @@
 """Methods that ask for the gradient once, at the image itself."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ class Saliency(Method):
         abs: Take absolute values.
         internal_batch_size: Images in one pass of the network; None finds the fastest.
     """
+
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module | View, *, abs: bool = True, internal_batch_size: int | None = None) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +24,13 @@ class Attribution:
         maps: (N, T, *native), see :mod:`pipeline.engine.geometry`.
         baseline_score: (N, T) F(baseline); NaN where the method has no baseline.
         convergence_delta: (N, T) sum(map) - (F(x) - F(baseline)); NaN where the method does not promise completeness.
-        evaluations: Points at which the model was asked for each image.
+        evaluations: Points at which the model was asked for each image; int64 (N,) where images differ.
     """
 
     maps: Tensor
     baseline_score: Tensor
     convergence_delta: Tensor
-    evaluations: int
+    evaluations: int | Tensor
 
 
 class Method(ABC):
@@ -40,6 +41,9 @@ class Method(ABC):
         internal_batch_size: Points in one pass of the network; None finds the fastest.
         prepare: Make a faster copy of a network first; a view says so itself.
     """
+
+    reads_scores: ClassVar[bool] = True
+    """Whether the map depends on the values of ``scores``; without it, who explains need not ask for them."""
 
     def __init__(
         self, model: nn.Module | View, *, internal_batch_size: int | None = None, prepare: bool = False
@@ -59,7 +63,7 @@ class Method(ABC):
         Args:
             images: (N, C, H, W), preprocessed.
             targets: (N, T) int64, classes.
-            scores: (N, T), F(images) of the targets.
+            scores: (N, T), F(images) of the targets; anything if ``reads_scores`` is false.
             seeds: (N,) int64, each image's own, from which random methods draw.
         """
 
