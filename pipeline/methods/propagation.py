@@ -1,8 +1,10 @@
 """Which rule of LRP each call of a network follows, and whether that is all that the network does."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -15,6 +17,7 @@ LAYERS = frozenset(("linear", "conv1d", "conv2d", "conv3d"))
 PASSED = frozenset(("relu6", "hardtanh", "clamp"))
 """Activations that are no multiple of their input everywhere, as ReLU and leaky ReLU are."""
 SCALED = frozenset(("add", "sub", "mul", "div", "iadd", "isub", "imul", "idiv", "itruediv", "truediv"))
+PADS = frozenset(("pad", "constant_pad_nd"))
 RULED = frozenset(rule._backward_cls for rule in (Epsilon, Plus, Flat, Pass, Keep))
 HOMOGENEOUS = frozenset(
     (
@@ -45,8 +48,17 @@ class Called:
     versions: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Padded:
+    """A padding with zeros, or with the inputs themselves, as long as nothing was written over."""
+
+    function: Callable[[Tensor], Tensor]
+    inputs: Tensor
+    versions: tuple[int, int]
+
+
 class Propagate(RuledCalls):
-    """Gives each layer its rule; a batch norm becomes part of the layer that it follows.
+    """Gives each layer its rule; a batch norm becomes part of the layer before it, padding part of the first layer.
 
     Args:
         flat: The first layer follows the flat rule, other convolutions the plus rule, linear layers the epsilon rule.
@@ -55,13 +67,13 @@ class Propagate(RuledCalls):
     """
 
     method: ClassVar[str] = "LRP"
-    ruled: ClassVar[frozenset[str]] = LAYERS | PASSED | SCALED | {"batch_norm"}
+    ruled: ClassVar[frozenset[str]] = LAYERS | PASSED | SCALED | PADS | {"batch_norm"}
 
     def __init__(self, *, flat: bool, epsilon: float) -> None:
         super().__init__()
         self.flat, self.epsilon = flat, epsilon
         self._before_layers = True
-        self._called = WeakTensorKeyDictionary()
+        self._called, self._padded = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
 
     def by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
         if not isinstance(args[0], Tensor) or not depends(args[0]) or depends(args[1:]):
@@ -73,9 +85,13 @@ class Propagate(RuledCalls):
         function = with_inputs(func, args, [0], kwargs, in_place=in_place)
         if name in PASSED and not function(args[0].new_zeros(1)).any():
             return Pass.apply(function, args[0])
-        if name in SCALED and self.flat and self._before_layers:
+        flat_follows = self.flat and self._before_layers
+        if name in SCALED and flat_follows:
             return Keep.apply(function, args[0])
-        return func(*args, **kwargs)
+        answer = func(*args, **kwargs)
+        if name in PADS and flat_follows and not function(torch.zeros_like(args[0])).any():
+            self._padded[answer] = Padded(function, args[0], (answer._version, args[0]._version))
+        return answer
 
     def check(self, output: Tensor) -> None:
         """Raises ValueError, by name, on what the network does to the image that no rule covers.
@@ -100,7 +116,12 @@ class Propagate(RuledCalls):
     def _layer(
         self, name: str, func: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **named: Any
     ) -> Tensor:
+        padded: Padded | None = self._padded.get(inputs)
+        if padded is not None and padded.versions != (inputs._version, padded.inputs._version):
+            padded = None
+
         def function(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+            inputs = padded.function(inputs) if padded else inputs
             answer: Tensor = func(inputs, weight, bias, *rest, **named)
             return answer
 
@@ -108,7 +129,7 @@ class Propagate(RuledCalls):
         if self.flat and (self._before_layers or name != "linear"):
             rule = Flat if self._before_layers else Plus
         self._before_layers = False
-        return self._call(rule, Layer(function, weight, bias, self.epsilon), inputs)
+        return self._call(rule, Layer(function, weight, bias, self.epsilon), padded.inputs if padded else inputs)
 
     def _batch_norm(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = _of_functional if func.__module__ == functional.__name__ else _of_torch

@@ -183,6 +183,22 @@ def test_relevance_passes_the_networks_own_scaling_and_relu6():
     near(LRP(Scaled(other))((x / 2 + 2) / 4, [1, 7]), LRP(network)(x, [1, 7]))
 
 
+class PaddedFirst(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        first = self.network[0]
+        return self.network[1:](functional.conv2d(functional.pad(x, (1, 1, 1, 1)), first.weight, first.bias))
+
+
+@COMPOSITES
+def test_padding_before_the_first_layer_takes_up_no_relevance(composite):
+    network, x = small_vgg().double(), images(2, 40, 56)
+    near(LRP(PaddedFirst(network), composite=composite)(x, [1, 7]), LRP(network, composite=composite)(x, [1, 7]))
+
+
 def test_relu6_passes_relevance_where_it_clips():
     network = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.ReLU6(), nn.Flatten(), nn.Linear(64, 2, bias=False))
     network, x = network.double().eval(), 50 * images(1, 8, 8)[:, :, :4, :4]
@@ -243,6 +259,7 @@ class Around(nn.Module):
         ([nn.ConvTranspose2d(3, 4, 3)], "LRP has no rule for convolution"),
         ([Around()], "composite=epsilon"),
         ([nn.AvgPool2d(2), nn.Conv2d(3, 4, 3)], "does not pass AvgPool2D, which stands before the first layer"),
+        ([nn.ConstantPad2d(1, 0.5), nn.Conv2d(3, 4, 3)], "does not pass ConstantPadNd"),
         ([nn.ReLU()], "composite=epsilon"),
     ],
 )
