@@ -21,11 +21,13 @@ from pipeline.visualize import Panel, grid
 CLASSES = "data.classes=[n02123159,n07920052]"  # chelsea.png and coffee.png
 LAYER = "layer=head"  # the last with places: 7 x 7
 PANELS = (Panel("heat_map", "all"), Panel("overlay", "positive"))
-# What a method asks for beyond the options without a default.
+# What a method asks for, or would take minutes without; a layer that is asked for is LAYER unless said here.
 ARGUMENTS = {
     "activation": ["view=layer", LAYER],
     "conductance": ["view=layer", LAYER],
     "internal_influence": ["view=layer", "layer=blocks.10"],  # at the head, before a mean, it is the same everywhere
+    "rise": ["n_masks=500"],
+    "score_cam": ["layer=blocks.15"],
 }
 # What every method takes, shown with one.
 BEYOND = {
@@ -70,7 +72,7 @@ def _method(name: str, description: str) -> Entry:
     (target,) = re.findall(r"_target_: (pipeline\.methods\S+)", description)
     sentence = str(inspect.getdoc(resolve_name(target))).partition("\n\n")[0].replace("\n", " ")
     layer = [LAYER] if re.search(r"^layer: \?\?\?", description, re.MULTILINE) else []
-    return Entry(name, sentence, [f"method={name}", *layer, *ARGUMENTS.get(name, [])])
+    return Entry(name, sentence, [f"method={name}", *ARGUMENTS.get(name, layer)])
 
 
 def explain(options: list[str], folder: Path) -> Run:

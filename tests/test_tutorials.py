@@ -19,6 +19,7 @@ FEWER_POINTS = {
     "n_steps=20)": "n_steps=2)",
     "n_samples=50": "n_samples=2",
     "n_samples=25": "n_samples=2",
+    "n_masks=500": "n_masks=4",
     "strides=(3, 9, 9)": "strides=(3, 45, 45)",
     "strides=(3, 8, 8)": "strides=(3, 15, 15)",
     "strides=(3, 15, 15))(images, target),": "strides=(3, 45, 45))(images, target),",
