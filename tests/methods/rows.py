@@ -156,7 +156,9 @@ ROWS = {
         lambda case, target: case.enlarged(reference.cam(case.asked, case.kind, case.layer, case.images, target)),
     ),
     "GradCamPlusPlus": Row(
-        lambda case, **options: methods.GradCamPlusPlus(case.model, layer=case.kind.layer, **options),
+        lambda case, **options: methods.GradCamPlusPlus(
+            case.model, layer=case.kind.layer, relu_attributions=False, **options
+        ),
         lambda case, target: case.enlarged(
             reference.cam_plus_plus(case.asked, case.kind, case.layer, case.images, target)
         ),
