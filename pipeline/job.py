@@ -1,7 +1,9 @@
 """A job: everything that a configuration means, loaded and checked, before any work starts."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,19 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     run = Path(config["output_dir"] or _default_folder(config, identity))
     root = Path(config["data"]["root"]) if config["data"]["root"] else run / "photographs"
     return Job(config, classifier, method, geometry, index, labels, root.absolute(), identity, run)
+
+
+@contextmanager
+def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
+    """The same job, computed in another dtype inside the context; its maps are not for the same store."""
+    config = job.config | {"dtype": dtype}
+    _set_precision(dtype)
+    try:
+        classifier = _classifier(config)
+        method, geometry = _method(config, classifier)
+        yield replace(job, config=config, classifier=classifier, method=method, geometry=geometry)
+    finally:
+        _set_precision(job.config["dtype"])
 
 
 def lay_photographs(job: Job) -> None:

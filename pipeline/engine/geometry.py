@@ -13,6 +13,10 @@ from pipeline.engine.layout import channels_first
 Shape = tuple[int, int, int]
 
 
+class NoPlaces(ValueError):
+    """Values of a layer that belong nowhere in the image."""
+
+
 class Geometry(Protocol):
     """What the methods compute, the store keeps and the reader expands."""
 
@@ -186,11 +190,11 @@ class Units:
         """Summed over channels, on the nearest of the layer's places: (n, 1, H, W).
 
         Raises:
-            ValueError: If the layer's units have no places in the image.
+            NoPlaces: The layer's units belong nowhere in the image.
         """
         arranged = self._arranged()
         if arranged is None:
-            raise ValueError(f"a layer of {self.layer} values has no places in the image; its map is read as .native")
+            raise NoPlaces(f"a layer of {self.layer} values has no places in the image; its map is read as .native")
         native = native.float() if native.dtype == torch.float16 else native
         grid = native if self.channels == "sum" else arranged(native).sum(1, keepdim=True)
         return nn.functional.interpolate(grid, self.shape[1:], mode="nearest")

@@ -76,7 +76,7 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
             graph_module.graph.erase_node(node)
         elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and _follows_convolution(node, modules):
             source = node.args[0]
-            folded: nn.Module = fuse_conv_bn_eval(modules[source.target], module)  # type: ignore[type-var]
+            folded = _folded(modules[source.target], module)
             modules[source.target] = folded
             graph_module.set_submodule(source.target, folded)
             node.replace_all_uses_with(source)
@@ -84,6 +84,13 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     return graph_module.requires_grad_(False)
+
+
+def _folded(convolution: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    """One convolution for both; computed in float64, since what it rounds is the same for every image."""
+    wide = copy.deepcopy(convolution).double(), copy.deepcopy(norm).double()
+    folded: nn.Module = fuse_conv_bn_eval(*wide)  # type: ignore[type-var]
+    return folded.to(next(convolution.parameters()).dtype)
 
 
 def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:

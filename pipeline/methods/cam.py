@@ -1,10 +1,9 @@
 """Class activation maps: the channels of a layer, weighted by the gradient."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.batching import FlatLine
 from pipeline.engine.geometry import Geometry, Grid
 from pipeline.engine.layout import channels_first
 from pipeline.hooks import cut, layer_of
@@ -172,10 +171,8 @@ class GuidedGradCam(Method):
             internal_batch_size=internal_batch_size,
         )
 
-    def on_chunk(self, check: Callable[[], None]) -> None:
-        super().on_chunk(check)
-        self.guided.on_chunk(check)
-        self.cam.on_chunk(check)
+    def lines(self) -> list[FlatLine]:
+        return [*super().lines(), *self.guided.lines(), *self.cam.lines()]
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         self.cam.geometry(shape)

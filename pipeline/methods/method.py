@@ -24,13 +24,16 @@ class Attribution:
         maps: (N, T, *native), see :mod:`pipeline.engine.geometry`.
         baseline_score: (N, T) F(baseline); NaN where the method has no baseline.
         convergence_delta: (N, T) sum(map) - (F(x) - F(baseline)); NaN where the method does not promise completeness.
-        evaluations: Points at which the model was asked for each image.
+        evaluations: Points at which the model was asked for each image; int64 (N,) where images differ.
+        error_estimate: (N, T) of the maps' relative error (L2), which few true errors exceed; None where the method
+            makes no estimate.
     """
 
     maps: Tensor
     baseline_score: Tensor
     convergence_delta: Tensor
-    evaluations: int
+    evaluations: int | Tensor
+    error_estimate: Tensor | None = None
 
 
 class Method(ABC):
@@ -57,9 +60,14 @@ class Method(ABC):
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
 
+    def lines(self) -> list[FlatLine]:
+        """All that cut the work into passes of the network, always in the same order."""
+        return [self.line, self._images_line]
+
     def on_chunk(self, check: Callable[[], None]) -> None:
         """Has ``check`` called before every pass of the network; what it raises ends the work there."""
-        self.line.check = self._images_line.check = check
+        for line in self.lines():
+            line.check = check
 
     @abstractmethod
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:

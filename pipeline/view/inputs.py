@@ -56,14 +56,14 @@ class Segment:
         ends: (N, *).
         differences: (N, ...) in the space of the map: image less baseline.
         logits: Points (P, *), and which image each belongs to (P,) -> (P, K).
-        pull_back: Gradients (N, T, *) -> in the space of the map (N, T, ...).
+        pull_back: Gradients (n, T, *) of some images, and which -> in the space of the map (n, T, ...).
     """
 
     starts: Tensor
     ends: Tensor
     differences: Tensor
     logits: Callable[[Tensor, Tensor], Tensor]
-    pull_back: Callable[[Tensor], Tensor]
+    pull_back: Callable[[Tensor, slice], Tensor]
 
 
 class View:
@@ -174,8 +174,9 @@ class View:
         def through(points: Tensor) -> Tensor:
             return in_chunks(len(points), lambda part: (stem(points[part]),))[0]
 
-        def pull_back(gradients: Tensor) -> Tensor:
-            return in_chunks(len(images), lambda part: (stem.pull_back(gradients[part], images[part]),))[0]
+        def pull_back(gradients: Tensor, which: slice) -> Tensor:
+            own = images[which]
+            return in_chunks(len(own), lambda part: (stem.pull_back(gradients[part], own[part]),))[0]
 
         return Segment(
             through(starts), through(images), differences, lambda points, _: two_axes(stem.rest(points)), pull_back
@@ -186,7 +187,7 @@ class View:
         return Pixels(shape, channels)
 
 
-def unchanged(gradients: Tensor) -> Tensor:
+def unchanged(gradients: Tensor, _which: slice) -> Tensor:
     """Of a line in the space of the map."""
     return gradients
 

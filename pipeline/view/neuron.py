@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.geometry import Geometry, Shape
 from pipeline.engine.neuron import Neuron, Place
 from pipeline.hooks import layer_of
 from pipeline.view.inputs import View
@@ -45,6 +46,10 @@ class NeuronView(View):
 
     def class_logits(self, points: Tensor) -> Tensor:
         return self._classifier.logits(points)
+
+    def geometry(self, shape: Shape, channels: str) -> Geometry:
+        self.probe(shape)
+        return super().geometry(shape, channels)
 
     def _check(self, image: Tensor) -> None:
         """Raises ValueError if the layer gives nothing that ``neuron`` is an index in."""

@@ -177,6 +177,20 @@ def test_completeness_in_a_layer_that_all_passes_through() -> None:
     assert lifted.convergence_delta.abs().max() < 1e-10
 
 
+def test_the_delta_counts_from_where_the_path_begins() -> None:
+    network, plain, x = asked(residual)
+    view, targets = LayerView(network, layer="body.0"), TARGETS[:, None]
+    scores = network(x).detach().gather(1, targets)
+    answer = IntegratedGradients(view, n_steps=300, baselines=0.3).explain(
+        x, targets, scores=scores, seeds=torch.zeros(2)
+    )
+    assert answer.convergence_delta.abs().max() < 2e-3 * scores.abs().max()
+    _, delta = captum.attr.LayerIntegratedGradients(plain, plain.body[0]).attribute(
+        x, 0.3, TARGETS, n_steps=300, return_convergence_delta=True
+    )
+    assert delta.abs().max() > 2e-2 * scores.abs().max()
+
+
 def test_maps_do_not_depend_on_batch_or_chunk() -> None:
     network, x, targets = residual().double(), images(3, 32, 32), torch.tensor([1, 7, 3])
     view = LayerView(network, layer="body", prepare=True)
