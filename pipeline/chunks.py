@@ -37,10 +37,14 @@ class Chunks:
 
     def _read(self) -> dict[str, list[int | None]]:
         try:
-            sizes: dict[str, list[int | None]] = json.loads(self._path.read_bytes())
-        except FileNotFoundError:
+            sizes = json.loads(self._path.read_bytes())
+        except (FileNotFoundError, ValueError):  # what is lost is found again
             return {}
-        return sizes
+        return {
+            str(device): found
+            for device, found in (sizes.items() if isinstance(sizes, dict) else ())
+            if isinstance(found, list) and all(size is None or (type(size) is int and size > 0) for size in found)
+        }
 
 
 def device_name(device: torch.device) -> str:

@@ -14,7 +14,7 @@ from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.explain import explain, predictions, stored, targets_of
 from pipeline.job import Job
-from pipeline.methods import IntegratedGradients, Occlusion, Saliency
+from pipeline.methods import FeatureAblation, IntegratedGradients, Occlusion, Saliency
 from pipeline.models.classifier import Classifier
 from pipeline.view import View
 from tests.conftest import Prepare
@@ -99,6 +99,14 @@ def test_columns(job_of: JobOf) -> None:
         delta = maps.sum((1, 2, 3)) - (logits[:, target] - start[target]).numpy()
         np.testing.assert_allclose(columns["convergence_delta"][column::2], delta, rtol=1e-4, atol=1e-8)
     assert not rows.failures
+
+
+def test_evaluations_of_each_image(job_of: JobOf) -> None:
+    halves = torch.zeros(4, 1, *SIZE, dtype=torch.int64)
+    halves[1:3, :, :, 20:] = 1
+    rows = explain(job_of(small_vgg(), FeatureAblation, "target=[4,2]", feature_mask=halves), batch_of())
+    rows.check()
+    assert rows.columns["evaluations"].tolist() == [3, 3, 4, 4, 4, 4, 3, 3]
 
 
 def test_summed_channels_and_the_grid_of_windows(job_of: JobOf) -> None:

@@ -12,13 +12,17 @@ from pipeline.methods.conductance import Conductance, InternalInfluence
 from pipeline.methods.deeplift import DeepLift, DeepLiftShap
 from pipeline.methods.gradient import InputXGradient, Saliency
 from pipeline.methods.gradient_shap import GradientShap
+from pipeline.methods.lrp import LRP
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.noise import NoiseTunnel
 from pipeline.methods.occlusion import Occlusion
 from pipeline.methods.path import IntegratedGradients
 from pipeline.methods.rectified import Deconvolution, GuidedBackprop
+from pipeline.methods.rise import Rise
+from pipeline.methods.score_cam import ScoreCam
 
 __all__ = [
+    "LRP",
     "Activation",
     "Attribution",
     "Conductance",
@@ -37,5 +41,7 @@ __all__ = [
     "Method",
     "NoiseTunnel",
     "Occlusion",
+    "Rise",
     "Saliency",
+    "ScoreCam",
 ]

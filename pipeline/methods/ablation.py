@@ -60,7 +60,7 @@ class FeatureAblation(Method):
         drops = (scores[image] - values)[firsts[:, None, None, None] + masks]  # (N, 1 or C, H, W, T)
         maps = drops.movedim(-1, 1).expand(*targets.shape, *images.shape[1:])
         undefined = torch.full_like(scores, torch.nan)
-        return Attribution(maps, self.scores(starts, targets), undefined, evaluations=int(counts.max()) + 2)
+        return Attribution(maps, self.scores(starts, targets), undefined, evaluations=counts + 2)
 
     def _recomputed(
         self, engine: Incremental, image: Tensor, start: Tensor, targets: Tensor, mask: Tensor, count: int

@@ -1,5 +1,7 @@
 """Class activation maps: the channels of a layer, weighted by the gradient."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,8 @@ class LayerGradCam(Method):
         ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is another, if the layer does not
             run exactly once, or what it gives has no places in the image.
     """
+
+    reads_scores: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -152,6 +156,8 @@ class GuidedGradCam(Method):
     Raises:
         ValueError: As :class:`LayerGradCam` and :class:`~pipeline.methods.rectified.GuidedBackprop`.
     """
+
+    reads_scores: ClassVar[bool] = False
 
     def __init__(
         self,

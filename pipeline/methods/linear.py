@@ -1,6 +1,7 @@
 """Whether a recorded computation is linear but for the nodes that follow a rule."""
 
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -33,33 +34,47 @@ NORMS = frozenset(("CudnnBatchNorm", "MiopenBatchNorm", "NativeBatchNorm"))
 
 
 def check_linear(output: Tensor) -> None:
-    """Walks the autograd graph under ``output``.
-
-    Args:
-        output: Any tensor of the graph.
+    """Holds the autograd graph under any tensor of it against DeepLift's rules.
 
     Raises:
         ValueError: On the first node that is neither linear in what depends on the input nor follows a rule; by name.
     """
-    waiting = [output.grad_fn]
+    check_nodes(output, lambda node: type(node) in RULED or linear(node), method="DeepLift")
+
+
+def check_nodes(output: Tensor, allowed: Callable[[Any], bool], *, method: str) -> None:
+    """Walks the autograd graph under a tensor.
+
+    Raises:
+        ValueError: On the first node that is not allowed; by name.
+    """
+    for node in nodes(output.grad_fn):
+        if not allowed(node):
+            operation = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=D)(?=W)", "_", name_of(node)).lower()
+            raise ValueError(
+                f"{method} has no rule for {operation} with these inputs: its map would not be complete: "
+                "use another method, or build the network without it"
+            )
+
+
+def nodes(first: Any, *, through: Callable[[Any], bool] = lambda node: True) -> Iterator[Any]:
+    """A node of an autograd graph and those that it depends on, each once; not on by way of one not to go through."""
+    waiting = [first]
     seen = set(waiting)
     while waiting:
         node: Any = waiting.pop()
         if node is None:
             continue
-        if not _linear(node) and type(node) not in RULED:
-            operation = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=D)(?=W)", "_", _name(node)).lower()
-            raise ValueError(
-                f"DeepLift has no rule for {operation} with these inputs: its map would not be complete: "
-                "use another method, or build the network without it"
-            )
-        following = {following for following, _ in node.next_functions} - seen
-        seen |= following
-        waiting += following
+        yield node
+        if through(node):
+            following = {following for following, _ in node.next_functions} - seen
+            seen |= following
+            waiting += following
 
 
-def _linear(node: Any) -> bool:
-    name = _name(node)
+def linear(node: Any) -> bool:
+    """Whether a node of an autograd graph is linear, but for a constant, in what depends on the input."""
+    name = name_of(node)
     dependent = [following is not None for following, _ in node.next_functions]
     if name in FACTORS:
         return sum(dependent[edge] for edge in FACTORS[name]) < 2
@@ -70,6 +85,6 @@ def _linear(node: Any) -> bool:
     return name in LINEAR
 
 
-def _name(node: Any) -> str:
+def name_of(node: Any) -> str:
     """``MulBackward0`` -> Mul."""
     return re.sub(r"Backwards?\d*$", "", type(node).__name__).lstrip("_")

@@ -47,6 +47,8 @@ class Method(ABC):
 
     attributes_to: ClassVar[tuple[str, ...]] = ("input",)
     """What its maps can be of: ``input``, ``layer`` or both."""
+    reads_scores: ClassVar[bool] = True
+    """Whether the map depends on the values of ``scores``; without it, who explains need not ask for them."""
 
     def __init__(
         self, model: nn.Module | View, *, internal_batch_size: int | None = None, prepare: bool = False
@@ -76,7 +78,7 @@ class Method(ABC):
         Args:
             images: (N, C, H, W), preprocessed.
             targets: (N, T) int64, classes.
-            scores: (N, T), F(images) of the targets.
+            scores: (N, T), F(images) of the targets; anything if ``reads_scores`` is false.
             seeds: (N,) int64, each image's own, from which random methods draw.
         """
 

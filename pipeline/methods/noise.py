@@ -69,7 +69,7 @@ class NoiseTunnel(Method):
             pairs = torch.arange(start, stop)
             image = (pairs // self.nt_samples).to(images.device)
             noisy = images[image] + self.stdevs.to(images) * normal(images, noise.flatten()[pairs])
-            own = self.method.scores(noisy, targets[image])
+            own = self.method.scores(noisy, targets[image]) if self.method.reads_scores else scores[image]
             answer = self.method.explain(noisy, targets[image], scores=own, seeds=others.flatten()[pairs])
             maps = answer.maps
             if self._per_pixel(geometry):
@@ -77,7 +77,7 @@ class NoiseTunnel(Method):
             statistic.add(image.tolist(), maps)
             rest.index_add_(1, image, torch.stack((answer.baseline_score, answer.convergence_delta)) / self.nt_samples)
             each = torch.as_tensor(answer.evaluations, device=images.device).expand(len(pairs))
-            evaluations.index_add_(0, image, each + 1)  # F at the noisy image
+            evaluations.index_add_(0, image, each)
 
         self.line.walk(noise.numel(), ask)
         baseline_score, delta = rest

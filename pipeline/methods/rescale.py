@@ -1,12 +1,12 @@
-"""The mode under which a network's non-linear calls follow the rules: modules and functions alike, without hooks."""
+"""Which rule of DeepLift each call of a network follows."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
+from pipeline.methods.calls import RuledCalls, depends, with_inputs
 from pipeline.methods.composed import COMPOSED
 from pipeline.methods.rules import Elementwise, LogSumExp, MaxPool, Quadratic, Rule, Tape
 
@@ -28,59 +28,32 @@ QUADRATIC = frozenset(
 """At most quadratic in two operands together."""
 MAX_POOL = frozenset(f"{kind}max_pool{dimensions}d" for kind in ("", "adaptive_") for dimensions in (1, 2, 3))
 RULED = ELEMENTWISE | QUADRATIC | MAX_POOL | COMPOSED.keys()
-OF_THE_SHAPE = frozenset(
-    name.format(kind) for kind in ("empty", "full", "ones", "zeros") for name in ("{}_like", "new_{}")
-)
-NUMBERS = frozenset(("allclose", "bool", "equal", "float", "index", "int", "item", "numpy", "tolist"))
-"""Functions that take values out of a tensor, if what they return is no tensor."""
 
 
-class Rescale(TorchFunctionMode):
-    """Records each non-linear call on the tape and gives it its rule; everything else passes.
+class Rescale(RuledCalls):
+    """Records each non-linear call on the tape and gives it its rule."""
 
-    A leaf of the autograd graph is a constant of the network (a parameter), so what requires a gradient depends on the
-    input, which must be no leaf. What passes is judged afterwards, by :mod:`pipeline.methods.linear`. A function that
-    takes values out of the graph (a comparison, a branch, ``detach``) raises a ValueError in the network's forward.
-    """
+    method: ClassVar[str] = "DeepLift"
+    ruled: ClassVar[frozenset[str]] = RULED
 
     def __init__(self, tape: Tape) -> None:
         super().__init__()
         self.tape = tape
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = _constants(args), {key: _constants(value) for key, value in (kwargs or {}).items()}
-        if "input" in kwargs:
-            args = (kwargs.pop("input"), *args)
-        if not _depends(args):
-            return func(*args, **kwargs)
-        name, in_place = _name(func.__name__, kwargs)
-        if name not in RULED or _depends(tuple(kwargs.values())):
-            return _checked(name, func(*args, **kwargs))
-        answer = self._by_rule(name, func, args, kwargs, in_place)
-        return args[0].copy_(answer) if in_place and answer is not args[0] else answer
-
-    def _by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
-        """The call's value, with a node of the rule's own in the graph."""
+    def by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
         if name in COMPOSED:
             with self:
                 answer = COMPOSED[name](*args, **kwargs)
             if answer is not NotImplemented:
                 return answer
-        places = [place for place, argument in enumerate(args) if _depends(argument)]
+        places = [place for place, argument in enumerate(args) if depends(argument)]
         inputs = [args[place] for place in places]
         rule = _rule(name, args, places)
         if rule is None or _gives_indices(name, func, kwargs):
             return func(*args, **kwargs)
         if rule is MaxPool:
             return MaxPool.apply(self.tape, _with_winners(name, *args[1:], **kwargs), *inputs)
-
-        def function(*inputs: Tensor) -> Any:
-            replaced = list(args)
-            for place, tensor in zip(places, inputs, strict=True):
-                replaced[place] = tensor.clone() if in_place else tensor
-            return func(*replaced, **kwargs)
-
-        return rule.apply(self.tape, function, *inputs)
+        return rule.apply(self.tape, with_inputs(func, args, places, kwargs, in_place=in_place), *inputs)
 
 
 def _with_winners(name: str, *options: Any, **named: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
@@ -112,35 +85,3 @@ def _rule(name: str, args: tuple[Any, ...], places: list[int]) -> type[Rule] | N
     if name == "logsumexp":
         return LogSumExp
     return Elementwise if name in ELEMENTWISE else None
-
-
-def _name(name: str, kwargs: dict[str, Any]) -> tuple[str, bool]:
-    """``relu_``, ``relu.default`` and ``__imul__`` -> relu, relu, imul; whether the function writes over its input."""
-    name = name.split(".")[0]
-    if name.startswith("__"):
-        return name.strip("_"), name.startswith("__i")
-    return name.removesuffix("_"), name.endswith("_") or bool(kwargs.get("inplace", False))
-
-
-def _constants(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach() if value.is_leaf and value.requires_grad else value
-    return type(value)(map(_constants, value)) if type(value) in (list, tuple) else value
-
-
-def _depends(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.requires_grad
-    return isinstance(value, list | tuple) and any(map(_depends, value))
-
-
-def _checked(name: str, answer: Any) -> Any:
-    """The answer, unless it holds values that depend on the input although the graph does not show it."""
-    tensors = [part for part in (answer if isinstance(answer, tuple) else (answer,)) if isinstance(part, Tensor)]
-    hidden = bool(tensors) and not _depends(tensors) and name not in OF_THE_SHAPE
-    if hidden or (name in NUMBERS and not tensors):
-        raise ValueError(
-            f"DeepLift has no rule for {name}, by which the network takes values that depend on the image out of the "
-            "graph: use another method, or build the network without it"
-        )
-    return answer

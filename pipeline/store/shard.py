@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 
 from pipeline.errors import Failure, StoreError
+from pipeline.store.hdf5 import dataset
 from pipeline.store.schema import ADDED, COLUMNS, SCHEMA_VERSION, Rows, canonical_json, check_version
 
 FILTERS: dict[str, dict[str, Any]] = {
@@ -19,6 +21,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # what h5py raises on a damaged file
 _CHUNK_BYTES = 1 << 18
 _SEAL_BYTES = 32
+_PIECE_BYTES = 1 << 20
 
 
 def encode(rows: Rows, attributes: Mapping[str, Any], *, filter: str = "none") -> memoryview:
@@ -55,11 +58,14 @@ def decode(stream: BinaryIO, name: object) -> tuple[Rows, dict[str, Any]]:
     try:
         with h5py.File(stream, "r") as file:
             attributes = read_attributes(file, name)
-            rows = Rows({column: read_column(file, column) for column in COLUMNS}, read_failures(file))
+            columns = {column: read_column(file, column) for column in COLUMNS}
+            rows = Rows(columns, read_failures(file))
+        rows.check()
+        said = (attributes["rows"], attributes["images"])
     except DAMAGE as error:
         raise StoreError(f"{name} is damaged: {error}") from error
-    if (len(rows), len(rows.images)) != (attributes["rows"], attributes["images"]):
-        raise StoreError(f"{name} is damaged: it has {len(rows)} rows and says {attributes['rows']}")
+    if (len(rows), len(rows.images)) != said:
+        raise StoreError(f"{name} is damaged: it has {len(rows)} rows and says {said[0]}")
     return (rows if len(rows) else Rows({}, rows.failures)), attributes
 
 
@@ -78,21 +84,26 @@ def read_column(file: h5py.File, name: str, rows: Any = ...) -> np.ndarray:
 
     Raises:
         KeyError: The file lacks a column of its schema.
+        ValueError: As :func:`~pipeline.store.hdf5.dataset`.
     """
-    lacking = int(file.attrs["schema_version"]) < ADDED.get(name, 0)
-    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if lacking else file[name]
+    if int(file.attrs["schema_version"]) < ADDED.get(name, 0):
+        column = np.full(len(dataset(file, "index", COLUMNS["index"].dtypes)), np.nan, COLUMNS[name].dtypes[0])
+    else:
+        column = dataset(file, name, COLUMNS[name].dtypes)
     values: np.ndarray = column[rows]
     return values
 
 
 def read_failures(file: h5py.File) -> list[Failure]:
     """The failures of an open file."""
-    table = file["failures"][...]
+    table = dataset(file, "failures", ("int64",))[...]
+    if [table.dtype[column].kind for column in table.dtype.names or ()] != ["i", "S", "S"]:
+        raise ValueError(f"failures are {table.dtype}")
     return [Failure(int(index), stage.decode(), error.decode()) for index, stage, error in table.tolist()]
 
 
 def seal(data: memoryview) -> bytes:
-    """The bytes of a part: a file with its sha256 behind it, where HDF5 does not look."""
+    """The bytes of a part or a manifest: a file with its sha256 behind it, where HDF5 does not look."""
     return bytes(data) + hashlib.sha256(data).digest()
 
 
@@ -100,6 +111,17 @@ def unseal(data: bytes) -> BinaryIO | None:
     """The file in a part, or None if the part is not what was sealed."""
     content, digest = memoryview(data)[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     return io.BytesIO(content) if hashlib.sha256(content).digest() == digest else None
+
+
+def is_sealed(file: BinaryIO) -> bool:
+    """Whether a file's last bytes are the sha256 of what is before them; read piece by piece."""
+    left = file.seek(0, os.SEEK_END) - _SEAL_BYTES
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    return file.read() == digest.digest()
 
 
 def _create(file: h5py.File, name: str, values: np.ndarray, filters: Mapping[str, Any]) -> None:

@@ -125,6 +125,15 @@ def test_what_cannot_be_is_refused(options, words):
         FeatureAblation(small_vgg(), **options)(images(1, 64, 72, torch.float32), 1)
 
 
+def test_every_image_has_its_own_count():
+    mask = torch.zeros(2, 1, 64, 72, dtype=torch.int64)
+    mask[1, :, :, 30:] = 5
+    x, targets = images(2, 64, 72, torch.float32), torch.zeros(2, 1, dtype=torch.int64)
+    method = FeatureAblation(small_vgg(), feature_mask=mask)
+    answer = method.explain(x, targets, scores=torch.zeros(2, 1), seeds=image_seeds(0, [0, 1]))
+    assert answer.evaluations.tolist() == [1 + 2, 2 + 2]  # with the image and the baseline
+
+
 def test_scikit_image_is_asked_for_before_any_work(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(MissingExtra, match="feature_mask=grid"):

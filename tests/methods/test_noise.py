@@ -5,7 +5,7 @@ import torch
 from pipeline.methods import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion, Saliency
 from pipeline.methods.draws import normal, sample_seeds
 from pipeline.methods.method import image_seeds
-from tests.networks import images, resnet18, small_vgg
+from tests.networks import Recording, images, resnet18, small_vgg
 
 METHODS = {
     "saliency": lambda network: Saliency(network),
@@ -85,6 +85,15 @@ def test_the_method_never_gets_more_images_than_the_chunk():
     method = Counted(small_vgg())
     NoiseTunnel(method, nt_samples=7, internal_batch_size=4)(images(3, 64, 72, torch.float32), 1)
     assert method.most == 4
+
+
+@pytest.mark.parametrize(("name", "passes"), [("saliency", 1), ("ig", 5)])
+def test_every_point_is_asked_once_and_counted(name, passes):
+    network, x, scores = Recording(small_vgg()), images(2, 64, 72, torch.float32), torch.zeros(2, 1)
+    tunnel, seeds = NoiseTunnel(METHODS[name](network), nt_samples=3, internal_batch_size=1), image_seeds(0, [0, 1])
+    answer = tunnel.explain(x, torch.tensor([[1], [7]]), scores=scores, seeds=seeds)
+    assert answer.evaluations.tolist() == [3 * passes] * 2
+    assert sum(network.passes) == 6 * passes
 
 
 def test_the_variance_is_right_where_the_maps_hardly_differ():

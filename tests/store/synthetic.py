@@ -3,6 +3,7 @@
 As a script: ``python -m tests.store.synthetic RUN [SECONDS]`` writes all that is left of RUN, with pauses.
 """
 
+import json
 import sys
 import time
 from contextlib import suppress
@@ -33,7 +34,7 @@ def manifest(shard_size: int = 10, *, root: bytes = b"/data", n_steps: int = 50)
         shards=np.append(np.arange(0, N_IMAGES, shard_size), N_IMAGES).astype(np.int64),
         identity={"method": "ig", "n_steps": n_steps, "schema": 1, "preprocessing": {"crop": [6, 8]}},
         class_names=[f"class {number}" for number in range(N_CLASSES)],
-        preprocessing=Preprocessing(15, (6, 8), (0.5,) * 3, (0.5,) * 3).to_json(),
+        preprocessing=json.loads(json.dumps(Preprocessing(15, (6, 8), (0.5,) * 3, (0.5,) * 3).to_json())),
     )
 
 

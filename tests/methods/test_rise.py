@@ -1,0 +1,114 @@
+"""RISE: its masks, its own loop, and what it keeps."""
+
+from math import ceil
+
+import numpy as np
+import pytest
+import torch
+from skimage.transform import resize
+from torch import Tensor, nn
+
+from pipeline.methods import Rise
+from pipeline.methods.masks import draw_cells, masks_of
+from pipeline.methods.method import image_seeds
+from tests.networks import Recording, images, small_vgg
+
+SIZE = (40, 56)
+
+
+def near(found: Tensor, expected: Tensor, share: float = 1e-12) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=share * expected.abs().max().item())
+
+
+def test_masks_are_those_of_the_authors_code() -> None:
+    """Enlarged by scikit-image as there; at the border that mirrors the cells where PyTorch repeats them."""
+    cells, shifts = draw_cells(30, 5, 0.4, SIZE, seed=3)
+    found = masks_of(cells.double(), shifts, SIZE)
+    assert found.shape == (30, 1, *SIZE)
+    cell = [ceil(size / 5) for size in SIZE]
+    for mask, coarse, (down, across) in zip(found, cells.double().numpy(), shifts.tolist(), strict=True):
+        fine = resize(coarse, [6 * side for side in cell], order=1, mode="edge", anti_aliasing=False)
+        expected = fine[down : down + SIZE[0], across : across + SIZE[1]]
+        np.testing.assert_allclose(mask[0].numpy(), expected, atol=1e-12)
+
+
+def test_masks_are_drawn_evenly() -> None:
+    cells, shifts = draw_cells(4000, 7, 0.3, (40, 63), seed=0)
+    assert abs(cells.double().mean() - 0.3) < 5 * (0.21 / cells.numel()) ** 0.5
+    for axis, side in enumerate((6, 9)):
+        counts = shifts[:, axis].bincount(minlength=side)
+        assert len(counts) == side and (counts / 4000 - 1 / side).abs().max() < 5 * (1 / side / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("baselines", [0, "blur"])
+def test_replica(baselines: str | int) -> None:
+    network, x, targets = small_vgg().double(), images(2, *SIZE), torch.tensor([[1, 4], [7, 2]])
+    method = Rise(network, n_masks=9, grid=4, p1=0.3, baselines=baselines, internal_batch_size=5)
+    seeds = image_seeds(0, [0, 1])
+    answer = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=seeds)
+    starts = method.baselines(x, seeds).expand_as(x)
+    for i in range(2):
+        cells, shifts = draw_cells(9, 4, 0.3, SIZE, seed=int(seeds[i]))
+        masks = masks_of(cells.double(), shifts, SIZE)
+        for t in range(2):
+            expected = torch.zeros(1, *SIZE).double()
+            for mask in masks:
+                with torch.no_grad():
+                    expected += network((starts[i] + mask * (x[i] - starts[i]))[None])[0, targets[i, t]] * mask
+            near(answer.maps[i, t], expected / 9 / 0.3)
+    with torch.no_grad():
+        near(answer.baseline_score, network(starts).gather(1, targets))
+    assert answer.evaluations == 9 + 1
+
+
+def test_all_targets_share_the_forward_passes() -> None:
+    network, x = Recording(small_vgg()), images(2, *SIZE, torch.float32)
+    method = Rise(network, n_masks=6, grid=4, internal_batch_size=4)
+    method.explain(x, torch.tensor([[1, 4, 5], [7, 2, 0]]), scores=torch.zeros(2, 3), seeds=image_seeds(0, [0, 1]))
+    assert network.passes == [4, 4, 4, 1]  # masked images, then the baseline
+
+
+def test_maps_depend_on_the_image_and_its_seed_alone() -> None:
+    network, x, targets = small_vgg().double(), images(3, *SIZE), torch.tensor([[1], [7], [3]])
+    seeds, order = image_seeds(5, [0, 1, 2]), torch.tensor([2, 0])
+    method = Rise(network, n_masks=11, grid=4, internal_batch_size=7)
+    whole = method.explain(x, targets, scores=torch.zeros(3, 1), seeds=seeds).maps
+    other = Rise(network, n_masks=11, grid=4, internal_batch_size=3)
+    part = other.explain(x[order], targets[order], scores=torch.zeros(2, 1), seeds=seeds[order]).maps
+    near(part, whole[order])
+    reseeded = method.explain(x, targets, scores=torch.zeros(3, 1), seeds=image_seeds(6, [0, 1, 2])).maps
+    assert (reseeded - whole).abs().max() > 0.01 * whole.abs().max()
+
+
+class Corner(nn.Module):
+    def forward(self, points: Tensor) -> Tensor:
+        return points[:, :, :8, :8].mean((1, 2, 3))[:, None]
+
+
+def test_a_known_answer() -> None:
+    """What is read stands out, and what is far from it gets the mean output under the masks, p1."""
+    map = Rise(Corner(), n_masks=4000)(torch.ones(1, 3, 64, 64))[0, 0]
+    far = map[32:, 32:]
+    assert abs(far.mean() - 0.5) < 0.02
+    assert map[:8, :8].min() > far.mean() + 5 * far.std()
+
+
+def test_with_every_cell_open_it_is_the_score() -> None:
+    network, x = small_vgg().double(), images(1, *SIZE)
+    map = Rise(network, n_masks=3, p1=1.0)(x, 4)
+    with torch.no_grad():
+        near(map, network(x)[0, 4].expand(1, 1, *SIZE))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_masks": 0}, "n_masks must be a whole number from 1"),
+        ({"grid": 2.5}, "grid must be a whole number from 1"),
+        ({"p1": 0}, "p1 must be above 0 and at most 1"),
+        ({"grid": 60}, "grid: 60 cells do not fit images of 40 x 56 pixels"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Rise(small_vgg(), **options).geometry((3, *SIZE))
