@@ -205,6 +205,10 @@ ROWS = {
 }
 
 
+ELSEWHERE = {"LRP": "test_lrp.py", "Rise": "test_rise.py", "ScoreCam": "test_score_cam.py"}
+"""Methods that Captum 0.9 lacks, or has for few networks only, and where they are held against something else."""
+
+
 def case_of(name: str, count: int) -> Case:
     model, kind = network(name), ZOO[name]
     return Case(kind, model, _asked(model) if name == "hugging_face" else model, photographs(*kind.size)[:count])
