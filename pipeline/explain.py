@@ -49,7 +49,8 @@ def explain(job: Job, batch: Batch) -> Rows:
         "score": of_rows(scores),
         "baseline_score": of_rows(answer.baseline_score),
         "convergence_delta": of_rows(answer.convergence_delta),
-        "evaluations": np.full(len(image), answer.evaluations, np.int32),
+        "evaluations": torch.as_tensor(answer.evaluations).int().expand(len(keep)).numpy(force=True)[image],
+        "error_estimate": of_rows(scores * torch.nan if answer.error_estimate is None else answer.error_estimate),
         "crop": crop[image],
     }
     return Rows(columns if len(image) else {}, failures)

@@ -24,13 +24,16 @@ class Attribution:
         maps: (N, T, *native), see :mod:`pipeline.engine.geometry`.
         baseline_score: (N, T) F(baseline); NaN where the method has no baseline.
         convergence_delta: (N, T) sum(map) - (F(x) - F(baseline)); NaN where the method does not promise completeness.
-        evaluations: Points at which the model was asked for each image.
+        evaluations: Points at which the model was asked for each image; int64 (N,) where images differ.
+        error_estimate: (N, T) of the maps' relative error (L2), which few true errors exceed; None where the method
+            makes no estimate.
     """
 
     maps: Tensor
     baseline_score: Tensor
     convergence_delta: Tensor
-    evaluations: int
+    evaluations: int | Tensor
+    error_estimate: Tensor | None = None
 
 
 class Method(ABC):

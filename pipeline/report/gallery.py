@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.data.decode import UnreadableImage, read_image
-from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.decode import UnreadableImage
 from pipeline.engine.geometry import NoPlaces
 from pipeline.report.summary import class_name
 from pipeline.report.words import printable
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.summary import confidence
-from pipeline.visualize import heat_map, overlay
+from pipeline.visualize import draw
 
-BLURS_IN_WIDTH = 56  # the overlay is smoothed by 4 pixels of 224
 _LARGEST = (384, 384)
 
 
@@ -80,7 +78,7 @@ def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> Card:
         confidence=float(sure[0]),
         score=explanation.score,
         delta=delta if math.isfinite(delta) else None,
-        pictures=_pictures(explanation, manifest, images=images),
+        pictures=_pictures(explanation, images=images),
         width=width,
         height=height,
     )
@@ -95,24 +93,22 @@ def data_uri(picture: Image.Image, kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _pictures(explanation: Explanation, manifest: Manifest, *, images: bool) -> list[Picture]:
+def _pictures(explanation: Explanation, *, images: bool) -> list[Picture]:
     try:
         map_ = explanation.map
     except NoPlaces as reason:
         return [Picture(None, f"No map: {reason}")]
-    return _three(explanation, map_, manifest) if images else [_map(map_)]
+    return _three(explanation, map_) if images else [_map(map_)]
 
 
 def _map(map_: np.ndarray) -> Picture:
-    return Picture(data_uri(heat_map(map_)), "Attribution map")
+    return Picture(data_uri(draw(map_, sign="all")), "Attribution map")
 
 
-def _three(explanation: Explanation, map_: np.ndarray, manifest: Manifest) -> list[Picture]:
+def _three(explanation: Explanation, map_: np.ndarray) -> list[Picture]:
     try:
-        photograph = read_image(explanation.path)
+        photograph = explanation.photograph()
     except UnreadableImage as error:
         return [Picture(None, f"No photograph: {error}"), _map(map_), Picture(None, "No overlay")]
-    pixels, _ = Preprocessing.from_json(manifest.preprocessing)(photograph)
-    seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    over = overlay(seen, map_, blur=seen.width / BLURS_IN_WIDTH)
-    return [Picture(data_uri(seen), "Photograph"), _map(map_), Picture(data_uri(over), "Map over photograph")]
+    over = draw(map_, photograph, method="overlay")
+    return [Picture(data_uri(photograph), "Photograph"), _map(map_), Picture(data_uri(over), "Map over photograph")]

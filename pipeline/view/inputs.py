@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,21 +56,22 @@ class Segment:
         ends: (N, *).
         differences: (N, ...) in the space of the map: image less baseline.
         logits: Points (P, *), and which image each belongs to (P,) -> (P, K).
-        pull_back: Gradients (N, T, *) -> in the space of the map (N, T, ...).
+        pull_back: Gradients (n, T, *) of some images, and which -> in the space of the map (n, T, ...).
     """
 
     starts: Tensor
     ends: Tensor
     differences: Tensor
     logits: Callable[[Tensor, Tensor], Tensor]
-    pull_back: Callable[[Tensor], Tensor]
+    pull_back: Callable[[Tensor, slice], Tensor]
 
 
 class View:
     """Outputs of a model as functions of its input pixels.
 
     Args:
-        model: Maps (P, C, H, W) to (P, K) or (P,) outputs. Put it into eval mode first; it is not changed.
+        model: Maps (P, C, H, W) to (P, K) or (P,) outputs, or to an object with such ``logits``. Put it into eval mode
+            first; it is not changed.
         output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
@@ -173,8 +174,9 @@ class View:
         def through(points: Tensor) -> Tensor:
             return in_chunks(len(points), lambda part: (stem(points[part]),))[0]
 
-        def pull_back(gradients: Tensor) -> Tensor:
-            return in_chunks(len(images), lambda part: (stem.pull_back(gradients[part], images[part]),))[0]
+        def pull_back(gradients: Tensor, which: slice) -> Tensor:
+            own = images[which]
+            return in_chunks(len(own), lambda part: (stem.pull_back(gradients[part], own[part]),))[0]
 
         return Segment(
             through(starts), through(images), differences, lambda points, _: two_axes(stem.rest(points)), pull_back
@@ -185,11 +187,12 @@ class View:
         return Pixels(shape, channels)
 
 
-def unchanged(gradients: Tensor) -> Tensor:
+def unchanged(gradients: Tensor, _which: slice) -> Tensor:
     """Of a line in the space of the map."""
     return gradients
 
 
-def two_axes(logits: Tensor) -> Tensor:
-    """(P,) or (P, K) -> (P, K)."""
+def two_axes(answer: Any) -> Tensor:
+    """What a network returns, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
+    logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
     return logits[:, None] if logits.ndim == 1 else logits
