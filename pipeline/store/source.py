@@ -78,10 +78,7 @@ class Source:
     def read(self, shard: int, name: str, rows: Any = ...) -> np.ndarray:
         """Rows of a column, all by default, read now."""
         try:
-            stored = dataset(self._file(shard), name, COLUMNS[name].dtypes)
-            if name == "attribution" and len(stored) and stored.shape[1:] != self.geometry.native_shape:
-                raise ValueError(f"maps of {stored.shape[1:]}, expected {self.geometry.native_shape}")
-            values: np.ndarray = stored[rows]
+            values: np.ndarray = self._file(shard)[name][rows]
         except DAMAGE as error:
             raise StoreError(f"{shard_path(self.run, shard)} is damaged: {name}: {error}") from error
         return values
@@ -101,6 +98,10 @@ class Source:
         try:
             file = h5py.File(plain(path, self.run), "r", locking=False)
             attributes = read_attributes(file, path)
+            shapes = {name: dataset(file, name, column.dtypes).shape for name, column in COLUMNS.items()}
+            maps, native = shapes["attribution"], from_json(attributes["geometry"]).native_shape
+            if len({shape[0] for shape in shapes.values()}) > 1 or (maps[0] and maps[1:] != native):
+                raise ValueError(f"its columns do not go together: {shapes}")
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
         self.ledger.check_attributes(attributes, shard)
