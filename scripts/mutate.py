@@ -68,8 +68,8 @@ def hunt(run: Path, mutations: int, seed: int) -> Counter[tuple[str, str]]:
     right = dict(contents(run))
     process, connection = _reader(run)
     for number in range(mutations):
-        if number % 1000 == 0:
-            print(f"{number} so far", flush=True)
+        if number % 500 == 0:
+            print(f"{number} so far: {Counter(outcome for outcome, _ in outcomes.elements())}", flush=True)
         way, before = mutate(run, moments)
         connection.send(right)
         if connection.poll(SECONDS):
