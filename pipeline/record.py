@@ -17,7 +17,7 @@ import yaml
 
 from pipeline.configuration import Config
 from pipeline.errors import StoreError, UsageError
-from pipeline.job import Job, smoothing
+from pipeline.job import Job, smoothing, viewing
 from pipeline.redaction import redacted, without_secrets
 from pipeline.signals import Stopped
 from pipeline.store.publish import publish
@@ -33,7 +33,7 @@ def attributes(job: Job) -> dict[str, Any]:
     options = {key: value for key, value in job.config["method"].items() if key != "_target_"}
     return {
         "method": job.config["names"]["method"],
-        "options": redacted(options | smoothing(job.config)),
+        "options": redacted(options | smoothing(job.config) | viewing(job.config)),
         "target_option": job.config["target"],
         "output": job.config["output"],
         "dtype": job.config["dtype"],

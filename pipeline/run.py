@@ -9,11 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.chunks import Chunks
 from pipeline.data.stream import Batch, stream
 from pipeline.engine.batching import FlatLine, out_of_memory
 from pipeline.errors import UsageError
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
+from pipeline.precision import measure_precision
 from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.signals import StopRequest
@@ -49,6 +51,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
     job.method.on_chunk(stop.check)
     try:
         with stop.held():
+            measure_precision(job, stop.check)
             _work(job, ledger, stop, repair=repair, late=not first)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -59,7 +62,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
 
 def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int], late: bool) -> None:
     manifest, store, clock = ledger.manifest, job.config["store"], Clock()
-    line = FlatLine(job.batch_size, unit="image")
+    line, chunks = FlatLine(job.batch_size, unit="image"), Chunks(job)
     writer = Writer(
         job.run,
         manifest,
@@ -74,6 +77,7 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int
                 rows = _explained(job, batch, line)
             with clock.spent("write"):
                 writer.add(rows)
+            chunks.keep()
             progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
         with clock.spent("write"):

@@ -4,12 +4,15 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline import open_run
 from pipeline.configuration import Config
+from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import StoreError, UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import CONFIG, read_config, run_log
+from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import Summary, derive, finish
 from pipeline.run import run
@@ -126,6 +129,16 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
     return 0
 
 
+def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    try:
+        with stop.held():
+            log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     log.info(status_line(_folder(config)))
     return 0
@@ -137,6 +150,7 @@ TASKS: dict[str, Task] = {
     "verify": _verify,
     "finish": _finish,
     "report": _report,
+    "render": _render,
     "status": _show_status,
 }
 

@@ -1,10 +1,11 @@
 """The noise tunnel: any method, averaged over noisy copies of the image."""
 
-from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from pipeline.engine.batching import FlatLine
 from pipeline.engine.geometry import Geometry, Pixels, Windows
 from pipeline.methods.draws import deviations, normal, sample_seeds
 from pipeline.methods.method import Attribution, Method
@@ -30,6 +31,8 @@ class NoiseTunnel(Method):
         ValueError: If an option is out of range.
     """
 
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")  # the method itself is asked first
+
     def __init__(
         self,
         method: Method,
@@ -47,9 +50,8 @@ class NoiseTunnel(Method):
         self.method, self.nt_type, self.nt_samples = method, nt_type, nt_samples
         self.stdevs = deviations(stdevs)
 
-    def on_chunk(self, check: Callable[[], None]) -> None:
-        super().on_chunk(check)
-        self.method.on_chunk(check)
+    def lines(self) -> list[FlatLine]:
+        return [*super().lines(), *self.method.lines()]
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         geometry = self.method.geometry(shape, channels)
@@ -61,10 +63,9 @@ class NoiseTunnel(Method):
         statistic = Statistic(self.nt_type, len(images))
         rest = torch.zeros(2, *targets.shape, dtype=scores.dtype, device=scores.device)
         noise, others = (sample_seeds(seeds, range(i * self.nt_samples, (i + 1) * self.nt_samples)) for i in (0, 1))
-        evaluations = 0
+        evaluations = torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
         def ask(start: int, stop: int) -> None:
-            nonlocal evaluations
             pairs = torch.arange(start, stop)
             image = (pairs // self.nt_samples).to(images.device)
             noisy = images[image] + self.stdevs.to(images) * normal(images, noise.flatten()[pairs])
@@ -75,12 +76,13 @@ class NoiseTunnel(Method):
                 maps = geometry.expand(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
             statistic.add(image.tolist(), maps)
             rest.index_add_(1, image, torch.stack((answer.baseline_score, answer.convergence_delta)) / self.nt_samples)
-            evaluations = answer.evaluations + 1  # F at the noisy image
+            each = torch.as_tensor(answer.evaluations, device=images.device).expand(len(pairs))
+            evaluations.index_add_(0, image, each + 1)  # F at the noisy image
 
         self.line.walk(noise.numel(), ask)
         baseline_score, delta = rest
         delta = delta if self.nt_type == "smoothgrad" else torch.full_like(delta, torch.nan)
-        return Attribution(statistic.result(), baseline_score, delta, evaluations * self.nt_samples)
+        return Attribution(statistic.result(), baseline_score, delta, evaluations)
 
     def _per_pixel(self, geometry: Geometry) -> bool:
         """Whether maps must be expanded first: a pixel's square is not the mean of its windows' squares."""
