@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from pipeline.errors import StoreError
 from pipeline.job import Job
 from pipeline.store.publish import replace
 
@@ -37,14 +38,18 @@ class Chunks:
 
     def _read(self) -> dict[str, list[int | None]]:
         try:
-            sizes = json.loads(self._path.read_bytes())
-        except (FileNotFoundError, ValueError):  # what is lost is found again
+            sizes: dict[str, list[int | None]] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
             return {}
-        return {
-            str(device): found
-            for device, found in (sizes.items() if isinstance(sizes, dict) else ())
-            if isinstance(found, list) and all(size is None or (type(size) is int and size > 0) for size in found)
-        }
+        except ValueError as error:
+            raise StoreError(f"{self._path} is damaged: {error}; remove it, it is found anew") from error
+        if not isinstance(sizes, dict) or not all(map(_are_sizes, sizes.values())):
+            raise StoreError(f"{self._path} is damaged: it holds no sizes; remove it, it is found anew")
+        return sizes
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(one is None or (type(one) is int and one > 0) for one in value)
 
 
 def device_name(device: torch.device) -> str:

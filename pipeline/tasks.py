@@ -131,11 +131,11 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
-    with stop.held():
-        try:
+    try:
+        with stop.held():
             log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
-        except NoPlaces as reason:
-            raise UsageError(f"run={folder}: {reason}") from reason
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
 

@@ -59,7 +59,9 @@ def crash(folder: Path, kills: int, photographs: int, moments: random.Random) ->
     began = time.monotonic()
     finish(start([*command, f"output_dir={unbroken}"], calls), unbroken)
     seconds = time.monotonic() - began
-    boundaries = cycle(sorted(set(calls.read_text().splitlines())))
+    lines = sorted(set(calls.read_text().splitlines()))
+    moments.shuffle(lines)
+    boundaries = cycle(lines)
     print(f"the unbroken run took {seconds:.1f} s")
     found: list[str] = []
     ways: Counter[str] = Counter()
@@ -69,6 +71,7 @@ def crash(folder: Path, kills: int, photographs: int, moments: random.Random) ->
         pause = moments.uniform(0, seconds)
         if kill_run([*command, f"output_dir={broken}"], broken, at, pause):
             ways[at or "a random moment"] += 1
+            print(f"kill {sum(ways.values())} at {at or 'a random moment'}, {rounds} runs ended so far", flush=True)
             found += damage(broken)
         else:  # it was over before
             found += [*differences(unbroken, broken), *leftovers(broken)]

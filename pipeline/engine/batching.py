@@ -12,6 +12,8 @@ FIRST_CHUNK = 4
 LARGEST_CHUNK = 512
 WORTH_GROWING = 0.95
 """Another size is kept if a pair then takes at most this share of the time."""
+OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
+"""The option that says how many of a unit are asked at once."""
 
 
 class FlatLine:
@@ -92,7 +94,7 @@ class FlatLine:
         self.size, self._growing = self.size // 2, False
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        log.warning("out of memory: going on with %d %ss at once", self.size, self.unit)
+        log.warning("out of memory: going on with %s=%d", OPTIONS[self.unit], self.size)
 
     def _learn(self, began: float) -> None:
         if torch.cuda.is_available():

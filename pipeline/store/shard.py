@@ -58,8 +58,8 @@ def decode(stream: BinaryIO, name: object) -> tuple[Rows, dict[str, Any]]:
     try:
         with h5py.File(stream, "r") as file:
             attributes = read_attributes(file, name)
-            columns = {column: read_column(file, column) for column in COLUMNS}
-            rows = Rows(columns, read_failures(file))
+            check_columns(file)
+            rows = Rows({column: read_column(file, column) for column in COLUMNS}, read_failures(file))
         rows.check()
         said = (attributes["rows"], attributes["images"])
     except DAMAGE as error:
@@ -79,17 +79,25 @@ def read_attributes(file: h5py.File, name: object) -> dict[str, Any]:
     return {key: _plain(value) for key, value in file.attrs.items()}
 
 
+def check_columns(file: h5py.File) -> None:
+    """Holds the columns of an open file against their types and one another, before they are read.
+
+    Raises:
+        KeyError: The file lacks a column of its schema.
+        ValueError: A column leads elsewhere, claims more than there is, or is of another length.
+    """
+    lengths = {len(dataset(file, name, COLUMNS[name].dtypes)) for name in COLUMNS if not _lacks(file, name)}
+    if len(lengths) > 1:
+        raise ValueError(f"its columns have {sorted(lengths)} rows")
+
+
 def read_column(file: h5py.File, name: str, rows: Any = ...) -> np.ndarray:
     """Rows of a column of an open file, all by default; NaN for what files of its schema do not have.
 
     Raises:
         KeyError: The file lacks a column of its schema.
-        ValueError: As :func:`~pipeline.store.hdf5.dataset`.
     """
-    if int(file.attrs["schema_version"]) < ADDED.get(name, 0):
-        column = np.full(len(dataset(file, "index", COLUMNS["index"].dtypes)), np.nan, COLUMNS[name].dtypes[0])
-    else:
-        column = dataset(file, name, COLUMNS[name].dtypes)
+    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if _lacks(file, name) else file[name]
     values: np.ndarray = column[rows]
     return values
 
@@ -122,6 +130,10 @@ def is_sealed(file: BinaryIO) -> bool:
         digest.update(piece)
         left -= len(piece)
     return file.read() == digest.digest()
+
+
+def _lacks(file: h5py.File, name: str) -> bool:
+    return bool(file.attrs["schema_version"] < ADDED.get(name, 0))
 
 
 def _create(file: h5py.File, name: str, values: np.ndarray, filters: Mapping[str, Any]) -> None:

@@ -10,12 +10,10 @@ import numpy as np
 
 from pipeline.engine.geometry import Geometry, from_json
 from pipeline.errors import Failure, StoreError
-from pipeline.store.hdf5 import dataset
 from pipeline.store.layout import plain, shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.schema import COLUMNS
-from pipeline.store.shard import DAMAGE, read_attributes, read_column, read_failures
+from pipeline.store.shard import DAMAGE, check_columns, read_attributes, read_column, read_failures
 
 LARGEST_MAP = 2**28
 """Values of one map; a stranger's file could claim any number."""
@@ -78,17 +76,9 @@ class Source:
     def read(self, shard: int, name: str, rows: Any = ...) -> np.ndarray:
         """Rows of a column, all by default, read now."""
         try:
-            if name == "attribution":
-                self._check_maps(self._file(shard))
             return read_column(self._file(shard), name, rows)
         except DAMAGE as error:
             raise StoreError(f"{shard_path(self.run, shard)} is damaged: {name}: {error}") from error
-
-    def _check_maps(self, file: h5py.File) -> None:
-        """Raises ValueError if the maps are not of the shape that the run's have."""
-        stored = dataset(file, "attribution", COLUMNS["attribution"].dtypes)
-        if len(stored) and stored.shape[1:] != self.geometry.native_shape:
-            raise ValueError(f"maps of {stored.shape[1:]}, expected {self.geometry.native_shape}")
 
     def failures(self, shard: int) -> list[Failure]:
         """What could not be explained in a shard."""
@@ -105,6 +95,10 @@ class Source:
         try:
             file = h5py.File(plain(path, self.run), "r", locking=False)
             attributes = read_attributes(file, path)
+            check_columns(file)
+            maps, native = file["attribution"].shape, from_json(attributes["geometry"]).native_shape
+            if maps[0] and maps[1:] != native:
+                raise ValueError(f"its maps are {maps[1:]}, its geometry says {native}")
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
         self.ledger.check_attributes(attributes, shard)

@@ -9,6 +9,7 @@ import pytest
 from pipeline.data.index import Paths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.schema import SCHEMA_VERSION
 from tests.store import synthetic
 
 
@@ -98,7 +99,7 @@ def test_damage_is_refused_by_name(tmp_path, edit):
 
 
 def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.store.manifest.SCHEMA_VERSION", 3)
+    monkeypatch.setattr("pipeline.store.manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     (tmp_path / "manifest.h5").write_bytes(synthetic.manifest().encode())
     with pytest.raises(StoreError, match="store schema 3, this version reads up to 2"):
         Manifest.open(tmp_path)
