@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,8 @@ class View:
     """Outputs of a model as functions of its input pixels.
 
     Args:
-        model: Maps (P, C, H, W) to (P, K) or (P,) outputs. Put it into eval mode first; it is not changed.
+        model: Maps (P, C, H, W) to (P, K) or (P,) outputs, or to an object with such ``logits``. Put it into eval mode
+            first; it is not changed.
         output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
@@ -191,6 +192,7 @@ def unchanged(gradients: Tensor, _which: slice) -> Tensor:
     return gradients
 
 
-def two_axes(logits: Tensor) -> Tensor:
-    """(P,) or (P, K) -> (P, K)."""
+def two_axes(answer: Any) -> Tensor:
+    """What a network returns, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
+    logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
     return logits[:, None] if logits.ndim == 1 else logits
