@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.batching import FlatLine
-from pipeline.engine.geometry import Geometry
+from pipeline.engine.geometry import Geometry, Shape
 from pipeline.view import View
 
 Target = int | Sequence[int] | Tensor | None
@@ -61,6 +61,7 @@ class Method(ABC):
             )
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
+        self._known: dict[Shape, tuple[int, Geometry]] = {}
 
     def lines(self) -> list[FlatLine]:
         """All that cut the work into passes of the network, always in the same order."""
@@ -106,14 +107,20 @@ class Method(ABC):
         """
         if images.ndim != 4 or not len(images):
             raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
-        outputs = self.view.outputs(self.logits(images))
-        targets = _one_target_each(target, outputs)
+        classes, geometry = self._learnt(images)
+        targets = _one_target_each(target, len(images), classes).to(images.device)
+        scores = self.scores(images, targets) if self.reads_scores else images.new_full(targets.shape, torch.nan)
         seeds = image_seeds(seed, range(len(images)))
-        answer = self.explain(images, targets, scores=outputs.gather(1, targets), seeds=seeds)
-        if self.view.explains == "layer":
-            return answer.maps[:, 0]
+        answer = self.explain(images, targets, scores=scores, seeds=seeds)
+        return answer.maps[:, 0] if self.view.explains == "layer" else geometry.expand(answer.maps[:, 0])
+
+    def _learnt(self, images: Tensor) -> tuple[int, Geometry]:
+        """How many outputs the network has, and the geometry of such images' maps; found out once for their shape."""
         channels, height, width = images.shape[1:]
-        return self.geometry((channels, height, width)).expand(answer.maps[:, 0])
+        shape = (channels, height, width)
+        if shape not in self._known:
+            self._known[shape] = self.view.probe(shape).shape[1], self.geometry(shape)
+        return self._known[shape]
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K), in chunks."""
@@ -137,12 +144,11 @@ def image_seeds(seed: int, numbers: Iterable[int]) -> Tensor:
     return torch.tensor([int.from_bytes(digest[:7]) for digest in digests], dtype=torch.int64)
 
 
-def _one_target_each(target: Target, outputs: Tensor) -> Tensor:
+def _one_target_each(target: Target, count: int, classes: int) -> Tensor:
     """(N, 1) int64 from any form of ``target``."""
-    count, classes = outputs.shape
     if target is None and classes > 1:
         raise ValueError(f"target: the model has {classes} outputs; say which class to explain")
-    targets = torch.as_tensor(0 if target is None else target, device=outputs.device).reshape(-1, 1)
+    targets = torch.as_tensor(0 if target is None else target).reshape(-1, 1)
     if targets.is_floating_point() or len(targets) not in (1, count):
         raise ValueError(f"target: expected an integer or {count} of them, got {target!r}")
     if targets.min() < 0 or targets.max() >= classes:
