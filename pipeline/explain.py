@@ -10,6 +10,8 @@ from pipeline.job import Job
 from pipeline.methods.method import image_seeds
 from pipeline.store.schema import Rows
 
+NO_CLASS = -1
+"""In the place of the class explained, where a neuron is."""
 STORED = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
@@ -20,13 +22,13 @@ def explain(job: Job, batch: Batch) -> Rows:
     """
     failures = list(batch.failures)
     images = prepared(job, batch)
-    logits = job.method.logits(images) if len(images) else images.new_empty(0, job.classifier.n_outputs)
+    logits = _class_logits(job, images) if len(images) else images.new_empty(0, job.classifier.n_outputs)
     keep = _finite(logits, batch.index, "model", "the network's output is not finite (NaN or infinity)", failures)
     if not keep.any():
         return Rows({}, failures)
     images, logits, index, crop = images[keep], logits[keep], batch.index[keep.numpy()], batch.crop[keep.numpy()]
     targets = targets_of(job.config["target"], logits, job.labels[index])
-    scores = job.method.view.outputs(logits).gather(1, targets)
+    explained, targets, scores = _scores(job, images, logits, targets)
     answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.config["seed"], index.tolist()))
     maps = job.geometry.reduce(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
     keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
@@ -43,14 +45,28 @@ def explain(job: Job, batch: Batch) -> Rows:
         "label": job.labels[index][image],
         "prediction": logits.float().numpy(force=True)[image],
         "predicted": predictions(logits).int().numpy(force=True)[image],
-        "target": targets[keep].flatten().int().numpy(force=True),
+        "target": explained[keep].flatten().int().numpy(force=True),
         "score": of_rows(scores),
         "baseline_score": of_rows(answer.baseline_score),
         "convergence_delta": of_rows(answer.convergence_delta),
         "evaluations": torch.as_tensor(answer.evaluations).int().expand(len(keep)).numpy(force=True)[image],
+        "error_estimate": of_rows(scores * torch.nan if answer.error_estimate is None else answer.error_estimate),
         "crop": crop[image],
     }
     return Rows(columns if len(image) else {}, failures)
+
+
+def _class_logits(job: Job, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return job.method.in_chunks(len(images), lambda part: (job.method.view.class_logits(images[part]),))[0]
+
+
+def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The classes (n, T) that rows are of (a neuron has none), the outputs to explain (n, T), and their values."""
+    view = job.method.view
+    if job.config["names"]["view"] != "neuron":
+        return targets, targets, view.outputs(logits).gather(1, targets)
+    return torch.full_like(targets, NO_CLASS), torch.zeros_like(targets), job.method.logits(images)
 
 
 def prepared(job: Job, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a network runs while a context lasts: cut at a layer, or with another backward of ReLU."""
+"""How a network runs while a context lasts: up to or from a layer, or with another backward of ReLU."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,6 +78,50 @@ def cut(layer: nn.Module) -> Iterator[list[Tensor]]:
         yield leaves
     finally:
         handle.remove()
+
+
+@contextmanager
+def replaced(layer: nn.Module, values: Tensor) -> Iterator[None]:
+    """Has a layer give ``values`` instead of its own; of a tuple they take the place of the first."""
+
+    def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        copy = values.clone()  # what follows may work in place
+        return (copy, *output[1:]) if isinstance(output, tuple) else copy
+
+    handle = layer.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class _Reached(Exception):
+    """The layer has run; the rest of the network need not."""
+
+
+def reached(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
+    """What a layer gives for images (N, C, H, W); of a tuple, the first tensor. The network runs no further.
+
+    Raises:
+        ValueError: If the layer does not run, or gives no tensor.
+    """
+    kept: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if not isinstance(first, Tensor):
+            raise ValueError(f"layer: its output is a {type(first).__name__}, not a tensor")
+        kept.append(first)
+        raise _Reached
+
+    handle = layer.register_forward_hook(keep)
+    try:
+        model(images)
+    except _Reached:
+        return kept[0]
+    finally:
+        handle.remove()
+    raise ValueError("layer: it does not run when the network does")
 
 
 class RectifiedBackward(TorchFunctionMode):

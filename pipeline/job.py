@@ -1,7 +1,9 @@
 """A job: everything that a configuration means, loaded and checked, before any work starts."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +79,27 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     classifier = _classifier(config)
     index = _images(config["data"])
     labels = _labels(config, index, classifier)
+    if choices["view"] == "neuron" and config["target"] != "pred":
+        raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
     check_target(config["target"], classifier.n_outputs, labels)
     method, geometry = _method(config, classifier)
     identity = _identity(config, classifier, index, labels)
     run = Path(config["output_dir"] or _default_folder(config, identity))
     root = Path(config["data"]["root"]) if config["data"]["root"] else run / "photographs"
     return Job(config, classifier, method, geometry, index, labels, root.absolute(), identity, run)
+
+
+@contextmanager
+def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
+    """The same job, computed in another dtype inside the context; its maps are not for the same store."""
+    config = job.config | {"dtype": dtype}
+    _set_precision(dtype)
+    try:
+        classifier = _classifier(config)
+        method, geometry = _method(config, classifier)
+        yield replace(job, config=config, classifier=classifier, method=method, geometry=geometry)
+    finally:
+        _set_precision(job.config["dtype"])
 
 
 def lay_photographs(job: Job) -> None:
@@ -146,9 +163,14 @@ def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.nda
 
 
 def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
-    preprocessing = classifier.preprocessing
+    preprocessing, view_name = classifier.preprocessing, config["names"]["view"]
+    if "layer" in config["method"] and view_name != "input":
+        raise UsageError(
+            f"view={view_name}: method={config['names']['method']} has a layer of its own; leave view=input"
+        )
     try:
-        view = View(
+        view: View = build(
+            config["view"],
             classifier.module,
             output=config["output"],
             multi_label=classifier.multi_label,
@@ -175,6 +197,7 @@ def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels:
         "method": config["names"]["method"],
         **options,
         **smoothing(config),
+        **viewing(config),
         **{key: config[key] for key in ("target", "output", "seed", "dtype")},
         "store.dtype": config["store"]["dtype"],
         "store.channels": config["store"]["channels"],
@@ -198,6 +221,12 @@ def smoothing(config: Config) -> Config:
     """What is wrapped around the method, under the command line's names; empty for the method alone."""
     options = {f"smooth.{key}": value for key, value in config["smooth"].items() if key != "_target_"}
     return {} if config["names"]["smooth"] == "none" else {"smooth": config["names"]["smooth"], **options}
+
+
+def viewing(config: Config) -> Config:
+    """What is explained, under the command line's names; empty for a class in the pixels."""
+    options = {key: value for key, value in config["view"].items() if key != "_target_"}
+    return {} if config["names"]["view"] == "input" else {"view": config["names"]["view"], **options}
 
 
 def _default_folder(config: Config, identity: Config) -> Path:

@@ -9,6 +9,7 @@ import torch
 from pipeline.configuration import Config
 from pipeline.errors import UsageError
 from pipeline.store.shard import FILTERS
+from pipeline.visualize import COLOURS, METHODS, SIGNS
 
 DTYPES = {
     "float32": torch.float32,
@@ -81,6 +82,14 @@ _SIDES = Range(
     "a number of pixels, or [height,width]",
     lambda value: type(value) is int or (isinstance(value, list) and all(type(side) is int for side in value)),
 ).or_null()
+_PANELS = Range(
+    f"a list of {', '.join(METHODS)}",
+    lambda value: isinstance(value, list) and len(value) > 0 and all(panel in METHODS for panel in value),
+)
+_SCALE = Range(
+    "own, shared, or a number above 0",
+    lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
+)
 
 RANGES = {
     "run": _PATH,
@@ -93,6 +102,19 @@ RANGES = {
     "retry_failed": _SWITCH,
     "report.images": _SWITCH,
     "task.repair": _SWITCH,
+    "task.folder": _PATH,
+    "task.limit": _whole(1).or_null(),
+    "task.panels": _PANELS,
+    "task.sign": _one_of(*SIGNS).or_null(),
+    "task.outlier_perc": Range("a percentage", lambda value: _is_number(value) and 0 <= value <= 100),
+    "task.cmap": _one_of(*COLOURS).or_null(),
+    "task.alpha_overlay": _SHARE.or_null(),
+    "task.show_colorbar": _SWITCH,
+    "task.titles": _SWITCH,
+    "task.scale": Range(
+        "own, shared, or a number above 0",
+        lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
+    ),
     "launch.workers": _whole(1),
     "engine.prepare": _SWITCH,
     "data.root": _PATH,

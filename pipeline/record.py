@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import UsageError
-from pipeline.job import Job, smoothing
+from pipeline.job import Job, smoothing, viewing
 from pipeline.store.publish import publish
 
 PACKAGES = ("image-attribution-pipeline", "torch", "torchvision", "numpy", "h5py", "pillow")
@@ -25,7 +25,7 @@ def attributes(job: Job) -> dict[str, Any]:
     options = {key: value for key, value in job.config["method"].items() if key != "_target_"}
     return {
         "method": job.config["names"]["method"],
-        "options": options | smoothing(job.config),
+        "options": options | smoothing(job.config) | viewing(job.config),
         "target_option": job.config["target"],
         "output": job.config["output"],
         "dtype": job.config["dtype"],

@@ -9,10 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.chunks import Chunks
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
+from pipeline.precision import measure_precision
 from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.signals import StopRequest
@@ -44,7 +46,9 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
     lay_photographs(job)
     manifest = freeze(job.run, new_manifest(job))
     write_config(job)
+    measure_precision(job, stop.check)
     job.method.on_chunk(stop.check)
+    chunks = Chunks(job)
     ledger, clock = Ledger(job.run, manifest), Clock()
     store = job.config["store"]
     writer = Writer(
@@ -62,6 +66,7 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
                     rows = _explained(job, batch)
                 with clock.spent("write"):
                     writer.add(rows)
+                chunks.keep()
                 progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
                 stop.check()
         except RuntimeError:  # of a decoding process that got the signal too

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import yaml
 
+from pipeline import open_run
 from pipeline.configuration import Config
+from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.render import render
 from pipeline.report.page import write_report
 from pipeline.report.summary import Summary, finish
 from pipeline.run import run
@@ -104,6 +107,16 @@ def _report(config: Config, _choices: dict[str, str]) -> int:
     return 0
 
 
+def _render(config: Config, _choices: dict[str, str]) -> int:
+    folder = _folder(config)
+    with stop_on_signals() as stop:
+        try:
+            log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
+        except NoPlaces as reason:
+            raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str]) -> int:
     log.info(status_line(_folder(config)))
     return 0
@@ -115,6 +128,7 @@ TASKS: dict[str, Task] = {
     "verify": _verify,
     "finish": _finish,
     "report": _report,
+    "render": _render,
     "status": _show_status,
 }
 

@@ -8,17 +8,16 @@ import tempfile
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from pipeline.data.decode import read_image
 from pipeline.data.demo import lay_demo
 from pipeline.methods import IntegratedGradients, Method, Occlusion, Saliency
 from pipeline.models import demo
 from pipeline.models.classifier import Classifier
-from pipeline.visualize import grid, overlay
+from pipeline.visualize import draw, grid
 
 PHOTOGRAPHS = ("n02123159/chelsea.png", "n03877845/china.jpg", "n07920052/coffee.png")
-CAPTION, MARGIN = 22, 8  # pixels
 
 
 def pictures(classifier: Classifier, methods: dict[str, Method], photograph: Path) -> list[Image.Image]:
@@ -28,19 +27,10 @@ def pictures(classifier: Classifier, methods: dict[str, Method], photograph: Pat
     with torch.no_grad():
         probability, target = classifier.module(images)[0].softmax(0).max(0)
     seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    shown = {f"{classifier.class_names[int(target)]}, {probability:.0%}": seen}
-    for name, method in methods.items():
-        shown[name] = overlay(seen, method(images, int(target))[0].numpy(), sign="positive")
-    return [captioned(picture, caption) for caption, picture in shown.items()]
-
-
-def captioned(picture: Image.Image, caption: str) -> Image.Image:
-    """The picture with a line of text below."""
-    sheet = Image.new("RGB", (picture.width, picture.height + CAPTION), "white")
-    sheet.paste(picture)
-    font = ImageFont.load_default(14)
-    ImageDraw.Draw(sheet).text((picture.width / 2, picture.height + CAPTION / 2), caption, "black", font, anchor="mm")
-    return sheet
+    maps = {name: method(images, int(target))[0] for name, method in methods.items()}
+    title = f"{classifier.class_names[int(target)]}, {probability:.0%}"
+    first = draw(images[0], seen, method="original_image", title=title)
+    return [first, *(draw(maps[name], seen, method="overlay", sign="positive", title=name) for name in maps)]
 
 
 def main() -> None:
@@ -60,7 +50,7 @@ def main() -> None:
         lay_demo(Path(folder))
         rows = [pictures(classifier, methods, Path(folder, name)) for name in PHOTOGRAPHS]
     target.parent.mkdir(exist_ok=True)
-    grid(rows, gap=MARGIN).save(target, quality=88)
+    grid(rows).save(target, quality=88)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,19 @@ def batch_of(count: int = 4, failures: list[Failure] | None = None) -> Batch:
     return Batch(pixels, NUMBERS[:count], crops, failures or [])
 
 
+def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf) -> None:
+    job = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps="auto", tol=0.02)
+    rows = explain(job, batch_of())
+    rows.check()
+    images = job.classifier.preprocessing.normalize(batch_of().pixels.double() / 255)
+    targets = torch.tensor([[4, 2]]).expand(len(images), -1)
+    answer = job.method.explain(images, targets, scores=job.method.scores(images, targets), seeds=torch.zeros(4))
+    assert isinstance(answer.evaluations, torch.Tensor) and answer.error_estimate is not None
+    assert rows.columns["evaluations"].tolist() == answer.evaluations.repeat_interleave(2).tolist()
+    np.testing.assert_allclose(rows.columns["error_estimate"], answer.error_estimate.flatten(), rtol=1e-6)
+    assert len(set(rows.columns["error_estimate"].tolist())) == 8
+
+
 def test_columns(job_of: JobOf) -> None:
     job, batch = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps=3), batch_of()
     rows = explain(job, batch)
@@ -75,6 +88,7 @@ def test_columns(job_of: JobOf) -> None:
     assert columns["target"].tolist() == [4, 2] * 4
     assert columns["predicted"].tolist() == np.repeat(logits.argmax(1).numpy(), 2).tolist()
     assert columns["evaluations"].tolist() == [5] * 8
+    assert np.isnan(columns["error_estimate"]).all()
     assert columns["crop"].tolist() == np.repeat(batch.crop, 2, 0).tolist()
     np.testing.assert_allclose(columns["prediction"], logits.numpy().repeat(2, 0), rtol=1e-6)
     np.testing.assert_allclose(columns["score"], logits[:, [4, 2]].flatten(), rtol=1e-6)

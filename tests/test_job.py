@@ -22,6 +22,8 @@ from tests.conftest import Compose, Prepare
         "n_steps=many",
         "n_steps=true",
         "n_steps=[1,2]",
+        "nodes=some",
+        "tol=0.01",
         "quadrature=simpson",
         "quadrature=3",
         "baselines=nothing",

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models import resnet18
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 from pipeline.data.demo import lay_demo
 from tests.commands import Command
@@ -18,7 +19,7 @@ from tests.commands import Command
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FEWER_POINTS = {"n_steps=200": "n_steps=2", "strides=[3,9,9]": "strides=[3,45,45]"}
+FEWER_POINTS = {"n_steps=200": "n_steps=2", "tol=0.05": "tol=0.9", "strides=[3,9,9]": "strides=[3,45,45]"}
 ELSEWHERE = "/data/"  # neither these images nor these weights are here: such a command is only composed
 
 
@@ -32,6 +33,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "my_photographs" / name).mkdir(parents=True)
         image.save(tmp_path / "my_photographs" / name / "1.png")
     torch.save(resnet18(num_classes=2).state_dict(), tmp_path / "my_weights.pth")
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    ViTForImageClassification(ViTConfig(**size, num_labels=2)).save_pretrained(tmp_path / "my_vit")
+    ViTImageProcessor().save_pretrained(tmp_path / "my_vit")
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has it
     return tmp_path
 

@@ -10,15 +10,16 @@ log = logging.getLogger(__name__)
 
 FIRST_CHUNK = 4
 LARGEST_CHUNK = 512
-WORTH_DOUBLING = 0.95
-"""A chunk twice as large is kept if a pair then takes at most this share of the time."""
+WORTH_GROWING = 0.95
+"""Another size is kept if a pair then takes at most this share of the time."""
 
 
 class FlatLine:
     """Walks a row of pairs in chunks of ``internal_batch_size``.
 
-    Without a size the line finds its own while it works: it doubles the chunk as long as a pair gets cheaper,
-    then stays. A chunk that does not fit into memory is halved and asked again; what was asked before stays.
+    Without a size the line finds its own while it works: it doubles the chunk as long as a pair gets cheaper, tries
+    the sizes halfway to the neighbours, then stays. A chunk that does not fit into memory is halved and asked again;
+    what was asked before stays.
 
     Args:
         internal_batch_size: Pairs in a chunk, or None to find the fastest.
@@ -36,9 +37,21 @@ class FlatLine:
             raise ValueError(f"internal_batch_size must be a whole number from 1, not {internal_batch_size!r}")
         self.size = internal_batch_size or FIRST_CHUNK
         self.check: Callable[[], None] = lambda: None
-        self._growing = internal_batch_size is None
+        self._given = internal_batch_size is not None
+        self._growing = not self._given
         self._warm = False
         self._best = (float("inf"), self.size)
+        self._between: list[int] | None = None
+
+    @property
+    def found(self) -> int | None:
+        """The size that the line found for itself, once it has."""
+        return None if self._given or self._growing else self.size
+
+    def start_at(self, size: int) -> None:
+        """Takes a size that a line was known to have found for the same work; one that was given stays."""
+        if not self._given:
+            self.size, self._growing = size, False
 
     def walk(self, pairs: int, ask: Callable[[int, int], None]) -> None:
         """Calls ``ask(start, stop)`` for consecutive ranges that cover the row.
@@ -85,11 +98,16 @@ class FlatLine:
             self._warm = True
             return
         seconds = (time.perf_counter() - began) / self.size
-        cheaper = seconds < WORTH_DOUBLING * self._best[0]
+        cheaper = seconds < WORTH_GROWING * self._best[0]
         if cheaper:
             self._best = (seconds, self.size)
-        self._growing = cheaper and self.size < LARGEST_CHUNK
-        self.size = 2 * self.size if self._growing else self._best[1]
+        if self._between is None and cheaper and self.size < LARGEST_CHUNK:
+            self.size *= 2
+            return
+        if self._between is None:
+            self._between = [size for size in (self._best[1] * 3 // 2, self._best[1] * 3 // 4) if size <= LARGEST_CHUNK]
+        self._growing = bool(self._between)
+        self.size = self._between.pop(0) if self._growing else self._best[1]
 
 
 def out_of_memory(error: RuntimeError) -> bool:

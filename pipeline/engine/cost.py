@@ -66,8 +66,8 @@ def local_steps(
     sources: dict[fx.Node, list[fx.Node]],
     layouts: dict[fx.Node, Layout],
     channels: dict[fx.Node, int],
-) -> int:
-    """How many of the first steps to run on boxes so that one window takes the least time in all."""
+) -> tuple[int, float]:
+    """How many of the first steps to run on boxes so that one window takes the least time, and how much that saves."""
     order = list(steps)
     place = {node: number for number, node in enumerate(order)}
     times = [
@@ -86,4 +86,5 @@ def local_steps(
     totals = [sum(whole for _, whole in times)]
     for boxes, whole in times:
         totals.append(totals[-1] + boxes - whole)
-    return min(range(len(totals)), key=lambda cut: totals[cut] + handed[cut])
+    cut = min(range(len(totals)), key=lambda cut: totals[cut] + handed[cut])
+    return cut, totals[0] - totals[cut] - handed[cut]

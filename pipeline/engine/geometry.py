@@ -1,6 +1,6 @@
 """The native geometry of a map: the shape that is computed and stored, and its way back to the input's pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Protocol
@@ -8,7 +8,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.layout import channels_first
+
 Shape = tuple[int, int, int]
+
+
+class NoPlaces(ValueError):
+    """Values of a layer that belong nowhere in the image."""
 
 
 class Geometry(Protocol):
@@ -155,7 +161,56 @@ class Grid:
         return {"kind": "grid", **asdict(self)}
 
 
-_KINDS = {"pixels": Pixels, "windows": Windows, "grid": Grid}
+@dataclass(frozen=True)
+class Units:
+    """A value per unit of a layer, in the layer's own shape, or with ``channels="sum"`` per place in it.
+
+    Attributes:
+        shape: (C, H, W) of the model's input.
+        layer: Shape of what the layer gives for an image: (K, h, w), (h, w, K), (tokens, K), or (K,) without places.
+        channels: ``sum`` or ``keep``; a layer without places keeps its units.
+    """
+
+    shape: Shape
+    layer: tuple[int, ...]
+    channels: str = "keep"
+
+    @property
+    def native_shape(self) -> tuple[int, ...]:
+        arranged = self._arranged()
+        if self.channels == "keep" or arranged is None:
+            return self.layer
+        return (1, *arranged(torch.empty(1, *self.layer, device="meta")).shape[2:])
+
+    def reduce(self, maps: Tensor) -> Tensor:
+        arranged = self._arranged()
+        return maps if self.channels == "keep" or arranged is None else arranged(maps).sum(1, keepdim=True)
+
+    def expand(self, native: Tensor) -> Tensor:
+        """Summed over channels, on the nearest of the layer's places: (n, 1, H, W).
+
+        Raises:
+            NoPlaces: The layer's units belong nowhere in the image.
+        """
+        arranged = self._arranged()
+        if arranged is None:
+            raise NoPlaces(f"a layer of {self.layer} values has no places in the image; its map is read as .native")
+        native = native.float() if native.dtype == torch.float16 else native
+        grid = native if self.channels == "sum" else arranged(native).sum(1, keepdim=True)
+        return nn.functional.interpolate(grid, self.shape[1:], mode="nearest")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "units", **asdict(self)}
+
+    def _arranged(self) -> Callable[[Tensor], Tensor] | None:
+        """What brings the layer's values into the form (n, K, h, w), if anything does."""
+        try:
+            return channels_first((1, *self.layer), self.shape[1:])
+        except ValueError:
+            return None
+
+
+_KINDS = {"pixels": Pixels, "windows": Windows, "grid": Grid, "units": Units}
 
 
 def from_json(described: dict[str, Any]) -> Geometry:

@@ -10,11 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.utils.flop_counter import FlopCounterMode
 
+from pipeline.engine.cost import MATRIX
 from pipeline.engine.prepare import prepare
 from pipeline.engine.recognise import recognise
-from pipeline.engine.schedule import Schedule, maps_read
+from pipeline.engine.schedule import Replaced, Schedule, maps_read
 from pipeline.engine.steps import Step
+
+CPU_CHUNK, GPU_CHUNK = 16, 128
+"""Windows whose boxes fit a core's cache (measured), and that keep a GPU busy (Krypton's choice; not measured here)."""
+WORTH = 0.05
+"""Share of a whole evaluation that must be saved; what the cost model does not see may take as much."""
 
 
 class NotLocal(Exception):
@@ -27,16 +34,16 @@ class Incremental:
     Args:
         module: The classifier, (N, C, H, W) to (N, K); a prepared copy is used, the module stays as it is.
         example: (1, C, H, W) image or any tensor of its shape, type and device.
-        internal_batch_size: Windows computed together.
+        internal_batch_size: Windows computed together; None: as many as were fastest on such devices.
 
     Raises:
         CannotTrace: torch.fx cannot follow the network.
         NotLocal: Nothing in it can be kept.
     """
 
-    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int = 16) -> None:
+    def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int | None = None) -> None:
         self.network = prepare(module).to(memory_format=torch.channels_last)
-        self.internal_batch_size = internal_batch_size
+        self.internal_batch_size = internal_batch_size or (CPU_CHUNK if example.device.type == "cpu" else GPU_CHUNK)
         self.device = example.device
         with torch.inference_mode():
             ShapeProp(self.network).propagate(example[:1])
@@ -51,26 +58,38 @@ class Incremental:
                 self._steps[node] = step
         if not self._steps:
             raise NotLocal(f"{type(module).__name__} mixes all positions of the image at once")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.network(example[:1])
+        self._seconds = float(counter.get_total_flops()) / MATRIX
         self._schedule: Schedule | None = None
 
+    def pays(self, boxes: Tensor) -> bool:
+        """Whether windows (G, 4) leave enough of the network's work to be worth the effort."""
+        saved: float = self._scheduled(boxes).saved
+        return saved > WORTH * self._seconds
+
     @torch.inference_mode()
-    def values(self, images: Tensor, baseline: Tensor, boxes: Tensor, channels: Tensor | None = None) -> Tensor:
+    def values(self, images: Tensor, baseline: Tensor, boxes: Tensor, inside: Replaced | None = None) -> Tensor:
         """Logits (N, G, K) of every image with every window replaced.
 
         Args:
             images: (N, C, H, W).
             baseline: (1, C, H, W) or (N, C, H, W).
             boxes: (G, 4) int64, on the CPU, top, left, bottom, right of the windows, within the image, none empty.
-            channels: (G, 2) int64 first and last + 1 channel of the windows; None: all.
+            inside: What of its box a window replaces; None: all.
         """
+        schedule = self._scheduled(boxes)
+        baselines = baseline.expand_as(images)
+        pairs = zip(images.unsqueeze(1), baselines.unsqueeze(1), strict=True)
+        return torch.stack([schedule.run(image, other, inside) for image, other in pairs])
+
+    def _scheduled(self, boxes: Tensor) -> Schedule:
         if self._schedule is None or not torch.equal(self._schedule.boxes, boxes):
             self._schedule = Schedule(
                 self.network, self._steps, self._shapes, boxes,
                 internal_batch_size=self.internal_batch_size, device=self.device,
             )  # fmt: skip
-        baselines = baseline.expand_as(images)
-        pairs = zip(images.unsqueeze(1), baselines.unsqueeze(1), strict=True)
-        return torch.stack([self._schedule.run(image, other, channels) for image, other in pairs])
+        return self._schedule
 
     def agrees(self, images: Tensor, baseline: Tensor, boxes: Tensor) -> float:
         """Largest difference from whole evaluations, of their range, over the first image and five windows."""

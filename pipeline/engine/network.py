@@ -1,12 +1,12 @@
 """A model's faster copy: made when it is first asked, checked against the model, made anew when the model changed."""
 
 import logging
-from itertools import chain
 
 import torch
 from torch import Tensor, fx, nn
 
 from pipeline.engine.prepare import CannotTrace, prepare
+from pipeline.engine.state import hooked, weights_state
 from pipeline.engine.stem import Stem, split
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ def _prepared(model: nn.Module, points: Tensor) -> fx.GraphModule | None:
         return None
     with torch.no_grad():
         expected = model(points[:1])
+        if not isinstance(expected, Tensor):
+            return None  # an object with logits
         differs = (copy(points[:1]) - expected).abs().max() / expected.abs().max().clamp_min(
             torch.finfo(points.dtype).tiny
         )
@@ -66,16 +68,3 @@ def _prepared(model: nn.Module, points: Tensor) -> fx.GraphModule | None:
         log.warning("the prepared network differs from the network by %.1e of its outputs: not used", differs)
         return None
     return copy
-
-
-def weights_state(model: nn.Module) -> list[tuple[int, int]]:
-    """Something that changes when the weights of a model do."""
-    return [(tensor.data_ptr(), tensor._version) for tensor in chain(model.parameters(), model.buffers())]
-
-
-def hooked(model: nn.Module) -> bool:
-    """Whether a model carries hooks, which a copy of its graph would leave out."""
-    return any(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-        for module in model.modules()
-    )

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.incremental import Incremental, NotLocal
-from pipeline.engine.network import hooked, weights_state
 from pipeline.engine.prepare import CannotTrace
+from pipeline.engine.state import hooked, weights_state
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class OccludedNetwork:
         Args:
             images: (N, C, H, W).
             starts: Baselines (N, C, H, W).
-            boxes: (G, 4) int64 windows: top, left, bottom, right.
+            boxes: (G, 4) int64 windows, or boxes around segments: top, left, bottom, right; on the CPU.
             chunk: Windows computed together; None: its own default.
 
         Raises:
@@ -44,12 +44,13 @@ class OccludedNetwork:
         asked = (images.shape[1:], images.dtype, images.device, chunk, weights_state(self.model))
         if asked != self._asked:
             self._answer, self._asked = self._checked(images, starts, boxes, chunk), asked
+        if self.engine == "auto" and self._answer is not None and not self._answer.pays(boxes):
+            return None
         return self._answer
 
     def _checked(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> Incremental | None:
         try:
-            size = {} if chunk is None else {"internal_batch_size": chunk}
-            engine = Incremental(self.model, images[:1], **size)
+            engine = Incremental(self.model, images[:1], internal_batch_size=chunk)
         except (CannotTrace, NotLocal) as reason:
             if self.engine == "incremental":
                 raise ValueError(

@@ -27,30 +27,56 @@ class CannotTrace(Exception):
     """torch.fx cannot follow the network; the reason is in the words of torch.fx."""
 
 
-def trace(module: nn.Module) -> fx.GraphModule:
+def trace(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
     """Graph of a copy of ``module`` in eval mode, parameters frozen.
+
+    Args:
+        module: The network.
+        layer: Name of a module that stays one node, whatever is inside.
 
     Raises:
         CannotTrace: The network's path depends on its values, or it holds something that torch.fx does not know.
     """
-    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    return graph_of(copy.deepcopy(module).eval().requires_grad_(False), layer)
+
+
+def graph_of(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
+    """Graph of ``module``, with which it shares its weights; otherwise as :func:`trace`."""
     try:
-        return fx.symbolic_trace(frozen)
+        return fx.GraphModule(module, _Tracer(layer).trace(module))
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
         raise CannotTrace(f"{type(error).__name__}: {error}") from error
 
 
-def fold(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """Fold every batch norm that alone reads a convolution, drop what does nothing in eval mode; changed in place."""
+class _Tracer(fx.Tracer):
+    """Sees into all modules but torch's own and one layer."""
+
+    def __init__(self, layer: str | None) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name == self._layer or super().is_leaf_module(m, module_qualified_name)
+
+
+def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModule:
+    """Fold every batch norm that alone reads a convolution, drop what does nothing in eval mode; changed in place.
+
+    Args:
+        graph_module: The network.
+        layer: Name of a module whose values are asked for: it stays as it is.
+    """
     modules: dict[Any, nn.Module] = dict(graph_module.named_modules())
     for node in list(graph_module.graph.nodes):
+        if layer is not None and layer in (node.target, *(source.target for source in node.all_input_nodes[:1])):
+            continue
         module = modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, IDENTITIES) or (node.op == "call_function" and _is_idle_dropout(node)):
             node.replace_all_uses_with(node.args[0])
             graph_module.graph.erase_node(node)
         elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and _follows_convolution(node, modules):
             source = node.args[0]
-            folded: nn.Module = fuse_conv_bn_eval(modules[source.target], module)  # type: ignore[type-var]
+            folded = _folded(modules[source.target], module)
             modules[source.target] = folded
             graph_module.set_submodule(source.target, folded)
             node.replace_all_uses_with(source)
@@ -58,6 +84,13 @@ def fold(graph_module: fx.GraphModule) -> fx.GraphModule:
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
     return graph_module.requires_grad_(False)
+
+
+def _folded(convolution: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    """One convolution for both; computed in float64, since what it rounds is the same for every image."""
+    wide = copy.deepcopy(convolution).double(), copy.deepcopy(norm).double()
+    folded: nn.Module = fuse_conv_bn_eval(*wide)  # type: ignore[type-var]
+    return folded.to(next(convolution.parameters()).dtype)
 
 
 def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:

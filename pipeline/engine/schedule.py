@@ -1,7 +1,9 @@
 """Schedule: what the incremental engine does for one set of windows, the same for every image."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,11 +12,15 @@ from torch import Tensor, fx, nn
 from pipeline.engine.boxes import FILLS, ZERO, Layout, positions
 from pipeline.engine.cost import local_steps
 from pipeline.engine.steps import Pointwise, Step
+from pipeline.engine.subgraph import subgraph
 
 HEAD_BATCH = 256
 """Windows that a tail without convolutions takes at once: its matrices are read once for all of them."""
 TAIL_BATCH = 4
 """Windows that any other tail takes at once on a CPU: more leave the cache (whole maps, measured on seven networks)."""
+Replaced = Callable[[Tensor, Tensor], Tensor]
+"""Numbers of windows (R,) and positions on the flat map (R,) -> which channels the window replaces there, (R, C or 1).
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,12 @@ class Chunk:
 
 
 class Schedule:
-    """What is done for one set of windows, the same for every image."""
+    """What is done for one set of windows, the same for every image.
+
+    Attributes:
+        boxes: (G, 4) int64, the windows.
+        saved: Seconds, by the cost model, that a window takes less than a whole evaluation.
+    """
 
     def __init__(
         self,
@@ -48,7 +59,7 @@ class Schedule:
         self._steps, self._sources = steps, {node: maps_read(node) for node in steps}
         layouts = self._layouts(boxes)
         channels = {node: self._shapes[node][1] for node in layouts}
-        count = local_steps(self._steps, self._sources, layouts, channels)
+        count, self.saved = local_steps(self._steps, self._sources, layouts, channels)
         self._steps = dict(itertools.islice(self._steps.items(), count))
         local = [self._image, *self._steps]
         self._live = [node for node in local if any(user not in self._steps for user in node.users)]
@@ -58,13 +69,17 @@ class Schedule:
             wanted = step.reads([layouts[source] for source in sources], layouts[node])
             read |= {source for source, reads in zip(sources, wanted, strict=True) if reads}
         self._tables = [node for node in local if node in read]
-        self._clean = _subgraph(network, [self._image], self._tables)
-        self._tail = _subgraph(network, self._live, None)
-        order = torch.arange(len(boxes))
-        self._chunks = [self._chunk(windows, boxes) for windows in order.split(internal_batch_size)]
+        self._clean = subgraph(network, [self._image], self._tables)
+        self._tail = subgraph(network, self._live, None)
+        self._internal_batch_size = internal_batch_size
         light = not any(isinstance(module, (nn.Conv2d, nn.LayerNorm)) for module in self._tail.modules())
         self._tail_batch = HEAD_BATCH if light else TAIL_BATCH
         self._storage: dict[fx.Node, Tensor] = {}
+
+    @cached_property
+    def _chunks(self) -> list[Chunk]:
+        order = torch.arange(len(self.boxes))
+        return [self._chunk(windows, self.boxes) for windows in order.split(self._internal_batch_size)]
 
     def _layouts(self, boxes: Tensor) -> dict[fx.Node, Layout]:
         height, width = self._shapes[self._image][2:]
@@ -109,7 +124,7 @@ class Schedule:
         height, width = self._shapes[node][2:]
         return storage[height * width + FILLS :] if node in self._tables else storage
 
-    def run(self, image: Tensor, baseline: Tensor, channels: Tensor | None) -> Tensor:
+    def run(self, image: Tensor, baseline: Tensor, inside: Replaced | None) -> Tensor:
         """Logits (G, K) for one image (1, C, H, W)."""
         if not self._storage:
             self._allocate(image)
@@ -118,7 +133,7 @@ class Schedule:
         pixels, others = _as_rows(image), _as_rows(baseline)
         logits, waiting = [], []
         for chunk in self._chunks:
-            waiting.append(self._patches(chunk, pixels, others, channels))
+            waiting.append(self._patches(chunk, pixels, others, inside))
             if len(waiting) * len(chunk.windows) >= self._tail_batch or chunk is self._chunks[-1]:
                 taken = [torch.cat(maps) if len(maps) > 1 else maps[0] for maps in zip(*waiting, strict=True)]
                 size = len(chunk.windows) if image.is_cuda else self._tail_batch
@@ -127,14 +142,12 @@ class Schedule:
                 waiting = []
         return torch.cat(logits)
 
-    def _patches(self, chunk: Chunk, pixels: Tensor, others: Tensor, channels: Tensor | None) -> list[Tensor]:
+    def _patches(self, chunk: Chunk, pixels: Tensor, others: Tensor, inside: Replaced | None) -> list[Tensor]:
         """Whole activations (B, C, H, W), for the windows of a chunk, that the tail takes."""
         window, position = chunk.pixels
         occluded = others.index_select(0, position)
-        if channels is not None:
-            number = torch.arange(pixels.shape[1], device=pixels.device)
-            first, last = channels.to(pixels.device)[window].unsqueeze(2).unbind(1)
-            occluded = torch.where((number >= first) & (number < last), occluded, pixels.index_select(0, position))
+        if inside is not None:
+            occluded = torch.where(inside(window, position), occluded, pixels.index_select(0, position))
         rows = {self._image: self._rows(self._image)[: len(occluded)]}
         rows[self._image].copy_(occluded)
         for node, step in self._steps.items():
@@ -170,22 +183,3 @@ def _on(device: torch.device, value: Any) -> Any:
 def _as_rows(maps: Tensor) -> Tensor:
     """(1, C, H, W) as (H * W, C)."""
     return maps[0].permute(1, 2, 0).flatten(0, 1)
-
-
-def _subgraph(network: fx.GraphModule, inputs: list[fx.Node], outputs: list[fx.Node] | None) -> fx.GraphModule:
-    """The part of ``network`` from ``inputs`` to the tuple of ``outputs``; None: of the network's own output."""
-    graph = fx.Graph()
-    copies = {node: graph.placeholder(node.name) for node in inputs}
-    for node in network.graph.nodes:
-        if node.op == "output":
-            ends = [copies[end] for end in outputs] if outputs else [copies[node.args[0]]]
-            graph.output(tuple(ends))
-        elif node.op == "placeholder" or node in copies:
-            continue
-        elif all(source in copies for source in node.all_input_nodes):
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-    part = fx.GraphModule(network, graph)
-    part.graph.eliminate_dead_code()
-    part.delete_all_unused_submodules()
-    part.recompile()
-    return part

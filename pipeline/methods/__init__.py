@@ -6,7 +6,9 @@ Each maps preprocessed images (N, C, H, W) and a target to maps (N, C, H, W)::
 """
 
 from pipeline.methods.ablation import FeatureAblation
+from pipeline.methods.activation import Activation
 from pipeline.methods.cam import GradCamPlusPlus, GuidedGradCam, LayerGradCam
+from pipeline.methods.conductance import Conductance, InternalInfluence
 from pipeline.methods.deeplift import DeepLift, DeepLiftShap
 from pipeline.methods.gradient import InputXGradient, Saliency
 from pipeline.methods.gradient_shap import GradientShap
@@ -21,7 +23,9 @@ from pipeline.methods.score_cam import ScoreCam
 
 __all__ = [
     "LRP",
+    "Activation",
     "Attribution",
+    "Conductance",
     "Deconvolution",
     "DeepLift",
     "DeepLiftShap",
@@ -32,6 +36,7 @@ __all__ = [
     "GuidedGradCam",
     "InputXGradient",
     "IntegratedGradients",
+    "InternalInfluence",
     "LayerGradCam",
     "Method",
     "NoiseTunnel",

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.incremental import Incremental
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.segments import segments_of
@@ -36,6 +37,7 @@ class FeatureAblation(Method):
         internal_batch_size: int | None = None,
     ) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size, prepare=True)
+        self.internal_batch_size = internal_batch_size
         preprocessing = self.view.preprocessing
         self.segments = segments_of(feature_mask, preprocessing, n_segments=n_segments, compactness=compactness)
         self.baselines = baselines_of(baselines, preprocessing)
@@ -46,13 +48,34 @@ class FeatureAblation(Method):
         firsts = counts.cumsum(0) - counts  # of each image's features in the line
         image = torch.repeat_interleave(counts)
         feature = torch.arange(len(image), device=images.device) - firsts[image]
-        values = self._ablated_values(images, starts.expand_as(images), targets, (masks, image, feature))
+        absent = starts.expand_as(images)
+        engine = self.view.occluded.incremental(
+            images, absent, around(masks[0], int(counts[0])), self.internal_batch_size
+        )
+        if engine is None:
+            values = self._asked_whole(images, absent, targets, (masks, image, feature))
+        else:
+            parts = zip(images.split(1), absent.split(1), targets, masks, counts.tolist(), strict=True)
+            values = torch.cat([self._recomputed(engine, *part) for part in parts])
         drops = (scores[image] - values)[firsts[:, None, None, None] + masks]  # (N, 1 or C, H, W, T)
         maps = drops.movedim(-1, 1).expand(*targets.shape, *images.shape[1:])
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(maps, self.scores(starts, targets), undefined, evaluations=counts + 2)
 
-    def _ablated_values(
+    def _recomputed(
+        self, engine: Incremental, image: Tensor, start: Tensor, targets: Tensor, mask: Tensor, count: int
+    ) -> Tensor:
+        """(count, T): F of an image (1, C, H, W), for targets (T,), without each feature of its mask (1 or C, H, W)."""
+        self.line.check()
+        features = mask.flatten(1).t()
+
+        def inside(window: Tensor, position: Tensor) -> Tensor:
+            return features[position] == window[:, None]
+
+        logits = engine.values(image, start, around(mask, count), inside)
+        return self.view.outputs(logits.reshape(count, -1))[:, targets]
+
+    def _asked_whole(
         self, images: Tensor, starts: Tensor, targets: Tensor, line: tuple[Tensor, Tensor, Tensor]
     ) -> Tensor:
         """(pairs, T): F of the images with each of their features absent.
@@ -73,6 +96,19 @@ class FeatureAblation(Method):
 
         self.line.walk(len(values), ask)
         return values
+
+
+def around(mask: Tensor, count: int) -> Tensor:
+    """Top, left, bottom and right (count, 4), on the CPU, of the features 0, 1, ... of a mask (1 or C, H, W)."""
+    features = mask.flatten().cpu()
+    sides = []
+    for axis in (1, 2):
+        shape = [-1 if other == axis else 1 for other in range(3)]
+        place = torch.arange(mask.shape[axis]).reshape(shape).expand(mask.shape).flatten()
+        empty = torch.zeros(count, dtype=torch.int64)
+        first, last = (empty.scatter_reduce(0, features, place, end, include_self=False) for end in ("amin", "amax"))
+        sides.append((first, last + 1))
+    return torch.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], dim=1)
 
 
 def _numbered(masks: Tensor) -> tuple[Tensor, Tensor]:

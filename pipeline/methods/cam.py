@@ -1,16 +1,15 @@
 """Class activation maps: the channels of a layer, weighted by the gradient."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from pipeline.engine.batching import FlatLine
 from pipeline.engine.geometry import Geometry, Grid
+from pipeline.engine.layout import channels_first
 from pipeline.hooks import cut, layer_of
-from pipeline.methods.layout import channels_first
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.probe import probe
 from pipeline.methods.rectified import GuidedBackprop
 from pipeline.view import View
 
@@ -20,7 +19,7 @@ class LayerGradCam(Method):
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option, as in
     Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out
-    in the image (:func:`~pipeline.methods.layout.channels_first`). Where only the class token is read after the last
+    in the image (:func:`~pipeline.engine.layout.channels_first`). Where only the class token is read after the last
     block, the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
 
     Args:
@@ -54,7 +53,7 @@ class LayerGradCam(Method):
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Grid:
         if shape not in self._grids:
             with cut(self.layer) as outputs:
-                probe(self.view, shape)
+                self.view.probe(shape)
             height, width = self._maps(self._once(outputs, 1), shape[1:]).shape[2:]
             self._grids[shape] = Grid(shape, (height, width), self.interpolate_mode)
         return self._grids[shape]
@@ -178,10 +177,8 @@ class GuidedGradCam(Method):
             internal_batch_size=internal_batch_size,
         )
 
-    def on_chunk(self, check: Callable[[], None]) -> None:
-        super().on_chunk(check)
-        self.guided.on_chunk(check)
-        self.cam.on_chunk(check)
+    def lines(self) -> list[FlatLine]:
+        return [*super().lines(), *self.guided.lines(), *self.cam.lines()]
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         self.cam.geometry(shape)

@@ -1,6 +1,7 @@
 """DeepLift: differences from a baseline, carried back through the network by finite-difference multipliers."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +11,10 @@ from pipeline.methods.baselines import BaselineLike, Baselines, baselines_of
 from pipeline.methods.distribution import DistributionLike, members_of
 from pipeline.methods.linear import check_linear
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.probe import blank_image
 from pipeline.methods.rescale import Rescale
 from pipeline.methods.rules import Tape
-from pipeline.view import View
+from pipeline.view import Inside, View
+from pipeline.view.probe import blank_image
 
 
 class DeepLift(Method):
@@ -22,7 +23,8 @@ class DeepLift(Method):
     Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences" (arXiv 1704.02685),
     section 3. Non-linear functions of one variable follow the rescale rule, products the gradient half way, max pooling
     the rule of the authors' code; softmax, layer norm and attention are composed of these. The map is complete for
-    every network that is explained at all; one with another operation is refused.
+    every network that is explained at all; one with another operation is refused. Over a layer, x and b are its values
+    there; what passes the layer by takes part in the rules, and its share is missing from the map.
 
     Args:
         model: A network in eval mode, or a view of one.
@@ -34,6 +36,8 @@ class DeepLift(Method):
     Raises:
         ValueError: If an option is out of range; later, if an operation of the network has no rule.
     """
+
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
 
     def __init__(
         self,
@@ -51,54 +55,59 @@ class DeepLift(Method):
         self.multiply_by_inputs, self.eps = multiply_by_inputs, eps
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
-        blank = blank_image(self.view, shape)
-        self._forward(blank.requires_grad_(), torch.zeros(1, 1, dtype=torch.int64, device=blank.device))
+        blank = self.view.inside(blank_image(self.view.model, shape))
+        target = torch.zeros(1, 1, dtype=torch.int64, device=blank.values.device)
+        self._forward(blank.values.requires_grad_(), blank, target)
         return super().geometry(shape, channels)
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         starts = [baselines(images, seeds) for baselines in self.members]
-        maps = images.new_zeros(targets.shape + images.shape[1:])
-        totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
+        answers: list[tuple[Tensor, Tensor, Tensor]] = []
 
         def ask(first: int, last: int) -> None:
             part = slice(first, last)
             chosen = [start if len(start) == 1 else start[part] for start in starts]
-            maps[part], totals[part], baseline_score[part] = self._means(images[part], targets[part], chosen)
+            answers.append(self._means(images[part], targets[part], chosen))
 
         self.line.walk(len(images), ask)
+        maps, totals, baseline_score = (torch.cat(parts) for parts in zip(*answers, strict=True))
         delta = totals - (scores - baseline_score)
         return Attribution(maps, baseline_score, delta, evaluations=1 + len(starts))
 
     def _means(self, images: Tensor, targets: Tensor, starts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Over the baselines: of the maps (n, T, C, H, W), their sums (n, T) if complete, and F(baseline) (n, T)."""
-        points = images.detach().requires_grad_()
-        values, tape = self._forward(points, targets)
-        maps = images.new_zeros(targets.shape + images.shape[1:])
+        """Over the baselines: of the maps (n, T, *), their sums (n, T) if complete, and F(baseline) (n, T)."""
+        image = self.view.inside(images)
+        points = image.values.detach().requires_grad_()
+        values, tape = self._forward(points, image, targets)
+        maps = points.new_zeros(targets.shape + points.shape[1:])
         totals, baseline_score = torch.zeros_like(values), torch.zeros_like(values)
         for start in starts:
             self.line.check()
-            baseline_score += self._refer(tape, start, targets) / len(starts)
+            baseline = self.view.inside(start)
+            baseline_score += self._refer(tape, baseline, targets) / len(starts)
             multipliers = torch.stack([_multipliers(values[:, t], points) for t in range(targets.shape[1])], 1)
-            product = multipliers * (images - start)[:, None]
+            product = multipliers * (image.values - baseline.values)[:, None]
             totals += product.flatten(2).sum(2) / len(starts)
             maps += (product if self.multiply_by_inputs else multipliers) / len(starts)
         return maps, totals.detach(), baseline_score
 
-    def _forward(self, points: Tensor, targets: Tensor) -> tuple[Tensor, Tape]:
+    def _forward(self, points: Tensor, inside: Inside, targets: Tensor) -> tuple[Tensor, Tape]:
         """Values of the targets (n, T) with the graph that the rules are in, and the tape."""
         tape = Tape(self.eps)
         with torch.enable_grad():
             inputs = points.clone()  # no leaf: those count as parameters
+            others = [other.detach().requires_grad_().clone() for other in inside.others]  # they differ by image too
             with Rescale(tape):
-                outputs = self.view.outputs(self.view.logits(inputs))
+                outputs = self.view.outputs(inside.network(inputs, *others))
             values = outputs.expand(len(targets), -1).gather(1, targets)
         check_linear(values)
         return values, tape
 
-    def _refer(self, tape: Tape, start: Tensor, targets: Tensor) -> Tensor:
+    def _refer(self, tape: Tape, start: Inside, targets: Tensor) -> Tensor:
         """F(baseline) (n, T); the baseline's calls become the tape's reference."""
-        for batch in (start, start.expand(len(targets), -1, -1, -1)):
-            values, clean = self._forward(batch.detach().requires_grad_(), targets)
+        every = [tensor.expand(len(targets), *tensor.shape[1:]) for tensor in (start.values, *start.others)]
+        for inside in (start, Inside(every[0], tuple(every[1:]), start.network)):
+            values, clean = self._forward(inside.values.detach().requires_grad_(), inside, targets)
             if tape.refer_to(clean):
                 return values.detach()
         raise ValueError(
@@ -136,7 +145,7 @@ class DeepLiftShap(DeepLift):
 
 
 def _multipliers(values: Tensor, points: Tensor) -> Tensor:
-    """(n,) values with the rules in their graph -> (n, C, H, W)."""
+    """(n,) values with the rules in their graph -> (n, *)."""
     if not values.requires_grad:  # a network that ignores its input
         return torch.zeros_like(points)
     return torch.autograd.grad(values.sum(), points, retain_graph=True, materialize_grads=True)[0]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.methods.method import Attribution, Method
-from pipeline.view import View
+from pipeline.view import Gradients, View
 
 
 class Saliency(Method):
@@ -21,32 +21,29 @@ class Saliency(Method):
     """
 
     reads_scores: ClassVar[bool] = False
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
 
     def __init__(self, model: nn.Module | View, *, abs: bool = True, internal_batch_size: int | None = None) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size)
         self.abs = abs
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        gradients = self._gradients(images, targets)
-        undefined = torch.full_like(scores, torch.nan)
-        return Attribution(self._map(images, gradients), undefined, undefined, evaluations=1)
-
-    def _map(self, images: Tensor, gradients: Tensor) -> Tensor:
-        return gradients.abs() if self.abs else gradients
-
-    def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
-        """(N, T, C, H, W)."""
-        gradients = images.new_empty(targets.shape + images.shape[1:])
+        maps: list[Tensor] = []
 
         def ask(start: int, stop: int) -> None:
-            gradients[start:stop] = self.view.gradients(images[start:stop], targets[start:stop])[1]
+            maps.append(self._map(self.view.gradients(images[start:stop], targets[start:stop])))
 
         self.line.walk(len(images), ask)
-        return gradients
+        undefined = torch.full_like(scores, torch.nan)
+        return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
+
+    def _map(self, found: Gradients) -> Tensor:
+        """(P, T, *)."""
+        return found.gradients.abs() if self.abs else found.gradients
 
 
 class InputXGradient(Saliency):
-    """The image times the gradient at it.
+    """The image times the gradient at it; over a layer, its activation times the gradient there.
 
     Shrikumar et al. 2016, "Not Just a Black Box" (arXiv 1605.01713).
 
@@ -58,5 +55,5 @@ class InputXGradient(Saliency):
     def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
         super().__init__(model, abs=False, internal_batch_size=internal_batch_size)
 
-    def _map(self, images: Tensor, gradients: Tensor) -> Tensor:
-        return images[:, None] * gradients
+    def _map(self, found: Gradients) -> Tensor:
+        return found.inputs[:, None] * found.gradients

@@ -1,5 +1,7 @@
 """Expected gradients: a random path from a random baseline to the image, many times."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,8 @@ class GradientShap(Method):
     """Mean of (x - b) times the gradient at a random point between a drawn baseline b and the image x, with noise.
 
     Lundberg and Lee 2017 (arXiv 1705.07874) as Erion et al. 2021, "Improving performance of deep learning models with
-    axiomatic attribution priors and expected gradients" (arXiv 1906.10670), equation 2. Complete in expectation; how
+    axiomatic attribution priors and expected gradients" (arXiv 1906.10670), equation 2. Over a layer, x and b are its
+    values there; the points stay on a line between images, as in Captum. Complete in expectation; how
     far from it a map is shows in its convergence delta. All draws are from the image's seed.
 
     Args:
@@ -27,6 +30,8 @@ class GradientShap(Method):
     Raises:
         ValueError: If an option is out of range.
     """
+
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
 
     def __init__(
         self,
@@ -48,25 +53,28 @@ class GradientShap(Method):
         count = self.n_samples
         choices, noise, others = (sample_seeds(seeds, range(i * count, (i + 1) * count)).flatten() for i in range(3))
         members, alphas = self._choices(choices)
-        maps = images.new_zeros(targets.shape + images.shape[1:])
+        maps: Tensor | None = None
         totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
 
         def ask(start: int, stop: int) -> None:
+            nonlocal maps
             pairs = torch.arange(start, stop)
             image = (pairs // count).to(images.device)
             clean, wanted = images[image], targets[image]
             ends = clean + self.stdevs.to(clean) * normal(clean, noise[pairs]) if self.stdevs.any() else clean
             drawn, which = self._draw(clean, members[pairs], others[pairs])
             values = self.view.outputs(self.logits(drawn))[which].gather(1, wanted)
-            between = ends - drawn[which]
-            points = drawn[which] + alphas[pairs].to(clean)[:, None, None, None] * between
-            gradients = self.view.gradients(points, wanted)[1] / count
+            points = drawn[which] + alphas[pairs].to(clean)[:, None, None, None] * (ends - drawn[which])
+            gradients = self.view.gradients(points, wanted).gradients / count
+            between = self.view.inside(ends).values - self.view.inside(drawn).values[which]
             product = between[:, None] * gradients
+            maps = gradients.new_zeros(len(images), *gradients.shape[1:]) if maps is None else maps
             maps.index_add_(0, image, product if self.multiply_by_inputs else gradients)
             totals.index_add_(0, image, product.flatten(2).sum(2))
             baseline_score.index_add_(0, image, values / count)
 
         self.line.walk(len(choices), ask)
+        assert maps is not None
         evaluations = 2 * count + 1  # F at the baselines and at the image
         return Attribution(maps, baseline_score, totals - (scores - baseline_score), evaluations)
 

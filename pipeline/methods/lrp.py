@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.probe import blank_image, probe
 from pipeline.methods.propagation import Propagate
 from pipeline.view import View
+from pipeline.view.probe import blank_image
 
 COMPOSITES = ("epsilon_plus_flat", "epsilon")
 
@@ -54,8 +54,8 @@ class LRP(Method):
         self.flat, self.epsilon = composite == "epsilon_plus_flat", epsilon
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
-        probe(self.view, shape)  # makes the prepared copy, which must not be traced in the mode
-        blank = blank_image(self.view, shape)
+        self.view.probe(shape)  # makes the prepared copy, which must not be traced in the mode
+        blank = blank_image(self.view.model, shape)
         self._forward(blank.requires_grad_(), torch.zeros(1, 1, dtype=torch.int64, device=blank.device))
         return super().geometry(shape, channels)
 

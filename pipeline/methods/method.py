@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.batching import FlatLine
-from pipeline.engine.geometry import Geometry, Pixels
+from pipeline.engine.geometry import Geometry
 from pipeline.view import View
 
 Target = int | Sequence[int] | Tensor | None
@@ -25,12 +25,15 @@ class Attribution:
         baseline_score: (N, T) F(baseline); NaN where the method has no baseline.
         convergence_delta: (N, T) sum(map) - (F(x) - F(baseline)); NaN where the method does not promise completeness.
         evaluations: Points at which the model was asked for each image; int64 (N,) where images differ.
+        error_estimate: (N, T) of the maps' relative error (L2), which few true errors exceed; None where the method
+            makes no estimate.
     """
 
     maps: Tensor
     baseline_score: Tensor
     convergence_delta: Tensor
     evaluations: int | Tensor
+    error_estimate: Tensor | None = None
 
 
 class Method(ABC):
@@ -45,16 +48,29 @@ class Method(ABC):
     reads_scores: ClassVar[bool] = True
     """Whether the map depends on the values of ``scores``; without it, who explains need not ask for them."""
 
+    attributes_to: ClassVar[tuple[str, ...]] = ("input",)
+    """What its maps can be of: ``input``, ``layer`` or both."""
+
     def __init__(
         self, model: nn.Module | View, *, internal_batch_size: int | None = None, prepare: bool = False
     ) -> None:
         self.view = model if isinstance(model, View) else View(model, prepare=prepare)
+        if self.view.explains not in self.attributes_to:
+            raise ValueError(
+                f"{type(self).__name__} gives maps of the {' or '.join(self.attributes_to)}, not of the "
+                f"{self.view.explains}: choose view={self.attributes_to[0]} or another method"
+            )
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
 
+    def lines(self) -> list[FlatLine]:
+        """All that cut the work into passes of the network, always in the same order."""
+        return [self.line, self._images_line]
+
     def on_chunk(self, check: Callable[[], None]) -> None:
         """Has ``check`` called before every pass of the network; what it raises ends the work there."""
-        self.line.check = self._images_line.check = check
+        for line in self.lines():
+            line.check = check
 
     @abstractmethod
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
@@ -73,7 +89,7 @@ class Method(ABC):
         Raises:
             ValueError: If the method's options do not fit such images.
         """
-        return Pixels(shape, channels)
+        return self.view.geometry(shape, channels)
 
     def __call__(self, images: Tensor, target: Target = None, *, seed: int = 0) -> Tensor:
         """Maps of the images' size.
@@ -84,7 +100,7 @@ class Method(ABC):
             seed: Of random methods; image i draws from (seed, i).
 
         Returns:
-            (N, C, H, W).
+            (N, C, H, W), or over a :class:`~pipeline.view.LayerView` the layer's shape (N, *).
 
         Raises:
             ValueError: If the target does not fit the images or the model's outputs.
@@ -95,19 +111,21 @@ class Method(ABC):
         targets = _one_target_each(target, outputs)
         seeds = image_seeds(seed, range(len(images)))
         answer = self.explain(images, targets, scores=outputs.gather(1, targets), seeds=seeds)
+        if self.view.explains == "layer":
+            return answer.maps[:, 0]
         channels, height, width = images.shape[1:]
         return self.geometry((channels, height, width)).expand(answer.maps[:, 0])
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K), in chunks."""
-        answers: list[Tensor] = []
+        with torch.no_grad():
+            return self.in_chunks(len(images), lambda part: (self.view.logits(images[part]),))[0]
 
-        def ask(start: int, stop: int) -> None:
-            with torch.no_grad():
-                answers.append(self.view.logits(images[start:stop]))
-
-        self._images_line.walk(len(images), ask)
-        return torch.cat(answers)
+    def in_chunks(self, rows: int, answer: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What ``answer`` gives for slices that cover ``rows``, each tensor of it one after the other."""
+        answers: list[tuple[Tensor, ...]] = []
+        self._images_line.walk(rows, lambda start, stop: answers.append(answer(slice(start, stop))))
+        return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
 
     def scores(self, points: Tensor, targets: Tensor) -> Tensor:
         """Outputs of the targets (N, T) at points (N, C, H, W), or (1, C, H, W) evaluated once for all: (N, T)."""

@@ -1,10 +1,11 @@
 """The noise tunnel: any method, averaged over noisy copies of the image."""
 
-from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from pipeline.engine.batching import FlatLine
 from pipeline.engine.geometry import Geometry, Pixels, Windows
 from pipeline.methods.draws import deviations, normal, sample_seeds
 from pipeline.methods.method import Attribution, Method
@@ -30,6 +31,8 @@ class NoiseTunnel(Method):
         ValueError: If an option is out of range.
     """
 
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")  # the method itself is asked first
+
     def __init__(
         self,
         method: Method,
@@ -47,9 +50,8 @@ class NoiseTunnel(Method):
         self.method, self.nt_type, self.nt_samples = method, nt_type, nt_samples
         self.stdevs = deviations(stdevs)
 
-    def on_chunk(self, check: Callable[[], None]) -> None:
-        super().on_chunk(check)
-        self.method.on_chunk(check)
+    def lines(self) -> list[FlatLine]:
+        return [*super().lines(), *self.method.lines()]
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         geometry = self.method.geometry(shape, channels)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Windows
+from pipeline.engine.schedule import Replaced
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.view import View
@@ -61,10 +62,13 @@ class Occlusion(Method):
         engine = self.view.occluded.incremental(images, starts, rectangles, self.internal_batch_size)
         if engine is None:
             return self._asked_whole(images, starts, targets, boxes.to(images.device))
+        inside = (
+            None if self.window[0] >= images.shape[1] else _channels(boxes[:, 0].to(images.device), images.shape[1])
+        )
         values = []
         for image, start, target in zip(images.split(1), starts.split(1), targets, strict=True):
             self.line.check()
-            logits: Tensor = engine.values(image, start, rectangles, boxes[:, 0])
+            logits: Tensor = engine.values(image, start, rectangles, inside)
             values.append(self.view.outputs(logits.reshape(len(boxes), -1))[:, target])
         return torch.stack(values)
 
@@ -81,6 +85,17 @@ class Occlusion(Method):
 
         self.line.walk(len(values), ask)
         return values.reshape(len(images), count, -1)
+
+
+def _channels(ranges: Tensor, count: int) -> Replaced:
+    """Windows over some of ``count`` channels, from first to last + 1 (G, 2)."""
+
+    def inside(window: Tensor, position: Tensor) -> Tensor:
+        number = torch.arange(count, device=ranges.device)
+        first, last = ranges[window].unsqueeze(2).unbind(1)
+        return (number >= first) & (number < last)
+
+    return inside
 
 
 def _inside(boxes: Tensor, shape: Sequence[int]) -> Tensor:

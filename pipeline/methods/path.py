@@ -1,24 +1,29 @@
 """Methods that integrate the gradient along a path from a baseline to the image."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.stem import Stem
+from pipeline.methods.adaptive import TOL, Gradients, Integrals, integrate, precision_of
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.quadrature import rule
-from pipeline.view import View
+from pipeline.methods.quadrature import DEFAULT, rule
+from pipeline.view import Segment, View
 
 
 class IntegratedGradients(Method):
-    """(x - b) times the mean gradient on the straight line from the baseline b to the image x.
+    """(x - b) times the mean gradient on the straight line from the baseline b to the image x, in pixels or a layer.
 
     Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks" (arXiv 1703.01365), equation 1.
 
     Args:
         model: A network in eval mode, or a view of one.
-        n_steps: Nodes of the quadrature rule.
-        quadrature: ``gausslegendre`` or ``riemann_left``, ``_middle``, ``_right``, ``_trapezoid``.
+        n_steps: Nodes of the quadrature rule; ``auto`` for as many as ``tol`` needs, at most 1024.
+        quadrature: ``gausslegendre`` or ``riemann_left``, ``_middle``, ``_right``, ``_trapezoid``; of fixed nodes.
+        nodes: ``fixed``, the same for all images, or ``adaptive``, placed by how each image's gradients change (see
+            :mod:`~pipeline.methods.strata`), which ``auto`` implies. Targets of one image share their nodes.
+        tol: Of ``auto``: the estimated relative error (L2) of the map that is enough, for each target of an image.
         baselines: See :func:`~pipeline.methods.baselines.baselines_of`.
         multiply_by_inputs: Without it, the mean gradient alone.
         internal_batch_size: Points in one pass of the network; None finds the fastest.
@@ -27,51 +32,78 @@ class IntegratedGradients(Method):
         ValueError: If an option is out of range.
     """
 
+    attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
+
     def __init__(
         self,
         model: nn.Module | View,
         *,
-        n_steps: int = 50,
-        quadrature: str = "gausslegendre",
+        n_steps: int | str = 50,
+        quadrature: str = DEFAULT,
+        nodes: str = "fixed",
+        tol: float = TOL,
         baselines: BaselineLike = 0,
         multiply_by_inputs: bool = True,
         internal_batch_size: int | None = None,
     ) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size, prepare=True)
-        self.nodes, self.weights = rule(quadrature, n_steps)
+        self.precision = precision_of(n_steps, nodes, tol)
+        if self.precision and quadrature != DEFAULT:
+            raise ValueError(f"quadrature={quadrature}: adaptive nodes have a rule of their own")
+        if not self.precision:
+            self.nodes, self.weights = rule(quadrature, n_steps)
         self.baselines = baselines_of(baselines, self.view.preprocessing)
         self.multiply_by_inputs = multiply_by_inputs
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        starts = self.baselines(images, seeds)
-        baseline_score = self.scores(starts, targets)
-        stem = self.view.stem(images)
-        if stem is None:
-            maps = self._mean_gradients(images, starts, targets, stem)
-        else:
-            maps = stem.pull_back(self._mean_gradients(stem(images), stem(starts), targets, stem), images)
-        # completeness holds for the product, whatever is returned
-        product = maps * (images - starts)[:, None]
-        delta = product.flatten(2).sum(2) - (scores - baseline_score)
-        evaluations = len(self.nodes) + 2  # F at the image and at the baseline
-        return Attribution(product if self.multiply_by_inputs else maps, baseline_score, delta, evaluations)
+        segment = self.view.segment(images, self.baselines(images, seeds), self.in_chunks)
+        baseline_score = self._start_scores(segment, targets)
+        found = self._integrals(segment, targets)
+        maps = segment.pull_back(found.sums, slice(None))
+        product = maps * segment.differences[:, None]
+        delta = product.flatten(2).sum(2) - (scores - baseline_score)  # completeness holds for the product
+        evaluations = found.nodes + 2  # F at the image and at the baseline
+        chosen = product if self.multiply_by_inputs else maps
+        return Attribution(chosen, baseline_score, delta, evaluations, found.error)
 
-    def _mean_gradients(self, ends: Tensor, starts: Tensor, targets: Tensor, stem: Stem | None) -> Tensor:
-        """The gradient's integral over the path from starts (1 or N, *) to ends (N, *), in pixels or behind the stem.
+    def _start_scores(self, segment: Segment, targets: Tensor) -> Tensor:
+        """F where the line begins, (N, T); of a start that all images share, once."""
 
-        Returns:
-            (N, T, *).
-        """
-        steps, starts = len(self.nodes), starts.expand_as(ends)
-        nodes, weights = (tensor.to(ends)[:, None, None, None] for tensor in (self.nodes, self.weights))
-        sums = ends.new_zeros(targets.shape + ends.shape[1:])
+        def ask(part: slice) -> tuple[Tensor, ...]:
+            points = segment.starts[part]
+            image = torch.arange(part.start, part.start + len(points), device=points.device)
+            return (self.view.outputs(segment.logits(points, image)),)
+
+        with torch.no_grad():
+            (outputs,) = self.in_chunks(len(segment.starts), ask)
+        return outputs.expand(len(targets), -1).gather(1, targets)
+
+    def _integrals(self, segment: Segment, targets: Tensor) -> Integrals:
+        """The gradients' integrals over the lines."""
+        ends, starts = segment.ends, segment.starts.expand_as(segment.ends)
+
+        def gradients(image: Tensor, places: Tensor) -> Tensor:
+            image = image.to(ends.device)
+            points = starts[image] + places.to(ends).reshape(-1, *[1] * (ends.ndim - 1)) * (ends[image] - starts[image])
+            return self.view.gradients_of(lambda inner: segment.logits(inner, image), points, targets[image]).gradients
+
+        def to_maps(sums: Tensor, which: slice) -> Tensor:
+            maps = segment.pull_back(sums, which)
+            return maps * segment.differences[which, None] if self.multiply_by_inputs else maps
+
+        if self.precision:
+            return integrate(self.line, gradients, to_maps, images=len(ends), precision=self.precision)
+        return self._fixed(gradients, ends.new_zeros(targets.shape + ends.shape[1:]))
+
+    def _fixed(self, gradients: Gradients, sums: Tensor) -> Integrals:
+        """Adds to the sums (N, T, *) each image's gradients at the rule's nodes, by its weights."""
+        steps = len(self.nodes)
+        weights = self.weights.to(sums).reshape(-1, *[1] * (sums.ndim - 1))
 
         def ask(start: int, stop: int) -> None:
-            pairs = torch.arange(start, stop, device=ends.device)
+            pairs = torch.arange(start, stop)
             image, step = pairs // steps, pairs % steps
-            points = starts[image] + nodes[step] * (ends[image] - starts[image])
-            gradients = self.view.gradients(points, targets[image], stem=stem)[1]
-            sums.index_add_(0, image, gradients * weights[step][:, None])
+            sums.index_add_(0, image.to(sums.device), gradients(image, self.nodes[step]) * weights[step])
 
-        self.line.walk(len(ends) * steps, ask)
-        return sums
+        self.line.walk(len(sums) * steps, ask)
+        return Integrals(sums, steps)

@@ -41,7 +41,10 @@ RULES: dict[str, Callable[[int], Rule]] = {
 }
 
 
-def rule(name: str, n_steps: int) -> tuple[Tensor, Tensor]:
+DEFAULT = "gausslegendre"
+
+
+def rule(name: str, n_steps: int | str) -> tuple[Tensor, Tensor]:
     """Nodes in [0, 1] and weights that sum to one, both float64 (n_steps,).
 
     The weights of Captum 0.9's ``riemann_trapezoid`` sum to (n - 1) / n instead.
@@ -52,6 +55,6 @@ def rule(name: str, n_steps: int) -> tuple[Tensor, Tensor]:
     if name not in RULES:
         raise ValueError(f"quadrature must be one of {', '.join(RULES)}, not {name!r}")
     if not isinstance(n_steps, int) or n_steps < 1:
-        raise ValueError(f"n_steps must be a whole number from 1, not {n_steps!r}")
+        raise ValueError(f"n_steps must be a whole number from 1, or auto, not {n_steps!r}")
     nodes, weights = RULES[name](n_steps)
     return torch.from_numpy(nodes), torch.from_numpy(weights)

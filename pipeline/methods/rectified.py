@@ -11,7 +11,6 @@ from pipeline.engine.geometry import Geometry
 from pipeline.hooks import RectifiedBackward
 from pipeline.methods.gradient import Saliency
 from pipeline.methods.method import Attribution
-from pipeline.methods.probe import probe
 from pipeline.view import View
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Deconvolution(Saliency):
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         with self._rectified():
-            probe(self.view, shape)
+            self.view.probe(shape)
         return super().geometry(shape, channels)
 
     @contextmanager

@@ -44,12 +44,13 @@ def load(*, multi_label: bool = False) -> Classifier:
         raise MissingExtra("demo", "model=demo")
     path = Path(package.origin).parent / WEIGHTS
     network = EfficientNetLite0()
-    state = {_own_name(name): tensor for name, tensor in read_weights(path).items()}
+    state = {own_name(name): tensor for name, tensor in read_weights(path).items()}
     load_weights(network, state, source=path)
     return Classifier.wrap(network, "efficientnet_lite0", preprocessing=PREPROCESSING, multi_label=multi_label)
 
 
-def _own_name(name: str) -> str:
+def own_name(name: str) -> str:
+    """What the package calls ``_blocks.3._bn2.weight`` is ``blocks.3.project.norm.weight`` here."""
     layer, parameter = name.rsplit(".", 1)
     block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", layer)
     own = f"blocks.{block[1]}.{BLOCK_LAYERS[block[2]]}" if block else LAYERS[layer]

@@ -4,6 +4,7 @@ Plain layers only, so that torch.fx traces it and every layer can be named.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -79,17 +80,17 @@ class InvertedResidual(nn.Sequential):
 
 
 class EfficientNetLite0(nn.Module):
-    """The 224-pixel member of the family: 4.7 million parameters.
+    """The 224-pixel member of the family: 4.7 million parameters; with other repeats of the stages, Lite1.
 
     Heights and widths that are multiples of 32 give TensorFlow's outputs; others are padded on the far side as well.
     """
 
-    def __init__(self, n_outputs: int = 1000) -> None:
+    def __init__(self, n_outputs: int = 1000, stages: Iterable[Stage] = STAGES) -> None:
         super().__init__()
         self.stem = ConvolutionUnit(3, STEM, kernel=3, stride=2)
         self.blocks = nn.Sequential()
         width = STEM
-        for stage in STAGES:
+        for stage in stages:
             for stride in (stage.stride, *[1] * (stage.repeats - 1)):
                 self.blocks.append(InvertedResidual(width, stage, stride=stride))
                 width = stage.width

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.data.decode import UnreadableImage, read_image
-from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.decode import UnreadableImage
+from pipeline.engine.geometry import NoPlaces
 from pipeline.report.summary import class_name
 from pipeline.report.words import printable
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.summary import confidence
-from pipeline.visualize import heat_map, overlay
+from pipeline.visualize import draw
 
-BLURS_IN_WIDTH = 56  # the overlay is smoothed by 4 pixels of 224
 _LARGEST = (384, 384)
 
 
@@ -67,21 +66,21 @@ class Card:
 
 def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> Card:
     """One example; without ``images`` nothing of the photograph is on it."""
-    map_ = explanation.map
+    height, width = manifest.preprocessing["crop"]
     label, predicted, delta = explanation.label, explanation.predicted, explanation.convergence_delta
     sure = confidence(explanation.prediction[None], np.array([predicted]))
     return Card(
         path=printable(manifest.paths[explanation.index]),
-        target=class_name(manifest, explanation.target),
+        target=class_name(manifest, explanation.target) if explanation.target >= 0 else "The neuron",
         label=class_name(manifest, label) if label >= 0 else None,
         predicted=class_name(manifest, predicted),
         correct=label == predicted if label >= 0 else None,
         confidence=float(sure[0]),
         score=explanation.score,
         delta=delta if math.isfinite(delta) else None,
-        pictures=_three(explanation, map_, manifest) if images else [_map(map_)],
-        width=map_.shape[2],
-        height=map_.shape[1],
+        pictures=_pictures(explanation, images=images),
+        width=width,
+        height=height,
     )
 
 
@@ -94,16 +93,22 @@ def data_uri(picture: Image.Image, kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _map(map_: np.ndarray) -> Picture:
-    return Picture(data_uri(heat_map(map_)), "Attribution map")
-
-
-def _three(explanation: Explanation, map_: np.ndarray, manifest: Manifest) -> list[Picture]:
+def _pictures(explanation: Explanation, *, images: bool) -> list[Picture]:
     try:
-        photograph = read_image(explanation.path)
+        map_ = explanation.map
+    except NoPlaces as reason:
+        return [Picture(None, f"No map: {reason}")]
+    return _three(explanation, map_) if images else [_map(map_)]
+
+
+def _map(map_: np.ndarray) -> Picture:
+    return Picture(data_uri(draw(map_, sign="all")), "Attribution map")
+
+
+def _three(explanation: Explanation, map_: np.ndarray) -> list[Picture]:
+    try:
+        photograph = explanation.photograph()
     except UnreadableImage as error:
         return [Picture(None, f"No photograph: {error}"), _map(map_), Picture(None, "No overlay")]
-    pixels, _ = Preprocessing.from_json(manifest.preprocessing)(photograph)
-    seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    over = overlay(seen, map_, blur=seen.width / BLURS_IN_WIDTH)
-    return [Picture(data_uri(seen), "Photograph"), _map(map_), Picture(data_uri(over), "Map over photograph")]
+    over = draw(map_, photograph, method="overlay")
+    return [Picture(data_uri(photograph), "Photograph"), _map(map_), Picture(data_uri(over), "Map over photograph")]

@@ -72,6 +72,9 @@ def checks(run: Run, summary: Summary, columns: dict[str, np.ndarray], maps: Map
     if overall.delta_50 is not None and overall.delta_95 is not None:
         quantiles = f"{significant(overall.delta_50, 2)}, {significant(overall.delta_95, 2)}"
         found.append(Figure("Convergence delta, 50 and 95 %", quantiles))
+    if overall.error_50 is not None and overall.error_95 is not None:
+        quantiles = f"{percent(overall.error_50)}, {percent(overall.error_95)}"
+        found.append(Figure("Estimated error of a map, of its norm, 50 and 95 %", quantiles))
     return found
 
 

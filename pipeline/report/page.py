@@ -17,7 +17,7 @@ from pipeline.report.words import percent, printable, significant
 from pipeline.store.publish import replace
 from pipeline.store.reader import Run
 from pipeline.store.source import Source
-from pipeline.visualize import COLOURS, HIGHLIGHT, heat_map
+from pipeline.visualize import COLOURS, HIGHLIGHT, draw
 
 FAILURES_SHOWN = 100
 COLUMNS = ("index", "label", "predicted", "score", "baseline_score", "convergence_delta")
@@ -87,7 +87,7 @@ def _classes(summary: Summary, maps: MapSample) -> list[tuple[Line, str | None]]
 
     def mean_map(line: Line) -> str | None:
         mean = maps.means.get(line.label if line.label is not None else -1)
-        return None if mean is None else data_uri(heat_map(mean, sign="absolute_value"), "png")
+        return None if mean is None else data_uri(draw(mean), "png")
 
     return [(line, mean_map(line)) for line in sorted(summary.classes, key=worst_first)]
 

@@ -28,6 +28,8 @@ def provenance(run: Run, summary: Summary) -> dict[str, Any]:
     method = title(config["method"]["_target_"]) if "method" in config else attributes["method"]
     target = _target(attributes["target_option"], run.manifest)
     versions = {name: version for name, version in attributes["versions"].items() if version}
+    if attributes["options"].get("view") == "neuron":
+        target = f"neuron {attributes['options']['neuron']} of {attributes['options']['layer']}"
     facts = {
         "Method": f"{method}\n{options(attributes['options'])}".strip(),
         "Explained": f"{target}, by {attributes['output'].replace('_', ' ')}",

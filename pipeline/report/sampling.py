@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from pipeline.engine.geometry import NoPlaces
 from pipeline.report.choice import spread
 from pipeline.store.reader import Run
 
@@ -43,7 +44,10 @@ def sample_maps(run: Run, groups: np.ndarray) -> MapSample:
     zero = on_border = 0
     coarse: dict[int, list[np.ndarray]] = {}
     for row in rows.tolist():
-        magnitude = np.abs(run[row].map.sum(0, dtype=np.float64))
+        try:
+            magnitude = np.abs(run[row].map.sum(0, dtype=np.float64))
+        except NoPlaces:  # nor have the others
+            return MapSample(0, 0, 0, {})
         if not magnitude.any():
             zero += 1
             continue

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Line:
         delta_5: 5 % quantile of the convergence deltas' magnitudes, None where the method has none.
         delta_50: Their median.
         delta_95: Their 95 % quantile.
+        error_50: Median of the maps' estimated relative errors, None where the method estimates none.
+        error_95: Their 95 % quantile.
         failures: Images that could not be explained.
     """
 
@@ -46,6 +48,8 @@ class Line:
     delta_5: float | None
     delta_50: float | None
     delta_95: float | None
+    error_50: float | None
+    error_95: float | None
     failures: int
 
 
@@ -129,7 +133,7 @@ def _summary(source: Source) -> Summary:
 
     sums = total(stored())
     classes = {int(label): counts for label, counts in sums["classes"].items()}
-    deltas = _deltas(source)
+    magnitudes = {name: _magnitudes(source, name) for name in ("convergence_delta", "error_estimate")}
     return Summary(
         fingerprint=manifest.fingerprint,
         images=len(manifest),
@@ -139,38 +143,51 @@ def _summary(source: Source) -> Summary:
         evaluations=sums["evaluations"],
         bytes=sums["bytes"],
         sha256=digest.hexdigest(),
-        overall=_line("all", None, classes, deltas),
-        classes=[_line(class_name(manifest, label), label, {label: classes[label]}, deltas) for label in classes],
+        overall=_line("all", None, classes, magnitudes),
+        classes=[_line(class_name(manifest, label), label, {label: classes[label]}, magnitudes) for label in classes],
     )
 
 
-def _line(name: str, label: int | None, classes: dict[int, dict[str, float]], deltas: dict[int, np.ndarray]) -> Line:
-    """Adds up classes: their counts, and the magnitudes of their deltas."""
+def _line(
+    name: str,
+    label: int | None,
+    classes: dict[int, dict[str, float]],
+    magnitudes: dict[str, dict[int, np.ndarray]],
+) -> Line:
+    """Adds up classes: their counts, and the magnitudes of some columns."""
     n, failures = (int(sum(counts[key] for counts in classes.values())) for key in ("n", "failures"))
     labelled = [counts for number, counts in classes.items() if number >= 0]
-    magnitudes = np.concatenate([np.empty(0), *(deltas[number] for number in classes if number in deltas)])
-    low, median, high = np.quantile(magnitudes, QUANTILES).tolist() if len(magnitudes) else (None, None, None)
+    delta_5, delta_50, delta_95 = _quantiles(magnitudes["convergence_delta"], classes)
+    _, error_50, error_95 = _quantiles(magnitudes["error_estimate"], classes)
     return Line(
         name,
         label,
         n,
         _ratio(sum(counts["correct"] for counts in labelled), sum(counts["n"] for counts in labelled)),
         _ratio(sum(counts["confidence_sum"] for counts in classes.values()), n),
-        low,
-        median,
-        high,
+        delta_5,
+        delta_50,
+        delta_95,
+        error_50,
+        error_95,
         failures,
     )
+
+
+def _quantiles(magnitudes: dict[int, np.ndarray], labels: Iterable[int]) -> list[float | None]:
+    """`QUANTILES` of the magnitudes under some labels; None if there are none."""
+    found = np.concatenate([np.empty(0), *(magnitudes[label] for label in labels if label in magnitudes)])
+    return np.quantile(found, QUANTILES).tolist() if len(found) else [None] * len(QUANTILES)
 
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _deltas(source: Source) -> dict[int, np.ndarray]:
-    """Magnitudes of the defined convergence deltas, by label."""
-    label, delta = columns(source, "label", "convergence_delta").values()
-    label, magnitude = label[np.isfinite(delta)], np.abs(delta[np.isfinite(delta)])
+def _magnitudes(source: Source, name: str) -> dict[int, np.ndarray]:
+    """Magnitudes of a column's finite values, by label."""
+    label, values = columns(source, "label", name).values()
+    label, magnitude = label[np.isfinite(values)], np.abs(values[np.isfinite(values)])
     order = np.argsort(label, kind="stable")
     found, first = np.unique(label[order], return_index=True)
     return dict(zip(found.tolist(), np.split(magnitude[order], first)[1:], strict=True))

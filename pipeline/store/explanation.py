@@ -2,14 +2,17 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.source import Source
-from pipeline.visualize import heat_map, overlay
+from pipeline.visualize.panel import Panel, chosen, without_image
+from pipeline.visualize.sheet import row
 
 
 class Explanation:
@@ -31,7 +34,11 @@ class Explanation:
 
     @property
     def map(self) -> np.ndarray:
-        """(C or 1, H, W) float32, at the model's input size."""
+        """(C or 1, H, W) float32, at the model's input size.
+
+        Raises:
+            NoPlaces: It is of a layer whose values belong nowhere in the image; ``native`` has them.
+        """
         expanded = self._source.geometry.expand(torch.from_numpy(self.native[None]))
         return expanded[0].numpy().astype(np.float32, copy=False)
 
@@ -60,7 +67,7 @@ class Explanation:
 
     @property
     def target(self) -> int:
-        """Class explained."""
+        """Class explained; -1 where a hidden neuron is."""
         return int(self._value("target"))
 
     @property
@@ -95,6 +102,11 @@ class Explanation:
         return float(self._value("convergence_delta"))
 
     @property
+    def error_estimate(self) -> float:
+        """Estimated relative error (L2) of the map, before it was cast; NaN where not estimated."""
+        return float(self._value("error_estimate"))
+
+    @property
     def evaluations(self) -> int:
         """Model evaluations spent."""
         return int(self._value("evaluations"))
@@ -105,16 +117,35 @@ class Explanation:
         height, width, top, left, bottom, right = self._value("crop").tolist()
         return height, width, top, left, bottom, right
 
-    def show(self) -> Image.Image:
-        """The map over the image, or the map alone if the image file cannot be read."""
-        values = self.map
+    def photograph(self) -> Image.Image:
+        """What the model saw, before normalisation.
+
+        Raises:
+            UnreadableImage: The image file is gone or damaged.
+        """
+        manifest = self._source.manifest
+        pixels, _ = Preprocessing.from_json(manifest.preprocessing)(read_image(self.path))
+        return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+
+    def show(self, *panels: Panel, **options: Any) -> Image.Image:
+        """The map over the image, or other panels side by side.
+
+        Args:
+            panels: See :class:`pipeline.visualize.Panel`; by default one ``overlay``.
+            options: Those of a single panel, in place of panels.
+
+        Returns:
+            The picture; only the heat maps of the panels, or one, if the image file cannot be read.
+
+        Raises:
+            ValueError: An option that cannot be.
+        """
+        wanted = chosen(panels, options) if panels or options else (Panel("overlay"),)
         try:
-            image = read_image(self.path)
+            image = self.photograph() if any(panel.needs_image for panel in wanted) else None
         except UnreadableImage:
-            return heat_map(values)
-        _, _, top, left, bottom, right = self.crop
-        seen = image.crop((left, top, right, bottom))
-        return overlay(seen.resize(values.shape[:0:-1], Image.Resampling.BILINEAR), values)
+            image, wanted = None, without_image(wanted)
+        return row(self.map, image, wanted)
 
     def _value(self, name: str) -> np.ndarray:
         value: np.ndarray = self._source.column(self._shard, name)[self._row]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import Failure, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,13 @@ COLUMNS = {
     "score": Column(("float32",)),  # F(x) for the target
     "baseline_score": Column(("float32",)),
     "convergence_delta": Column(("float32",)),  # NaN: undefined
+    "error_estimate": Column(("float32",)),  # relative, L2; NaN: not estimated
     "evaluations": Column(("int32",)),
     "crop": Column(("int32",), (6,)),  # height, width; box top, left, bottom, right: original pixels
 }
+
+ADDED = {"error_estimate": 2}
+"""Columns that came with a later schema; older files read as NaN there."""
 
 
 @dataclass(frozen=True)

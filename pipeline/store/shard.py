@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from pipeline.errors import Failure, StoreError
-from pipeline.store.schema import COLUMNS, SCHEMA_VERSION, Rows, canonical_json, check_version
+from pipeline.store.schema import ADDED, COLUMNS, SCHEMA_VERSION, Rows, canonical_json, check_version
 
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -55,7 +55,7 @@ def decode(stream: BinaryIO, name: object) -> tuple[Rows, dict[str, Any]]:
     try:
         with h5py.File(stream, "r") as file:
             attributes = read_attributes(file, name)
-            rows = Rows({column: file[column][...] for column in COLUMNS}, read_failures(file))
+            rows = Rows({column: read_column(file, column) for column in COLUMNS}, read_failures(file))
     except DAMAGE as error:
         raise StoreError(f"{name} is damaged: {error}") from error
     if (len(rows), len(rows.images)) != (attributes["rows"], attributes["images"]):
@@ -71,6 +71,18 @@ def read_attributes(file: h5py.File, name: object) -> dict[str, Any]:
     """
     check_version(int(file.attrs["schema_version"]), name)
     return {key: _plain(value) for key, value in file.attrs.items()}
+
+
+def read_column(file: h5py.File, name: str, rows: Any = ...) -> np.ndarray:
+    """Rows of a column of an open file, all by default; NaN for what files of its schema do not have.
+
+    Raises:
+        KeyError: The file lacks a column of its schema.
+    """
+    lacking = int(file.attrs["schema_version"]) < ADDED.get(name, 0)
+    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if lacking else file[name]
+    values: np.ndarray = column[rows]
+    return values
 
 
 def read_failures(file: h5py.File) -> list[Failure]:

@@ -12,7 +12,7 @@ from pipeline.errors import Failure, StoreError
 from pipeline.store.layout import shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.shard import DAMAGE, read_attributes, read_failures
+from pipeline.store.shard import DAMAGE, read_attributes, read_column, read_failures
 
 _OPEN_FILES = 8
 _KEPT_COLUMNS = 64
@@ -67,10 +67,9 @@ class Source:
     def read(self, shard: int, name: str, rows: Any = ...) -> np.ndarray:
         """Rows of a column, all by default, read now."""
         try:
-            values: np.ndarray = self._file(shard)[name][rows]
+            return read_column(self._file(shard), name, rows)
         except DAMAGE as error:
             raise StoreError(f"{shard_path(self.run, shard)} is damaged: {name}: {error}") from error
-        return values
 
     def failures(self, shard: int) -> list[Failure]:
         """What could not be explained in a shard."""

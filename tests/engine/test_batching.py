@@ -102,13 +102,33 @@ def test_grows_while_a_pair_gets_cheaper(monkeypatch: pytest.MonkeyPatch) -> Non
     machine = Machine(lambda size: 1.0 if size <= 32 else 3.0)
     line = machine.walk(monkeypatch, 1000)
     assert line.size == 32
-    assert machine.sizes[:8] == [4, 4, 8, 16, 32, 64, 32, 32]  # the first one warms up
+    assert machine.sizes[:10] == [4, 4, 8, 16, 32, 64, 48, 24, 32, 32]  # the first one warms up
+    assert line.found == 32
+
+
+def test_finds_a_size_between_powers(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda size: 1.0 if size <= 50 else 3.0)
+    assert machine.walk(monkeypatch, 1000).found == 48
+
+
+def test_goes_on_at_a_size_that_was_found_before() -> None:
+    network, line = Network(all_fit), FlatLine()
+    assert line.found is None
+    line.start_at(24)
+    line.walk(100, network)
+    assert network.sizes == [24, 24, 24, 24, 4] and line.found == 24
+
+
+def test_a_given_size_stays() -> None:
+    line = FlatLine(7)
+    line.start_at(24)
+    assert line.size == 7 and line.found is None
 
 
 def test_does_not_grow_where_that_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda size: 1.0 * size)
     assert machine.walk(monkeypatch, 1000).size == FIRST_CHUNK
-    assert machine.sizes[:4] == [4, 4, 8, 4]
+    assert machine.sizes[:6] == [4, 4, 8, 6, 3, 4]
 
 
 def test_grows_to_the_largest_chunk_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:

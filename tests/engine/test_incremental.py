@@ -132,13 +132,19 @@ def test_same_for_every_chunk_and_after_other_boxes(name: str, internal_batch_si
         torch.testing.assert_close(engine.values(images, baselines, boxes), dense(network, images, baselines, boxes))
 
 
-def test_windows_over_some_channels() -> None:
+@pytest.mark.parametrize("name", NETWORKS)
+def test_windows_over_some_channels(name: str) -> None:
     torch.manual_seed(2)
-    network = randomise(Branches())
+    network = randomise(NETWORKS[name]())
     images, baselines = torch.randn(2, 2, 3, *SIZE, dtype=torch.float64)
     channels = torch.tensor([[0, 1], [1, 3], [2, 3], [0, 3]])[torch.arange(len(CORNERS)) % 4]
     engine = Incremental(network, images[:1])
-    found = engine.values(images, baselines, CORNERS, channels)
+
+    def inside(window: Tensor, position: Tensor) -> Tensor:
+        first, last = channels[window].unsqueeze(2).unbind(1)
+        return (torch.arange(3) >= first) & (torch.arange(3) < last)
+
+    found = engine.values(images, baselines, CORNERS, inside)
     torch.testing.assert_close(found, dense(network, images, baselines, CORNERS, channels))
 
 
@@ -164,6 +170,16 @@ def test_says_where_it_cannot_help() -> None:
         Incremental(nn.Sequential(nn.Flatten(), nn.Linear(3 * 33 * 29, 4)), images)
     with pytest.raises(CannotTrace):
         Incremental(Branching(), images)
+
+
+def test_pays_where_windows_leave_much_of_the_work() -> None:
+    torch.manual_seed(5)
+    images = torch.randn(1, 3, *SIZE)
+    small, whole = torch.tensor([[12, 13, 17, 18]]), torch.tensor([[0, 0, *SIZE]])
+    convolutions = Incremental(plain(nn.Conv2d(8, 96, 3), nn.Conv2d(96, 8, 3)).eval(), images)
+    assert convolutions.pays(small) and not convolutions.pays(whole)
+    patches = nn.Sequential(nn.Conv2d(3, 64, 4, stride=4), nn.Flatten(2), nn.Linear(56, 999), nn.Linear(999, 999))
+    assert not Incremental(patches.eval(), images).pays(small)
 
 
 def test_goes_dense_where_boxes_do_not_pay() -> None:

@@ -56,6 +56,15 @@ def test_what_cannot_be_traced_is_asked_whole_or_refused():
         maps(Branching().eval(), "incremental", images)
 
 
+def test_what_would_gain_nothing_is_asked_whole():
+    patches = nn.Conv2d(3, 64, 8, stride=8), nn.Flatten(2), nn.Linear(72, 4000), nn.Linear(4000, 9), nn.Flatten()
+    network = nn.Sequential(*patches).eval()
+    images, boxes = networks.images(1, 64, 72, torch.float32), torch.tensor([[0, 0, 15, 15]])
+    chosen = {engine: View(network, engine=engine).occluded for engine in ("auto", "incremental")}
+    assert chosen["auto"].incremental(images, images, boxes, None) is None
+    assert chosen["incremental"].incremental(images, images, boxes, None) is not None
+
+
 def test_a_hooked_network_is_asked_whole():
     network, images = networks.small_vgg().double(), networks.images(1, 32, 32)
     clean = maps(network, "auto", images)

@@ -8,6 +8,7 @@ import torch
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import MissingExtra
 from pipeline.methods import FeatureAblation, Occlusion
+from pipeline.methods.ablation import around
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg
@@ -53,6 +54,22 @@ def test_oracle(build, form):
         x, baselines=0.3, target=targets, feature_mask=masks(form) + 2
     )
     near(FeatureAblation(network, feature_mask=masks(form), baselines=0.3)(x, targets), expected)
+
+
+@pytest.mark.parametrize("form", ["plane", "shared", "channels", "images"])
+@pytest.mark.parametrize("build", [resnet18, small_vgg])
+def test_recomputing_boxes_equals_asking_whole(build, form):
+    network, x, baselines = build().double(), images(2, 64, 72), images(1, 64, 72)
+    incremental, whole = (
+        FeatureAblation(View(network, engine=engine), feature_mask=masks(form), baselines=baselines)(x, [1, 7])
+        for engine in ("incremental", "dense")
+    )
+    near(incremental, whole, 1e-10)
+
+
+def test_boxes_around_features():
+    mask = torch.tensor([[[0, 0, 1], [0, 3, 1], [2, 3, 2]], [[0, 0, 0], [0, 0, 0], [0, 0, 3]]])
+    assert around(mask, 4).tolist() == [[0, 0, 3, 3], [0, 2, 2, 3], [2, 0, 3, 3], [1, 1, 3, 3]]
 
 
 def test_a_grid_is_occlusion_with_windows_side_by_side():

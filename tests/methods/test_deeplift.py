@@ -14,16 +14,10 @@ from torch.nn import functional
 from pipeline.methods.deeplift import DeepLift, DeepLiftShap
 from pipeline.methods.method import Attribution, Method, image_seeds
 from pipeline.view import View
+from tests.methods.reference import PlusZero
 from tests.networks import images, with_statistics
 
 PRECISION = 1e-6
-
-
-class PlusZero(nn.Module):
-    """Keeps the hooks of Captum on its two sides apart."""
-
-    def forward(self, points: Tensor) -> Tensor:
-        return points + 0
 
 
 class Calls(nn.Module):
@@ -138,41 +132,6 @@ def test_shap_equals_captum_where_hooks_are_apart() -> None:
     module, points, baselines = ready(network(nn.ReLU(), PlusZero())), images(2, 16, 16), images(3, 16, 16)
     expected = CaptumDeepLiftShap(copy.deepcopy(module)).attribute(points.clone(), baselines, target=3)
     assert_near(DeepLiftShap(module, baselines=baselines)(points, 3), expected)
-
-
-def vgg16() -> nn.Module:
-    """Its 138 million classifier weights left out."""
-    module = with_statistics(torchvision.models.VGG(torchvision.models.vgg16().features, num_classes=1), 32)
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    module.avgpool = nn.AdaptiveAvgPool2d(1)
-    module.classifier = nn.Sequential(nn.Linear(512, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 10))
-    return module.eval()
-
-
-def torchvision_network(name: str, **options: int) -> Callable[[], nn.Module]:
-    return lambda: with_statistics(getattr(torchvision.models, name)(num_classes=10, **options), 32)
-
-
-NETWORKS = {
-    "vgg16": vgg16,
-    **{
-        name: torchvision_network(name)
-        for name in ("resnet18", "resnet50", "mobilenet_v3_small", "efficientnet_b0", "densenet121")
-    },
-    **{name: torchvision_network(name) for name in ("convnext_tiny", "swin_t")},  # layer norm, attention
-    "vit_b_32": torchvision_network("vit_b_32", image_size=32),
-}
-SLOW = ("efficientnet_b0", "densenet121", "convnext_tiny", "swin_t", "vit_b_32")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
-)
-def test_complete_on(name: str) -> None:
-    method = DeepLift(NETWORKS[name]().double(), baselines="mean", internal_batch_size=2)
-    assert relative_delta(method, images(2, 32, 32)) < PRECISION
 
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -340,70 +299,14 @@ def test_refuses_options_out_of_range() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_finite_also_where_nothing_differs(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("method", [DeepLift, DeepLiftShap])
+def test_half_precision_is_finite_also_where_nothing_differs(method: type[DeepLift], dtype: torch.dtype) -> None:
     """Captum's eps, 1e-10, is zero in float16."""
     module, points = network(nn.ReLU()).eval(), images(2, 16, 16, torch.float32)
     points[:, :, :8] = 0
     module(points)
-    full = DeepLift(module)(points, 1)
-    half = DeepLift(module.to(dtype))(points.to(dtype), 1)
+    baselines = torch.zeros(2, 3, 16, 16) if method is DeepLiftShap else 0
+    full = method(module, baselines=baselines)(points, 1)
+    half = method(module.to(dtype), baselines=baselines)(points.to(dtype), 1)
     assert half.isfinite().all()
     assert_near(half.float(), full, 0.1)
-
-
-@pytest.mark.filterwarnings("ignore:Setting forward, backward hooks")
-@pytest.mark.filterwarnings("ignore:Input Tensor")
-@pytest.mark.filterwarnings("ignore:Lazy modules")
-class TestCaptumIsWrong:
-    """An independent road to each fault of Captum 0.9 that is not here: completeness, or the image alone."""
-
-    @staticmethod
-    def deltas(module: nn.Module, points: Tensor) -> tuple[float, float]:
-        """Captum's largest convergence delta over the largest F(x) - F(b), and ours."""
-        changes = (module(points) - module(torch.zeros_like(points[:1])))[:, 1].detach().abs().max()
-        theirs = CaptumDeepLift(copy.deepcopy(module)).attribute(
-            points.clone(), target=1, return_convergence_delta=True
-        )[1]
-        targets = torch.ones(len(points), 1, dtype=torch.int64)
-        ours = answer(DeepLift(module), points, targets)[0].convergence_delta
-        return float(theirs.detach().abs().max() / changes), float(ours.abs().max() / changes)
-
-    def test_relu_before_max_pooling(self) -> None:
-        theirs, ours = self.deltas(ready(network(nn.ReLU())), images(3, 16, 16))
-        assert theirs > 0.01 and ours < 1e-12
-
-    def test_overlapping_windows_of_max_pooling(self) -> None:
-        theirs, ours = self.deltas(ready(network(nn.ReLU(), PlusZero(), pool=3)), images(3, 16, 16))
-        assert theirs > 0.1 and ours < 1e-12
-
-    def test_silu_takes_the_gradient(self) -> None:
-        theirs, ours = self.deltas(ready(network(nn.SiLU(), PlusZero())), images(3, 16, 16))
-        assert theirs > 0.01 and ours < 1e-12
-
-    def test_functional_relu_takes_the_gradient(self) -> None:
-        theirs, ours = self.deltas(Calls(functional.relu).double().eval(), images(3, 16, 16))
-        assert theirs > 0.01 and ours < 1e-12
-
-    def test_softmax_mixes_the_batch(self) -> None:
-        module, points = nn.Sequential(Calls(functional.relu), nn.Softmax(1)).double().eval(), images(3, 16, 16)
-
-        def largest_difference(explain: Callable[[Tensor], Tensor]) -> float:
-            together, alone = explain(points).detach(), explain(points[:1]).detach()
-            return float((together[:1] - alone).abs().max() / together.abs().max())
-
-        captum = CaptumDeepLift(copy.deepcopy(module))
-        assert largest_difference(lambda some: captum.attribute(some.clone(), target=1)) > 0.01
-        assert largest_difference(lambda some: DeepLift(module)(some, 1)) < 1e-12
-
-    def test_max_pooling_gives_all_images_the_gradient_of_the_first(self) -> None:
-        module, points = ready(network(nn.Tanh(), PlusZero())), images(3, 16, 16)
-        points[1:, :, :9] = 0  # as the baseline
-
-        def largest_difference(explain: Callable[[Tensor], Tensor]) -> float:
-            together, alone = explain(points).detach(), explain(points[1:2]).detach()
-            return float((together[1:2] - alone).abs().max() / together.abs().max())
-
-        captum = CaptumDeepLift(copy.deepcopy(module), multiply_by_inputs=False)
-        ours = DeepLift(module, multiply_by_inputs=False)
-        assert largest_difference(lambda some: captum.attribute(some.clone(), target=1)) > 0.01
-        assert largest_difference(lambda some: ours(some, 1)) < 1e-12

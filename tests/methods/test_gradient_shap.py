@@ -10,7 +10,7 @@ from pipeline.methods.distribution import LARGEST_FOLDER, members_of
 from pipeline.methods.draws import normal, sample_seeds
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
-from tests.networks import images, resnet18, small_vgg
+from tests.networks import images, small_vgg
 
 PREPROCESSING = Preprocessing(resize=None, crop=(64, 72), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 
@@ -47,9 +47,8 @@ def test_replica():
 
 
 @pytest.mark.parametrize("multiply", [True, False])
-@pytest.mark.parametrize("build", [resnet18, small_vgg])
-def test_oracle(build, multiply, monkeypatch):
-    network, x, baselines = build().double(), images(2, 64, 72), images(3, 64, 72)
+def test_oracle(multiply, monkeypatch):
+    network, x, baselines = small_vgg().double(), images(2, 64, 72), images(3, 64, 72)
     members, alphas, noise = zip(*draws(x, 5, 3), strict=True)
     monkeypatch.setattr(np.random, "choice", lambda count, size, **_: np.array(members))  # Captum's own draws
     monkeypatch.setattr(np.random, "uniform", lambda low, high, size: np.array(alphas))
@@ -117,6 +116,8 @@ def test_half_precision_stays_what_it_is(dtype):
     map = GradientShap(network, baselines=0, stdevs=0.1)(x, 1)
     assert map.dtype == dtype
     assert map.isfinite().all()
+    with pytest.raises(RuntimeError, match=r"type"):  # Captum's noise is float32
+        captum.attr.GradientShap(network).attribute(x, torch.zeros_like(x), target=1, stdevs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -130,17 +131,3 @@ def test_half_precision_stays_what_it_is(dtype):
 def test_options_out_of_range(options, words):
     with pytest.raises(ValueError, match=words):
         GradientShap(small_vgg(), **options)
-
-
-def test_the_network_is_left_as_it_was_also_after_an_error():
-    network, x = resnet18(), images(1, 64, 72, torch.float32)
-    method = GradientShap(network, baselines=0)
-
-    def fail():
-        raise InterruptedError
-
-    method.on_chunk(fail)
-    with pytest.raises(InterruptedError):
-        method(x, 1)
-    assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in network.parameters())

@@ -110,6 +110,8 @@ def test_half_precision_stays_what_it_is(dtype):
     map = NoiseTunnel(Saliency(network), stdevs=0.1)(x, 1)
     assert map.dtype == dtype
     assert map.isfinite().all()
+    with pytest.raises(RuntimeError, match=r"type"):  # Captum's noise is float32
+        captum.attr.NoiseTunnel(captum.attr.Saliency(network)).attribute(x.requires_grad_(), target=1, stdevs=0.1)
 
 
 def test_convergence_delta_is_the_mean_of_the_samples():

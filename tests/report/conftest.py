@@ -85,6 +85,7 @@ def _rows(index: np.ndarray, labels: np.ndarray, targets: int) -> Rows:
         "score": np.full(n, 3, np.float32),
         "baseline_score": np.full(n, 1, np.float32),
         "convergence_delta": deltas(index),
+        "error_estimate": np.where(index == 5, np.nan, index / 100).astype(np.float32),
         "evaluations": np.full(n, 21, np.int32),
         "crop": np.zeros((n, 6), np.int32),
     }

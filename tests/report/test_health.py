@@ -52,6 +52,7 @@ def test_figures_and_checks_of_a_run(make_run: MakeRun) -> None:
     assert shown["of 8 images explained"] == ("4", False)
     assert shown["predicted as labelled"] == ("75.0 %", False)
     assert shown["Model evaluations for each"] == ("21", False)
+    assert shown["Estimated error of a map, of its norm, 50 and 95 %"] == ("1.5 %, 5.4 %", False)
     # deltas 0, 0.1, 0.2 and 0.6 of a change of 2
     assert next(value for name, (value, _) in shown.items() if "median map" in name) == "7.5 %"
 

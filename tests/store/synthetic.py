@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.index import Paths
+from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
@@ -32,7 +33,7 @@ def manifest(shard_size: int = 10, *, root: bytes = b"/data", n_steps: int = 50)
         shards=np.append(np.arange(0, N_IMAGES, shard_size), N_IMAGES).astype(np.int64),
         identity={"method": "ig", "n_steps": n_steps, "schema": 1, "preprocessing": {"crop": [6, 8]}},
         class_names=[f"class {number}" for number in range(N_CLASSES)],
-        preprocessing={"crop": [6, 8]},
+        preprocessing=Preprocessing(15, (6, 8), (0.5,) * 3, (0.5,) * 3).to_json(),
     )
 
 
@@ -63,6 +64,7 @@ def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> 
         "score": index.astype(np.float32),
         "baseline_score": np.full(len(index), 0.5, np.float32),
         "convergence_delta": np.where(index % 2, index / 100, np.nan).astype(np.float32),
+        "error_estimate": np.where(index % 2, index / 1000, np.nan).astype(np.float32),
         "evaluations": np.full(len(index), 50, np.int32),
         "crop": np.tile(np.array([12, 16, 0, 0, 12, 16], np.int32), (len(index), 1)),
     }

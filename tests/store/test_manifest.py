@@ -10,6 +10,7 @@ import pytest
 from pipeline.data.index import Paths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.schema import SCHEMA_VERSION
 from tests.store import synthetic
 
 
@@ -95,8 +96,8 @@ def test_damage_is_refused_by_name(tmp_path, edit):
 def test_a_newer_schema_is_refused(tmp_path):
     freeze(tmp_path, synthetic.manifest())
     with h5py.File(tmp_path / "manifest.h5", "r+") as file:
-        file.attrs["schema_version"] = 2
-    with pytest.raises(StoreError, match="store schema 2, this version reads up to 1"):
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
+    with pytest.raises(StoreError, match="store schema 3, this version reads up to 2"):
         Manifest.open(tmp_path)
 
 

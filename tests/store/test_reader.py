@@ -14,6 +14,7 @@ from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import COLUMNS, Rows
 from pipeline.store.writer import Writer
+from pipeline.visualize import Panel, draw
 from tests.store import synthetic
 
 EXPLAINED = [image for image in range(50) if image not in synthetic.FAILED]
@@ -57,6 +58,8 @@ def test_an_explanation_has_all_that_the_writer_was_given(run):
     assert (explanation.score, explanation.baseline_score, explanation.evaluations) == (13, 0.5, 50)
     assert explanation.convergence_delta == np.float32(0.13)
     assert np.isnan(run[2 * EXPLAINED.index(14)].convergence_delta)
+    assert explanation.error_estimate == np.float32(0.013)
+    assert np.isnan(run[2 * EXPLAINED.index(14)].error_estimate)
     assert explanation.crop == (12, 16, 0, 0, 12, 16)
     assert "image0013.png" in repr(explanation)
 
@@ -196,7 +199,8 @@ def test_the_attributes_are_those_of_the_writer_and_the_manifest(run):
     assert run.attributes["options"] == {"n_steps": 50}
     assert run.attributes["class_names"] == run.manifest.class_names
     assert run.attributes["fingerprint"] == run.manifest.fingerprint
-    assert run.attributes["preprocessing"] == {"crop": [6, 8]}
+    assert run.attributes["preprocessing"] == run.manifest.preprocessing
+    assert run.attributes["preprocessing"]["crop"] == [6, 8]
     assert run.attributes["complete"] is True
 
 
@@ -251,7 +255,7 @@ def test_a_newer_shard_is_one_clear_line(tmp_path):
     synthetic.write(tmp_path)
     with h5py.File(tmp_path / "shards/000/0000000.h5", "r+") as file:
         file.attrs["schema_version"] = 7
-    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 1"):
+    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 2"):
         _ = pipeline.open_run(tmp_path, verify=False)[0].map
 
 
@@ -270,11 +274,10 @@ def test_it_can_be_sent_to_another_process(run):
     assert pickle.loads(pickle.dumps(run[4])).map.tolist() == run[4].map.tolist()
 
 
-def test_the_picture_is_of_the_box_that_the_model_saw(tmp_path):
+def test_the_picture_is_of_what_the_model_saw(tmp_path):
     root, run = tmp_path / "data", tmp_path / "run"
-    manifest = freeze(run, synthetic.manifest(root=os.fsencode(root)))
+    manifest = freeze(run, synthetic.manifest(root=os.fsencode(root)))  # resizes by half, then cuts out the middle
     rows = synthetic.rows(range(10), failed=())
-    rows.columns["crop"][:] = (30, 40, 6, 8, 18, 24)  # twice the map's size
     rows.columns["attribution"][:] = 0
     with Writer(run, manifest, attributes=synthetic.ATTRIBUTES) as writer:
         writer.add(rows)
@@ -282,6 +285,19 @@ def test_the_picture_is_of_the_box_that_the_model_saw(tmp_path):
     assert explanation.show().size == (8, 6)  # without the image
     explanation.path.parent.mkdir(parents=True)
     picture = Image.new("RGB", (40, 30), "black")
-    picture.paste("white", (8, 6, 24, 18))
+    picture.paste("white", (10, 6, 30, 22))
     picture.save(explanation.path)
     assert np.asarray(explanation.show()).min() > 250
+
+
+def test_the_picture_takes_panels_or_the_options_of_one(tmp_path):
+    run = tmp_path / "run"
+    synthetic.write(run)
+    explanation = pipeline.open_run(run)[9]
+    heat = Panel("heat_map", "all", outlier_perc=0)
+    assert explanation.show(sign="all", outlier_perc=0).tobytes() == draw(explanation.map, None, heat).tobytes()
+    assert explanation.show(Panel("overlay"), heat).tobytes() == draw(explanation.map, None, heat).tobytes()  # no image
+    with pytest.raises(ValueError, match="not both"):
+        explanation.show(heat, sign="all")
+    with pytest.raises(ValueError, match="sign is one of"):
+        explanation.show(sign="both")

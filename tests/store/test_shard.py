@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Failure, StoreError
-from pipeline.store.schema import COLUMNS, Rows
+from pipeline.store.schema import COLUMNS, SCHEMA_VERSION, Rows
 from pipeline.store.shard import decode, encode, seal, unseal
 from tests.store import synthetic
 
@@ -19,7 +19,7 @@ def test_what_is_encoded_comes_back(filter):
     for name in COLUMNS:
         np.testing.assert_array_equal(rows.columns[name], ROWS.columns[name])
         assert rows.columns[name].dtype == ROWS.columns[name].dtype
-    assert attributes == {**synthetic.ATTRIBUTES, "rows": 16, "images": 10, "schema_version": 1}
+    assert attributes == {**synthetic.ATTRIBUTES, "rows": 16, "images": 10, "schema_version": SCHEMA_VERSION}
 
 
 def test_equal_rows_give_equal_bytes():
@@ -67,9 +67,17 @@ def test_a_cut_file_is_refused():
 def test_a_newer_schema_is_refused_before_its_columns_are_read():
     stream = io.BytesIO(encode(ROWS, {}))
     with h5py.File(stream, "r+") as file:
-        file.attrs["schema_version"] = 2
+        file.attrs["schema_version"] = SCHEMA_VERSION + 1
         del file["scale"]
-    with pytest.raises(StoreError, match=r"^there\.h5 has store schema 2"):
+    with pytest.raises(StoreError, match=r"^there\.h5 has store schema 3"):
+        decode(stream, "there.h5")
+
+
+def test_a_shard_without_a_column_of_its_schema_is_damaged():
+    stream = io.BytesIO(encode(ROWS, {}))
+    with h5py.File(stream, "r+") as file:
+        del file["error_estimate"]
+    with pytest.raises(StoreError, match=r"^there\.h5 is damaged"):
         decode(stream, "there.h5")
 
 

@@ -26,7 +26,8 @@ def formula(logits: Tensor, target: int, output: str, multi_label: bool) -> Tens
 def test_values_and_gradients(output: str, multi_label: bool, prepare: bool) -> None:
     network, points = Perceptron(SHAPE), images(4, *SHAPE[1:])
     view = View(network, output=output, multi_label=multi_label, prepare=prepare)
-    values, gradients = view.gradients(points, TARGETS)
+    values, gradients, inputs = view.gradients(points, TARGETS)
+    assert torch.equal(inputs, points)
     assert values.shape == (4, 2) and gradients.shape == (4, 2, *SHAPE)
     assert not values.requires_grad and not gradients.requires_grad
     torch.testing.assert_close(view.values(points, TARGETS), values, rtol=1e-12, atol=1e-14)

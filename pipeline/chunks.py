@@ -1,0 +1,48 @@
+"""Chunks that a run found to be the fastest, kept in its folder, so that a later start need not look again."""
+
+import json
+
+import torch
+
+from pipeline.job import Job
+from pipeline.store.publish import replace
+
+FILE = "chunks.json"
+
+
+class Chunks:
+    """Gives a job's method the sizes that an earlier start on such a device found, and keeps those that it finds.
+
+    Args:
+        job: Of the run; its folder belongs to one network, method and size of image, so that the device is all that
+            the sizes depend on besides.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._path = job.run / FILE
+        self._device = device_name(job.device)
+        self._lines = job.method.lines()
+        known = self._read().get(self._device, [])
+        self._kept = known if len(known) == len(self._lines) else [None] * len(self._lines)
+        for line, size in zip(self._lines, self._kept, strict=True):
+            if size is not None:
+                line.start_at(size)
+
+    def keep(self) -> None:
+        """Writes what was found since."""
+        sizes = [line.found or kept for line, kept in zip(self._lines, self._kept, strict=True)]
+        if sizes != self._kept:
+            self._kept = sizes
+            replace(json.dumps(self._read() | {self._device: sizes}).encode(), self._path)
+
+    def _read(self) -> dict[str, list[int | None]]:
+        try:
+            sizes: dict[str, list[int | None]] = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return sizes
+
+
+def device_name(device: torch.device) -> str:
+    """What decides how fast a chunk is: a GPU's product name, or how many threads share a CPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()}"

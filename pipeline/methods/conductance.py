@@ -1,0 +1,129 @@
+"""Methods that follow a layer while the image is made from its baseline."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.methods.baselines import BaselineLike, baselines_of
+from pipeline.methods.method import Attribution, Method
+from pipeline.methods.quadrature import rule
+from pipeline.view import Gradients, View
+
+Add = Callable[[Tensor, Tensor, Gradients], None]
+"""Which image and which node each point belongs to (P,), and what was found there."""
+
+
+class _AlongThePath(Method):
+    """Asks a layer at nodes of the straight line between images.
+
+    Raises:
+        ValueError: If an option is out of range, or ``model`` is no view of a layer.
+    """
+
+    attributes_to: ClassVar[tuple[str, ...]] = ("layer",)
+    further_nodes: ClassVar[int] = 0
+    """Besides n_steps."""
+
+    def __init__(
+        self,
+        model: nn.Module | View,
+        *,
+        n_steps: int = 50,
+        quadrature: str = "gausslegendre",
+        baselines: BaselineLike = 0,
+        internal_batch_size: int | None = None,
+    ) -> None:
+        super().__init__(model, internal_batch_size=internal_batch_size)
+        rule(quadrature, n_steps)  # refuses what it refuses, in the user's number
+        self.nodes, self.weights = rule(quadrature, n_steps + self.further_nodes)
+        self.baselines = baselines_of(baselines, self.view.preprocessing)
+
+    def _walk(self, images: Tensor, starts: Tensor, targets: Tensor, add: Add) -> Tensor:
+        """Calls ``add`` for the pairs of an image (N, C, H, W) and a node, in order; F(baseline) (N, T)."""
+        steps, begins = len(self.nodes), starts.expand_as(images)
+        nodes = self.nodes.to(images)[:, None, None, None]
+
+        def ask(start: int, stop: int) -> None:
+            pairs = torch.arange(start, stop, device=images.device)
+            image, step = pairs // steps, pairs % steps
+            points = begins[image] + nodes[step] * (images[image] - begins[image])
+            add(image, step, self.view.gradients(points, targets[image]))
+
+        self.line.walk(len(images) * steps, ask)
+        return self.scores(starts, targets)
+
+
+class Conductance(_AlongThePath):
+    """How much of F(x) - F(b) flows through each unit of a layer: its gradient times its change, along the path.
+
+    Dhamdhere, Sundararajan and Yan 2018, "How Important Is a Neuron?" (arXiv 1805.12233), equation 3. The path is
+    straight in pixels. With y_k the layer's values and g_k the gradient there at node k of n_steps + 1, the map is the
+    sum of g_k (y_{k+1} - y_k), as in Captum; the nodes of ``riemann_trapezoid`` alone begin at b and end at x.
+
+    Args:
+        model: A :class:`~pipeline.view.LayerView` of a network.
+        n_steps: Steps between nodes.
+        quadrature: Where the nodes are: ``gausslegendre`` or ``riemann_left``, ``_middle``, ``_right``, ``_trapezoid``.
+        baselines: See :func:`~pipeline.methods.baselines.baselines_of`.
+        internal_batch_size: Points in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: If an option is out of range, or ``model`` is no view of a layer.
+    """
+
+    further_nodes: ClassVar[int] = 1
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        maps: Tensor | None = None
+        last: Gradients | None = None  # of the points before
+
+        def add(image: Tensor, step: Tensor, found: Gradients) -> None:
+            nonlocal maps, last
+            maps = found.gradients.new_zeros(len(images), *found.gradients.shape[1:]) if maps is None else maps
+            gradients, values = found.gradients, found.inputs[:, None]
+            if last is None:
+                image, step = image[1:], step[1:]
+            else:
+                gradients, values = torch.cat((last.gradients, gradients)), torch.cat((last.inputs[:, None], values))
+            flow = gradients[:-1] * values.diff(dim=0)
+            maps.index_add_(0, image[step > 0], flow[step > 0])
+            last = Gradients(*(tensor[-1:].clone() for tensor in found))
+
+        baseline_score = self._walk(images, self.baselines(images, seeds), targets, add)
+        assert maps is not None
+        delta = maps.flatten(2).sum(2) - (scores - baseline_score)
+        return Attribution(maps, baseline_score, delta, evaluations=len(self.nodes) + 2)
+
+
+class InternalInfluence(_AlongThePath):
+    """The mean gradient at a layer along the path from the baseline to the image.
+
+    Leino et al. 2018, "Influence-Directed Explanations for Deep Convolutional Networks" (arXiv 1802.03788), definition
+    1, with the images on the path as the distribution of interest.
+
+    Args:
+        model: A :class:`~pipeline.view.LayerView` of a network.
+        n_steps: Nodes of the quadrature rule.
+        quadrature: ``gausslegendre`` or ``riemann_left``, ``_middle``, ``_right``, ``_trapezoid``.
+        baselines: See :func:`~pipeline.methods.baselines.baselines_of`.
+        internal_batch_size: Points in one pass of the network; None finds the fastest.
+
+    Raises:
+        ValueError: If an option is out of range, or ``model`` is no view of a layer.
+    """
+
+    def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
+        maps: Tensor | None = None
+
+        def add(image: Tensor, step: Tensor, found: Gradients) -> None:
+            nonlocal maps
+            maps = found.gradients.new_zeros(len(images), *found.gradients.shape[1:]) if maps is None else maps
+            weights = self.weights.to(found.gradients)[step].reshape(-1, *[1] * (found.gradients.ndim - 1))
+            maps.index_add_(0, image, weights * found.gradients)
+
+        baseline_score = self._walk(images, self.baselines(images, seeds), targets, add)
+        assert maps is not None
+        undefined = torch.full_like(scores, torch.nan)
+        return Attribution(maps, baseline_score, undefined, evaluations=len(self.nodes) + 2)

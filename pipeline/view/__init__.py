@@ -1,0 +1,13 @@
+"""What is explained, and with respect to what: a class or a hidden neuron; the pixels or a layer.
+
+A method gets a view where it would get a network::
+
+    IntegratedGradients(LayerView(model, layer="layer3.1.conv2"))(images, target=281)  # (N, K, h, w), the layer's shape
+    Saliency(NeuronView(model, layer="layer3.1.conv2", neuron=[3, 4, 5]))(images)      # (N, C, H, W)
+"""
+
+from pipeline.view.inputs import OUTPUTS, Gradients, Inside, Segment, View
+from pipeline.view.layer import LayerView
+from pipeline.view.neuron import NeuronView
+
+__all__ = ["OUTPUTS", "Gradients", "Inside", "LayerView", "NeuronView", "Segment", "View"]

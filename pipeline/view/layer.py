@@ -1,0 +1,61 @@
+"""A class of a model as a function of what a hidden layer gives."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from pipeline.engine.cut import CutNetwork
+from pipeline.engine.geometry import Geometry, Shape, Units
+from pipeline.view.inputs import InChunks, Inside, Segment, View, two_axes, unchanged
+from pipeline.view.probe import blank_image
+
+
+class LayerView(View):
+    """Outputs of a model as functions of a layer's values; maps have the layer's shape.
+
+    Captum's layer methods are the methods for the input over this view. The network up to the layer runs once for each
+    image, not for each point of a path in the layer. What passes the layer by, such as a skip, keeps its values at the
+    image; the layer's baseline is what it gives for the input's.
+
+    Args:
+        model: As for :class:`View`.
+        layer: A dotted name such as ``layer3.1.conv2``, or the module. Of a tuple that it gives, the first is meant.
+        prepare: Ask a faster copy of the model, whose values in the layer are the model's.
+        options: As for :class:`View`.
+
+    Raises:
+        ValueError: If the network has no such layer. Later, if it does not run exactly once.
+    """
+
+    explains: ClassVar[str] = "layer"
+
+    def __init__(self, model: nn.Module, *, layer: str | nn.Module, prepare: bool = False, **options: Any) -> None:
+        super().__init__(model, prepare=prepare, **options)
+        self._network = CutNetwork(model, layer, prepare=prepare)
+        self.layer = self._network.name
+
+    def inside(self, points: Tensor) -> Inside:
+        cut = self._network.of(points)
+        values, others = cut.enter(points)
+        return Inside(values, others, lambda *inputs: two_axes(cut.rest(*inputs)))
+
+    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> Segment:
+        cut = self._network.of(images)
+
+        def entered(points: Tensor) -> tuple[Tensor, ...]:
+            def ask(part: slice) -> tuple[Tensor, ...]:
+                values, others = cut.enter(points[part])
+                return values, *others
+
+            return in_chunks(len(points), ask)
+
+        (ends, *others), begins = entered(images), entered(starts)[0]
+
+        def logits(points: Tensor, image: Tensor) -> Tensor:
+            return two_axes(cut.rest(points, *(other[image] for other in others)))
+
+        return Segment(begins.expand_as(ends), ends, ends - begins, logits, unchanged)
+
+    def geometry(self, shape: Shape, channels: str) -> Geometry:
+        values = self.inside(blank_image(self.model, shape)).values
+        return Units(shape, tuple(values.shape[1:]), channels)

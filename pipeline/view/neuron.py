@@ -1,0 +1,73 @@
+"""A hidden neuron of a model as a function of its input."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.geometry import Geometry, Shape
+from pipeline.engine.neuron import Neuron, Place
+from pipeline.hooks import layer_of
+from pipeline.view.inputs import View
+
+
+class NeuronView(View):
+    """The value of a hidden neuron as a function of the input pixels; the network after its layer does not run.
+
+    Captum's neuron methods are the methods for a class over this view, which has one output and needs no target.
+
+    Args:
+        model: As for :class:`View`.
+        layer: A dotted name such as ``layer3.1.conv2``, or the module.
+        neuron: Its index in what the layer gives for an image, such as [3, 4, 5] in (K, h, w); None along an axis is
+            the sum over it.
+        options: As for :class:`View`.
+
+    Raises:
+        ValueError: If the network has no such layer, a neuron has no ``output`` but its value, or ``neuron`` is no list
+            of whole numbers. Later, if it does not fit what the layer gives.
+    """
+
+    def __init__(self, model: nn.Module, *, layer: str | nn.Module, neuron: int | Place, **options: Any) -> None:
+        self.layer, _ = layer_of(model, layer)
+        self.neuron = _place(neuron)
+        network = Neuron(model, self.layer, self.neuron)
+        super().__init__(network, **options)
+        if self.output != "logit":
+            raise ValueError(f"output={self.output}: a neuron has a value and no probability; leave output=logit")
+        self._classifier, self._head = View(model, **options), network.head
+        self._fits = False
+
+    def logits(self, points: Tensor) -> Tensor:
+        if not self._fits:
+            self._check(points[:1])
+        return super().logits(points)
+
+    def class_logits(self, points: Tensor) -> Tensor:
+        return self._classifier.logits(points)
+
+    def geometry(self, shape: Shape, channels: str) -> Geometry:
+        self.probe(shape)
+        return super().geometry(shape, channels)
+
+    def _check(self, image: Tensor) -> None:
+        """Raises ValueError if the layer gives nothing that ``neuron`` is an index in."""
+        with torch.no_grad():
+            shape = tuple(self._head(image).shape[1:])
+        fits = len(shape) == len(self.neuron) and all(
+            place is None or -size <= place < size for place, size in zip(self.neuron, shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"neuron: {self.layer} gives {shape} values for an image, {list(self.neuron)} is no place there; "
+                "a number along each axis, null for the sum over it"
+            )
+        self._fits = True
+
+
+def _place(neuron: int | Place) -> tuple[int | None, ...]:
+    place = (neuron,) if isinstance(neuron, int) else neuron
+    if not isinstance(place, Sequence) or not place or not all(one is None or type(one) is int for one in place):
+        raise ValueError(f"neuron: a list of whole numbers such as [3,4,5], not {neuron!r}")
+    return tuple(place)

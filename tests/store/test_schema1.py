@@ -1,0 +1,51 @@
+"""A shard that was written before the column `error_estimate` is read as one in which nothing was estimated."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.store.layout import shard_path
+from pipeline.store.ledger import Ledger
+from pipeline.store.manifest import freeze
+from pipeline.store.reader import Run
+from pipeline.store.schema import COLUMNS
+from pipeline.store.source import Source
+from pipeline.store.writer import Writer
+from tests.store import synthetic
+
+SHARD = Path(__file__).with_name("schema1.h5")
+"""Images 2 and 3 (which failed) of `synthetic.write(run, shard_size=2)` by commit b645359."""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    freeze(tmp_path, synthetic.manifest(2))
+    path = shard_path(tmp_path, 1)
+    path.parent.mkdir(parents=True)
+    shutil.copy(SHARD, path)
+    Ledger(tmp_path, synthetic.manifest(2)).write_summary(1)
+    return tmp_path
+
+
+def test_all_other_columns_are_as_they_were_written(run: Path) -> None:
+    table, given = Run(Source(run)).table(), synthetic.rows([2]).columns
+    assert set(table) == set(COLUMNS) - {"attribution"}
+    for name in set(table) - {"error_estimate"}:
+        np.testing.assert_array_equal(table[name], given[name])
+    assert table["error_estimate"].dtype == np.float32 and np.isnan(table["error_estimate"]).tolist() == [True]
+
+
+def test_an_explanation_of_it(run: Path) -> None:
+    (explanation,) = Run(Source(run))
+    assert np.isnan(explanation.error_estimate) and explanation.evaluations == 50
+    np.testing.assert_allclose(explanation.map, synthetic.maps(2, 1)[0], atol=1e-3)
+
+
+def test_a_retry_writes_it_anew(run: Path) -> None:
+    with Writer(run, synthetic.manifest(2), attributes=synthetic.ATTRIBUTES) as writer:
+        assert writer.retry(1).tolist() == [3]
+        writer.add(synthetic.rows([3], failed=()))
+    table = Run(Source(run)).table()
+    np.testing.assert_allclose(table["error_estimate"], [np.nan, 0.003], rtol=1e-6)
