@@ -17,6 +17,7 @@ FEWER_POINTS = {
     "n_steps=200": "n_steps=2",
     "n_steps=50": "n_steps=2",
     "n_steps=20)": "n_steps=2)",
+    "n_masks=300": "n_masks=2",
     "n_samples=50": "n_samples=2",
     "n_samples=25": "n_samples=2",
     "strides=(3, 9, 9)": "strides=(3, 45, 45)",

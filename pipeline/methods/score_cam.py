@@ -98,4 +98,5 @@ def _masks(channels: Tensor, image: tuple[int, ...]) -> Tensor:
     """Channels (P, 1, h, w) -> masks (P, 1, H, W) in [0, 1]; of a constant one 0."""
     fine = interpolate(channels, image, mode="bilinear")
     lowest, highest = fine.amin((2, 3), keepdim=True), fine.amax((2, 3), keepdim=True)
-    return (fine - lowest) / torch.where(highest > lowest, highest - lowest, 1)
+    masks: Tensor = (fine - lowest) / torch.where(highest > lowest, highest - lowest, 1)
+    return masks
