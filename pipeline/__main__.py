@@ -43,6 +43,8 @@ def main() -> None:
         sys.exit(_refuse(_in_words(error, arguments)))
     except UsageError as error:
         sys.exit(_refuse(str(error)))
+    except KeyboardInterrupt:  # before a job began and took the signals over
+        sys.exit(130)
     sys.exit(next((status for status in statuses if status), 0))
 
 

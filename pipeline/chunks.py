@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from pipeline.errors import StoreError
 from pipeline.job import Job
 from pipeline.store.publish import replace
 
@@ -40,7 +41,15 @@ class Chunks:
             sizes: dict[str, list[int | None]] = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise StoreError(f"{self._path} is damaged: {error}; remove it, it is found anew") from error
+        if not isinstance(sizes, dict) or not all(map(_are_sizes, sizes.values())):
+            raise StoreError(f"{self._path} is damaged: it holds no sizes; remove it, it is found anew")
         return sizes
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(one is None or (type(one) is int and one > 0) for one in value)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,5 @@
 """What a run would take, before it starts."""
 
-import shutil
 import time
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from pipeline.data.stream import stream
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
-from pipeline.run import row_bytes, shard_size, targets_per_image
+from pipeline.size import free_bytes, in_bytes, row_bytes, shard_size, targets_per_image
 
 SAMPLED = 3
 """Images explained to measure the rate; the first warms the machine up and does not count."""
@@ -23,8 +22,7 @@ def plan(job: Job) -> str:
     images = len(job.labels)
     rows = images * targets_per_image(job)
     size = images * row_bytes(job)
-    there = next(folder for folder in (job.run.absolute(), *job.run.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
+    free = free_bytes(job.run)
     seconds = seconds_per_image(job)
     lines = [
         f"folder    {job.run}",
@@ -50,13 +48,6 @@ def seconds_per_image(job: Job) -> float:
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - began) / max(1, len(batch.index))
     return seconds
-
-
-def in_bytes(count: float) -> str:
-    """A number of bytes with three digits and a unit."""
-    units = ("B", "kB", "MB", "GB", "TB")
-    power = next((power for power in range(len(units)) if count < 1000 ** (power + 1)), len(units) - 1)
-    return f"{count / 1000**power:.3g} {units[power]}"
 
 
 def in_time(seconds: float) -> str:

@@ -1,22 +1,30 @@
 """What a run says of itself: config.yaml in its folder, attributes in its shards."""
 
 import logging
+import os
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline.errors import UsageError
+from pipeline.configuration import Config
+from pipeline.errors import StoreError, UsageError
 from pipeline.job import Job, smoothing, viewing
+from pipeline.redaction import redacted, without_secrets
+from pipeline.signals import Stopped
 from pipeline.store.publish import publish
 
+log = logging.getLogger(__name__)
+
+CONFIG = "config.yaml"
 PACKAGES = ("image-attribution-pipeline", "torch", "torchvision", "numpy", "h5py", "pillow")
 
 
@@ -25,7 +33,7 @@ def attributes(job: Job) -> dict[str, Any]:
     options = {key: value for key, value in job.config["method"].items() if key != "_target_"}
     return {
         "method": job.config["names"]["method"],
-        "options": options | smoothing(job.config) | viewing(job.config),
+        "options": redacted(options | smoothing(job.config) | viewing(job.config)),
         "target_option": job.config["target"],
         "output": job.config["output"],
         "dtype": job.config["dtype"],
@@ -37,8 +45,12 @@ def attributes(job: Job) -> dict[str, Any]:
     }
 
 
-def write_config(job: Job) -> None:
-    """Writes config.yaml, as the first start had it."""
+def write_config(job: Job) -> bool:
+    """Writes config.yaml, as the first start had it.
+
+    Returns:
+        Whether this start is the first.
+    """
     data = job.config["data"]
     described = {
         "command": shlex.join(["python", "-m", "pipeline", *sys.argv[1:]]),
@@ -48,28 +60,75 @@ def write_config(job: Job) -> None:
         **job.config,
         "data": {**data, "root": data["root"] and str(job.root)},  # absolute: a repair may start in another folder
     }
-    publish(memoryview(yaml.safe_dump(described, sort_keys=False).encode()), job.run / "config.yaml")
+    return publish(yaml.safe_dump(redacted(described), sort_keys=False).encode(), job.run / CONFIG)
+
+
+def read_config(run: Path) -> Config:
+    """The stored configuration, as data.
+
+    Raises:
+        StoreError: It is damaged or not there.
+    """
+    path = run / CONFIG
+    try:
+        stored = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise StoreError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(stored, dict):
+        raise StoreError(f"{path} is damaged: it holds no options")
+    return stored
 
 
 @contextmanager
 def run_log(run: Path) -> Iterator[None]:
-    """Copies what is logged inside the context to the end of run.log in the run's folder, with the time.
+    """Copies what is logged inside the context, and the error that ends it, to the end of run.log, with the time.
 
     Raises:
         UsageError: The folder cannot be made, or not be written to.
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(run / "run.log", encoding="utf-8")
+        handler = _LogFile(run / "run.log", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"output_dir={run}: {error.filename}: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield
+    except (UsageError, StoreError, Stopped) as error:
+        handler.last(str(error))
+        raise
+    except BaseException:
+        handler.last("ended by what nobody foresaw", exc_info=sys.exc_info())
+        raise
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what a full disk did not take before
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A file of lines; one that cannot be written is dropped: whatever stops the run is said on standard error too."""
+
+    def _open(self) -> TextIOWrapper:
+        def opener(path: str, flags: int) -> int:  # never through a link, never waiting for who reads a pipe
+            return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+        return TextIOWrapper(BufferedWriter(FileIO(self.baseFilename, "a", opener=opener)), self.encoding)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def last(self, message: str, exc_info: Any = None) -> None:
+        """A line in this file alone: the command line says it to the user."""
+        self.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), exc_info))
+
+
+class _Formatter(logging.Formatter):
+    """Lines without the passwords of addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def versions() -> dict[str, str]:

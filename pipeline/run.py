@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.chunks import Chunks
 from pipeline.data.stream import Batch, stream
+from pipeline.engine.batching import FlatLine, out_of_memory
 from pipeline.errors import UsageError
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
@@ -18,6 +19,7 @@ from pipeline.precision import measure_precision
 from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.signals import StopRequest
+from pipeline.size import shard_size, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
@@ -26,8 +28,6 @@ from pipeline.store.writer import Writer
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-SHARD_BYTES = 256e6
-SHARDS_PER_WORKER = 100
 
 
 def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
@@ -39,18 +39,30 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
         repair: Published shards to compute anew.
 
     Raises:
-        UsageError: Not even one point fits into memory.
+        UsageError: Memory does not suffice, whatever is halved.
         StoreError: The folder holds another job, or cannot be written.
         Stopped: A signal came; what was finished is saved.
     """
     lay_photographs(job)
     manifest = freeze(job.run, new_manifest(job))
-    write_config(job)
-    measure_precision(job, stop.check)
+    ledger, first = Ledger(job.run, manifest), write_config(job)
+    published = sorted(ledger.published())
+    warn_of_little_room(job, manifest, sum(np.diff(manifest.shards)[published]))
     job.method.on_chunk(stop.check)
-    chunks = Chunks(job)
-    ledger, clock = Ledger(job.run, manifest), Clock()
-    store = job.config["store"]
+    try:
+        with stop.held():
+            measure_precision(job, stop.check)
+            _work(job, ledger, stop, repair=repair, late=not first)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        advice = "lower batch_size, num_workers, store.shard_size or data.transform.crop"
+        raise UsageError(f"out of memory: {str(error).splitlines()[-1] if str(error) else advice}") from error
+
+
+def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int], late: bool) -> None:
+    manifest, store, clock = ledger.manifest, job.config["store"], Clock()
+    line, chunks = FlatLine(job.batch_size, unit="image"), Chunks(job)
     writer = Writer(
         job.run,
         manifest,
@@ -59,21 +71,19 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
         checkpoint_seconds=store["checkpoint_seconds"],
     )
     with writer, Progress(len(manifest) * targets_per_image(job)) as progress:
-        batches = _batches(_left(job, writer, ledger, progress, repair), job.batch_size)
-        try:
-            for batch in clock.waiting("read", _decoded(job, manifest, batches)):
-                with clock.spent("compute"):
-                    rows = _explained(job, batch)
-                with clock.spent("write"):
-                    writer.add(rows)
-                chunks.keep()
-                progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
-                stop.check()
-        except RuntimeError:  # of a decoding process that got the signal too
+        left = _left(job, writer, ledger, progress, repair=repair, late=late)
+        for batch in clock.waiting("read", _decoded(job, manifest, _batches(left, job.batch_size))):
+            with clock.spent("compute"):
+                rows = _explained(job, batch, line)
+            with clock.spent("write"):
+                writer.add(rows)
+            chunks.keep()
+            progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
-            raise
         with clock.spent("write"):
             writer.close()
+    if writer.doubled:
+        log.info("another process was at work: it may have computed %d of these images too", writer.doubled)
     log.info("%s; %s", progress.line(), clock)
 
 
@@ -101,43 +111,22 @@ def new_manifest(job: Job) -> Manifest:
     )
 
 
-def shard_size(job: Job) -> int:
-    """Images in a shard: few enough bytes, and enough shards to share, but no less than a batch."""
-    if job.config["store"]["shard_size"] is not None:
-        return max(1, int(job.config["store"]["shard_size"]))
-    shared = -(-len(job.labels) // (SHARDS_PER_WORKER * job.config["launch"]["workers"]))
-    return int(max(1, min(SHARD_BYTES // row_bytes(job), max(shared, job.batch_size))))
-
-
-def row_bytes(job: Job) -> int:
-    """Bytes that an image takes in the store."""
-    width = {"float16": 2, "float32": 4, "float64": 8}[job.config["store"]["dtype"]]
-    others = 4 * job.classifier.n_outputs + 64
-    return targets_per_image(job) * (width * int(np.prod(job.geometry.native_shape)) + others)
-
-
-def targets_per_image(job: Job) -> int:
-    """Explanations of each image."""
-    target = job.config["target"]
-    if isinstance(target, list):
-        return len(target)
-    return int(target[3:]) if isinstance(target, str) and target.startswith("top") else 1
-
-
 def num_workers(job: Job) -> int:
     """Processes that decode: one for each core that this process may use, 8 at most."""
     asked = job.config["num_workers"]
     return min(8, len(os.sched_getaffinity(0))) if asked is None else int(asked)
 
 
-def _explained(job: Job, batch: Batch) -> Rows:
-    try:
-        return explain(job, batch)
-    except MemoryError as error:
-        raise UsageError(str(error)) from error
+def _explained(job: Job, batch: Batch, line: FlatLine) -> Rows:
+    """The batch's rows; if memory does not suffice, fewer images at once."""
+    answers = [Rows({}, batch.failures)]
+    line.walk(len(batch.index), lambda start, stop: answers.append(explain(job, batch.part(start, stop))))
+    return Rows.join(answers)
 
 
-def _left(job: Job, writer: Writer, ledger: Ledger, progress: Progress, repair: Collection[int]) -> Iterator[int]:
+def _left(
+    job: Job, writer: Writer, ledger: Ledger, progress: Progress, *, repair: Collection[int], late: bool
+) -> Iterator[int]:
     """Numbers of the images that are left to do, shard by shard."""
     targets = targets_per_image(job)
     published = sorted(ledger.published())
@@ -147,7 +136,7 @@ def _left(job: Job, writer: Writer, ledger: Ledger, progress: Progress, repair: 
             again = writer.repair(shard) if shard in repair else writer.retry(shard)
             progress.found(-targets * len(again))
             yield from again.tolist()
-    for shard in ledger.pending():
+    for shard in ledger.pending(late=late):
         left = writer.restore(shard)
         progress.found(targets * int(np.diff(ledger.manifest.range(shard))[0] - len(left)))
         yield from left.tolist()

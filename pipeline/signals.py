@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: finish the chunk, save, end. A second one ends at once."""
+"""SIGINT and SIGTERM: finish the chunk, save, end; at once where nothing is to be saved. A second one ends at once."""
 
 import signal
 from collections.abc import Iterator
@@ -19,10 +19,25 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Remembers a signal until the work reaches a point where it can stop."""
+    """Ends what goes on when a signal comes; what is held goes on to a point where it can stop."""
 
     def __init__(self) -> None:
         self._number: int | None = None
+        self._held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside the context a signal is remembered until :meth:`check`.
+
+        Raises:
+            Stopped: A signal came before.
+        """
+        self.check()
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
 
     def check(self) -> None:
         """Does nothing until a signal came.
@@ -34,11 +49,17 @@ class StopRequest:
             raise Stopped(self._number)
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """The signal handler: the first is remembered, the second acts as if there were no handler."""
+        """The signal handler: the second signal acts as if there were no handler.
+
+        Raises:
+            Stopped: At once, unless the request is held.
+        """
         if self._number is not None:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._number = number
+        if not self._held:
+            self.check()
 
 
 @contextmanager

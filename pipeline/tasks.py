@@ -4,29 +4,28 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from pipeline import open_run
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
-from pipeline.errors import UsageError
+from pipeline.errors import StoreError, UsageError
 from pipeline.job import Job, prepare
 from pipeline.plan import plan
 from pipeline.ranges import check
-from pipeline.record import run_log
+from pipeline.record import CONFIG, read_config, run_log
 from pipeline.render import render
-from pipeline.report.page import write_report
-from pipeline.report.summary import Summary, finish
+from pipeline.report.page import write_page, write_report
+from pipeline.report.summary import Summary, derive, finish
 from pipeline.run import run
-from pipeline.signals import stop_on_signals
+from pipeline.signals import StopRequest, stop_on_signals
 from pipeline.status import status_line
+from pipeline.store.source import Source
 from pipeline.store.verify import verify
 
 log = logging.getLogger(__name__)
 
 TOO_MANY_FAILED, DAMAGED = 3, 4
 
-Task = Callable[[Config, dict[str, str]], int]
+Task = Callable[[Config, dict[str, str], StopRequest], int]
 
 
 def perform(config: Config, choices: dict[str, str]) -> int:
@@ -43,20 +42,21 @@ def perform(config: Config, choices: dict[str, str]) -> int:
         UsageError: If an option's value cannot be.
     """
     check(config)
-    return TASKS[config["task"]["name"]](config, choices)
-
-
-def _attribute(config: Config, choices: dict[str, str]) -> int:
     with stop_on_signals() as stop:
-        job = prepare(config, choices)
-        with run_log(job.run):
-            run(job, stop)
-            return _conclude(job)
+        return TASKS[config["task"]["name"]](config, choices, stop)
+
+
+def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    job = prepare(config, choices)
+    with run_log(job.run):
+        run(job, stop)
+        return _conclude(job)
 
 
 def _conclude(job: Job) -> int:
-    summary = finish(job.run)
-    page = write_report(job.run, images=job.config["report"]["images"])
+    source = Source(job.run)
+    summary = derive(source)
+    page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
     return _status(summary, job.config["data"]["max_failed"])
 
@@ -74,12 +74,12 @@ def _status(summary: Summary, max_failed: float) -> int:
     return 0
 
 
-def _plan(config: Config, choices: dict[str, str]) -> int:
+def _plan(config: Config, choices: dict[str, str], _stop: StopRequest) -> int:
     log.info(plan(prepare(config, choices)))
     return 0
 
 
-def _verify(config: Config, _choices: dict[str, str]) -> int:
+def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
     found = verify(folder)
     log.info("%s", found)
@@ -87,37 +87,59 @@ def _verify(config: Config, _choices: dict[str, str]) -> int:
         return 0
     if not config["task"]["repair"]:
         return DAMAGED
-    stored = yaml.safe_load((folder / "config.yaml").read_text())
-    with stop_on_signals() as stop:
-        job = prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
-        with run_log(folder):
-            run(job, stop, repair=found.damaged_shards)
-            left = verify(folder)
-            log.info("%s", left)
-            return _conclude(job) if left.whole else DAMAGED
+    job = _stored_job(folder, config)
+    with run_log(folder):
+        run(job, stop, repair=found.damaged_shards)
+        left = verify(folder)
+        log.info("%s", left)
+        return _conclude(job) if left.whole else DAMAGED
 
 
-def _finish(config: Config, _choices: dict[str, str]) -> int:
+def _stored_job(folder: Path, config: Config) -> Job:
+    """The job of a run's folder; code that its config.yaml names runs only if the command line names it too.
+
+    Raises:
+        UsageError: It names code that the command line does not.
+        StoreError: It is damaged.
+    """
+    stored = read_config(folder)
+    try:
+        check(stored)
+        if _runs_code(stored["model"]) and stored["model"] != config["model"]:
+            raise UsageError(
+                f"run={folder}: its config.yaml names code to run: give model=checkpoint and the options of model "
+                "as in the folder's command"
+            )
+        return prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"{folder / CONFIG} is damaged: {error}") from error
+
+
+def _runs_code(model: Config) -> bool:
+    return bool(model.get("factory")) or str(model.get("weights")).endswith(".pt2")
+
+
+def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     return _status(finish(_folder(config)), config["data"]["max_failed"])
 
 
-def _report(config: Config, _choices: dict[str, str]) -> int:
+def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     folder = _folder(config)
     log.info("%s", write_report(folder, images=config["report"]["images"]).resolve())
     return 0
 
 
-def _render(config: Config, _choices: dict[str, str]) -> int:
+def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
-    with stop_on_signals() as stop:
-        try:
+    try:
+        with stop.held():
             log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
-        except NoPlaces as reason:
-            raise UsageError(f"run={folder}: {reason}") from reason
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
 
-def _show_status(config: Config, _choices: dict[str, str]) -> int:
+def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     log.info(status_line(_folder(config)))
     return 0
 

@@ -3,7 +3,7 @@
     python scripts/bench.py occlusion resnet18 vgg16 --window 15 --stride 8 --captum-stride 56 --every 5
     python scripts/bench.py ig resnet50 --n-steps 50
     python scripts/bench.py memory resnet50 --n-steps 16
-    python scripts/bench_page.py results.jsonl docs/benchmarks
+    python scripts/bench_page.py results.jsonl docs/benchmarks.md docs/benchmarks.svg
 
 Networks have random weights and the batch statistics of real photographs (EfficientNet-Lite0 is the trained one).
 Times are process seconds on one thread, or seconds of the GPU with --device cuda; ratios are medians over the rounds.

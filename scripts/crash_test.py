@@ -1,20 +1,29 @@
-"""Kills a run at random moments, starts it again each time, and compares what is left with an unbroken run.
+"""Kills a run over and over, starts it again each time, and compares what is left with an unbroken run.
 
-python scripts/crash_test.py --kills 10 --photographs 40
+Every other kill comes at a random moment. The others come at the system calls that publish files: before each call of
+each kind of file, and half way through each write. A run that reaches its end is compared, and begun anew.
+
+python scripts/crash_test.py --kills 200 --photographs 64
 """
 
 import argparse
 import multiprocessing
+import os
 import random
+import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from itertools import cycle
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+from calls import Calls
 from PIL import Image
+from tiny import OPTIONS
 
 import pipeline
 from pipeline.__main__ import main as command_line
@@ -23,35 +32,55 @@ from pipeline.store.manifest import Manifest
 from pipeline.store.verify import verify
 
 TOLERANCE = 1e-9
-IMAGES_A_SHARD = 7
+IMAGES_A_SHARD = 4
 # A process that has imported everything forks each start: importing takes seconds in which a kill is no test.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pipeline.__main__", "pipeline.tasks"])
+CONTEXT.set_forkserver_preload(["pipeline.__main__", "pipeline.tasks", "calls"])
 
 
 def main() -> None:
     options = _options()
-    moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        lay_photographs(folder / "photographs", options.photographs)
-        command = [
-            f"data.root={folder / 'photographs'}", "data.transform.resize=32", "data.transform.crop=32",
-            "model=resnet18", "model.weights=null", "n_steps=5", "batch_size=2", "num_workers=1", "device=cpu",
-            "dtype=float64", "store.dtype=float64",
-            f"store.shard_size={IMAGES_A_SHARD}", "store.checkpoint_seconds=0.1",
-        ]  # fmt: skip
-        unbroken, broken = folder / "unbroken", folder / "broken"
-        seconds = finish(start([*command, f"output_dir={unbroken}"]), unbroken)
-        print(f"the unbroken run worked for {seconds:.1f} s")
-        for kill in range(options.kills):
-            # at most this share of the work is done each time, so that there is some left to kill
-            pause = moments.uniform(0, 0.8 * seconds / options.kills)
-            print(f"kill {kill + 1} {pause:.2f} s after work began: {kill_run(command, broken, pause)}")
-        finish(start([*command, f"output_dir={broken}"]), broken)
-        found = [*differences(unbroken, broken), *leftovers(broken)]
-    print("\n".join(found) or f"{options.kills} kills later: the same rows, and maps to {TOLERANCE:g}")
+        found = crash(Path(scratch), options.kills, options.photographs, random.Random(options.seed))
+    print("\n".join(found) or f"{options.kills} kills: the same rows, maps to {TOLERANCE:g}, nothing left over")
     sys.exit(bool(found))
+
+
+def crash(folder: Path, kills: int, photographs: int, moments: random.Random) -> list[str]:
+    """What differs from an unbroken run, or is left over, after so many kills."""
+    lay_photographs(folder / "photographs", photographs)
+    command = [
+        f"data.root={folder / 'photographs'}", *OPTIONS, "batch_size=1", "num_workers=1", "dtype=float64",
+        "store.dtype=float64", f"store.shard_size={IMAGES_A_SHARD}", "store.checkpoint_seconds=0.01",
+    ]  # fmt: skip
+    start(["--version", f"output_dir={folder / 'none'}"]).join()  # which takes the imports upon itself
+    unbroken, broken = folder / "unbroken", folder / "broken"
+    calls = folder / "calls"
+    began = time.monotonic()
+    finish(start([*command, f"output_dir={unbroken}"], calls), unbroken)
+    seconds = time.monotonic() - began
+    lines = sorted(set(calls.read_text().splitlines()))
+    moments.shuffle(lines)
+    boundaries = cycle(lines)
+    print(f"the unbroken run took {seconds:.1f} s")
+    found: list[str] = []
+    ways: Counter[str] = Counter()
+    rounds = 0
+    while sum(ways.values()) < kills and not found:
+        at = next(boundaries) if sum(ways.values()) % 2 else None
+        pause = moments.uniform(0, seconds)
+        if kill_run([*command, f"output_dir={broken}"], broken, at, pause):
+            ways[at or "a random moment"] += 1
+            print(f"kill {sum(ways.values())} at {at or 'a random moment'}, {rounds} runs ended so far", flush=True)
+            found += damage(broken)
+        else:  # it was over before
+            found += [*differences(unbroken, broken), *leftovers(broken)]
+            shutil.rmtree(broken)
+            rounds += 1
+    print(*(f"killed {count:3d} times at {way}" for way, count in sorted(ways.items())), sep="\n")
+    finish(start([*command, f"output_dir={broken}"]), broken)
+    print(f"{rounds + 1} runs reached their end and were compared")
+    return [*found, *differences(unbroken, broken), *leftovers(broken)]
 
 
 def lay_photographs(folder: Path, count: int) -> None:
@@ -72,37 +101,44 @@ def lay_photographs(folder: Path, count: int) -> None:
         source.unlink()
 
 
-def start(arguments: list[str]) -> BaseProcess:
-    """``python -m pipeline ARGUMENTS`` in a process of its own."""
-    process = CONTEXT.Process(target=_perform, args=(arguments,))
+def start(arguments: list[str], record: Path | None = None, kill_at: str | None = None) -> BaseProcess:
+    """``python -m pipeline ARGUMENTS`` in a process of its own.
+
+    Args:
+        arguments: The command line.
+        record: A file that gets the calls that publish files, a line each.
+        kill_at: The call before which the process kills itself.
+    """
+    process = CONTEXT.Process(target=_perform, args=(arguments, record, kill_at))
     process.start()
     return process
 
 
-def finish(process: BaseProcess, run: Path) -> float:
-    """Waits for the end of a start; the seconds from the first sign of work on."""
-    _await_work(process, run)
-    began = time.monotonic()
+def finish(process: BaseProcess, run: Path) -> None:
+    """Waits for the end of a start, which must be a good one."""
     process.join()
     if process.exitcode not in (0, 3):  # 3: of the broken photographs
-        raise SystemExit(f"{run} ended with exit status {process.exitcode}")
-    return time.monotonic() - began
+        raise SystemExit(f"{run} ended with exit status {process.exitcode}: {Path(f'{run}.said').read_text()}")
 
 
-def kill_run(command: list[str], run: Path, pause: float) -> str:
-    """Starts a run, kills it some seconds after it began to work, and tells how far it is."""
-    process = start([*command, f"output_dir={run}"])
-    _await_work(process, run)
-    time.sleep(pause)
-    process.kill()
-    process.join()
-    if process.exitcode != -9:
-        raise SystemExit(f"the run was over before it could be killed: exit status {process.exitcode}")
-    report = verify(run)
-    damaged = [problem.text for problem in report.problems if "missing; task=finish" not in problem.text]
-    if damaged:
-        raise SystemExit("\n".join(damaged))
-    return f"{report.published} of {report.shards} shards, {len(list(run.rglob('*.part')))} parts"
+def kill_run(command: list[str], run: Path, at: str | None, pause: float) -> bool:
+    """Starts a run that is killed at a call or, without one, after a pause in seconds; whether that came first."""
+    process = start(command, kill_at=at)
+    process.join(None if at else pause)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    if process.exitcode == -9:
+        return True
+    finish(process, run)
+    return False
+
+
+def damage(run: Path) -> list[str]:
+    """What a killed run should not hold; there may be no more than a few files of it."""
+    if not (run / "manifest.h5").exists():
+        return []
+    return [problem.text for problem in verify(run).problems if "missing; task=finish" not in problem.text]
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:
@@ -139,21 +175,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _perform(arguments: list[str]) -> None:
+def _perform(arguments: list[str], record: Path | None, kill_at: str | None) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of decoding processes, as in a process of its own
+    said = os.open(f"{arguments[-1].partition('=')[2]}.said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(said, stream)
     sys.argv = ["pipeline", *arguments]
-    command_line()
-
-
-def _await_work(process: BaseProcess, run: Path) -> None:
-    """Returns when a start has written something, or is over."""
-    before = _written(run)
-    while process.is_alive() and _written(run) == before:
-        time.sleep(0.01)
-
-
-def _written(run: Path) -> set[str]:
-    return {path.name for path in run.rglob("*.*") if path.suffix in (".part", ".h5") and path.name != "manifest.h5"}
+    with Calls(record, kill_at):
+        command_line()
 
 
 if __name__ == "__main__":

@@ -40,20 +40,25 @@ class Command:
     Args:
         arguments: The command line.
         folder: Where it is given.
+        room: Bytes of memory that it may take above what it has when it starts.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path, room: int | None = None) -> None:
         self._files = Path(tempfile.mkdtemp())
-        self._process = _CONTEXT.Process(target=_perform, args=(list(arguments), folder, self._files))
+        self._process = _CONTEXT.Process(target=_perform, args=(list(arguments), folder, self._files, room))
         self._process.start()
 
     @property
     def running(self) -> bool:
         return self._process.is_alive()
 
-    def send(self, number: signal.Signals) -> None:
+    @property
+    def pid(self) -> int:
         assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
 
     def wait(self, seconds: float = TIMEOUT) -> Answer:
         self._process.join(seconds)
@@ -67,17 +72,20 @@ class Command:
         return Answer(status, out, err, int(peak.read_text()) if peak.exists() else 0)
 
 
-def command(*arguments: str, folder: Path) -> Answer:
+def command(*arguments: str, folder: Path, room: int | None = None) -> Answer:
     """The answer of a command line that is given in a folder."""
-    return Command(arguments, folder).wait()
+    return Command(arguments, folder, room).wait()
 
 
-def _perform(arguments: list[str], folder: Path, files: Path) -> None:
+def _perform(arguments: list[str], folder: Path, files: Path, room: int | None) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of decoding processes, as in a process of its own
     os.chdir(folder)
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(files / name, os.O_WRONLY | os.O_CREAT), number)
     sys.argv = ["pipeline", *arguments]
+    if room is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, [pages * resource.getpagesize() + room] * 2)
     try:
         main()
     finally:

@@ -55,6 +55,15 @@ class Steep(nn.Module):
         return self.network(images) + torch.sqrt(images.flatten(1).sum(1) * 0)[:, None]
 
 
+class Constant(nn.Module):
+    def forward(self, images):
+        return torch.ones(len(images), 1000)
+
+
+def constant():
+    return Constant()
+
+
 def undefined():
     """A network that gives NaN for all but dark images."""
     return Undefined()

@@ -1,10 +1,31 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.commands import command
 
 SHARE = 0.05
+MOST_GROWTH = 0.03
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_images(tiny: list[str], tmp_path: Path) -> None:
+    """A short form of ``scripts/soak.py --images 2000 20000``."""
+
+    def peak(count: int) -> int:
+        images = tmp_path / f"images{count}"
+        images.mkdir()
+        Image.effect_noise((24, 20), 80).convert("RGB").save(images / "0.png")
+        for number in range(1, count):
+            (images / f"{number}.png").hardlink_to(images / "0.png")
+        job = (f"data.root={images}", "data.labels=false", "method=saliency", "batch_size=16", "report.images=false")
+        answer = command(*tiny, *job, f"output_dir={tmp_path / str(count)}", folder=tmp_path)
+        assert answer.status == 0, answer.err
+        return answer.peak
+
+    few = peak(150)
+    assert peak(1500) / few - 1 < MOST_GROWTH
 
 
 @pytest.mark.slow

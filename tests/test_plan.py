@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan import in_bytes, in_time, plan
-from pipeline.run import row_bytes, run, shard_size, targets_per_image
+from pipeline.plan import in_time, plan
+from pipeline.run import run
 from pipeline.signals import StopRequest
+from pipeline.size import in_bytes, row_bytes, shard_size, targets_per_image
 from tests.conftest import Prepare, Status
 
 

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,11 @@ def test_signal_ends_the_whole_sweep(tiny: list[str], tmp_path: Path) -> None:
 
 
 def test_second_signal_ends_at_once() -> None:
-    process = multiprocessing.get_context("forkserver").Process(target=_wait_for_signals)
+    context = multiprocessing.get_context("forkserver")
+    ready = context.Event()
+    process = context.Process(target=_wait_for_signals, args=(ready,))
     process.start()
-    assert process.pid is not None
-    time.sleep(1)
+    assert process.pid is not None and ready.wait(60)
     os.kill(process.pid, signal.SIGTERM)
     time.sleep(0.5)
     assert process.is_alive(), "the first is remembered"
@@ -91,21 +93,29 @@ def test_second_signal_ends_at_once() -> None:
     assert process.exitcode == -signal.SIGTERM
 
 
-def _wait_for_signals() -> None:
-    with stop_on_signals():
+def _wait_for_signals(ready: Event) -> None:
+    with stop_on_signals() as stop, stop.held():
+        ready.set()
         while True:
             time.sleep(0.05)
 
 
 def test_stop_request_remembers_until_asked() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, stop.held():
         stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM") as stopped:
             stop.check()
     assert stopped.value.status == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_ends_at_once_what_saves_nothing() -> None:
+    with stop_on_signals(), pytest.raises(Stopped, match="SIGTERM") as stopped:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert stopped.value.status == 143
 
 
 def test_handlers_are_restored_after_an_error() -> None:

@@ -2,12 +2,16 @@
 # Paths are raw bytes here, which pathlib does not take:
 # ruff: noqa: PTH118
 
+import logging
 import os
 import signal
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.data.decode import UnreadableImage, read_image
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import Failure
+from pipeline.errors import Failure, UsageError
+
+log = logging.getLogger(__name__)
+
+MOST_DEATHS = 3
+"""So often in a row workers may be killed while one batch is waited for."""
 
 
 class PathList(Protocol):
@@ -40,6 +49,10 @@ class Batch:
     index: np.ndarray
     crop: np.ndarray
     failures: list[Failure]
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """Some of the readable images."""
+        return Batch(self.pixels[start:stop], self.index[start:stop], self.crop[start:stop], [])
 
     def pin_memory(self) -> "Batch":
         """Called by the DataLoader, where it is asked to."""
@@ -96,17 +109,62 @@ def stream(
 
     Yields:
         The batches in the order of ``batches``; an unreadable image is in its batch's failures.
+
+    Raises:
+        UsageError: Workers were killed over and over, such as for the memory that an image takes.
     """
     images = _Images(os.fsencode(root), preprocessing)
-    yield from DataLoader(
-        images,
-        batch_sampler=_Requests(paths, batches),
-        collate_fn=images.collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_leave_interrupts_to_parent,
-        generator=torch.Generator(),  # else the DataLoader would draw from the global one
-    )
+    drawn, waiting, deaths = iter(batches), deque[Sequence[int]](), 0
+    while True:
+        loader = DataLoader(
+            images,
+            batch_sampler=_Requests(paths, chain(tuple(waiting), _remembered(drawn, waiting))),
+            collate_fn=images.collate,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            worker_init_fn=_leave_interrupts_to_parent,
+            generator=torch.Generator(),  # else the DataLoader would draw from the global one
+        )
+        try:
+            for batch in _iterate(loader):
+                waiting.popleft()
+                deaths = 0
+                yield batch
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if not _of_a_death(error):
+                raise
+            deaths += 1
+            first = os.fsdecode(paths[waiting[0][0]]) if waiting else "the last"
+            if deaths == MOST_DEATHS:
+                raise UsageError(
+                    f"decoding processes were killed {deaths} times in a row, at the images from {first!r} on: "
+                    "is there too little memory? lower num_workers or batch_size"
+                ) from error
+            log.warning("a decoding process was killed: started again, from %r on", first)
+        else:
+            return
+
+
+def _remembered(batches: Iterator[Sequence[int]], waiting: deque[Sequence[int]]) -> Iterator[Sequence[int]]:
+    """Passes the batches on, and notes that they are waited for."""
+    for batch in batches:
+        waiting.append(batch)
+        yield batch
+
+
+def _of_a_death(error: Exception) -> bool:
+    """Whether a worker is gone: the loader says so, or what the worker wanted to hand over went with it."""
+    return not isinstance(error, RuntimeError) or str(error).startswith("DataLoader worker (pid")
+
+
+def _iterate(loader: DataLoader[Any]) -> Iterator[Batch]:
+    """The loader's batches; a worker's death is an error here alone, not in whatever the caller just does."""
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)  # puts in a handler that raises in the main thread, wherever that is
+    signal.signal(signal.SIGCHLD, before)
+    return batches
 
 
 @dataclass(frozen=True)

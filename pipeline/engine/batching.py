@@ -12,6 +12,8 @@ FIRST_CHUNK = 4
 LARGEST_CHUNK = 512
 WORTH_GROWING = 0.95
 """Another size is kept if a pair then takes at most this share of the time."""
+OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
+"""The option that says how many of a unit are asked at once."""
 
 
 class FlatLine:
@@ -23,6 +25,7 @@ class FlatLine:
 
     Args:
         internal_batch_size: Pairs in a chunk, or None to find the fastest.
+        unit: What a pair is, for messages: ``point``, or ``image`` where whole images are explained.
 
     Attributes:
         size: Pairs in a chunk, as it stands.
@@ -32,10 +35,11 @@ class FlatLine:
         ValueError: If the size is not a positive whole number.
     """
 
-    def __init__(self, internal_batch_size: int | None = None) -> None:
+    def __init__(self, internal_batch_size: int | None = None, *, unit: str = "point") -> None:
         if internal_batch_size is not None and (not isinstance(internal_batch_size, int) or internal_batch_size < 1):
             raise ValueError(f"internal_batch_size must be a whole number from 1, not {internal_batch_size!r}")
-        self.size = internal_batch_size or FIRST_CHUNK
+        self.size = self._first = internal_batch_size or FIRST_CHUNK
+        self.unit = unit
         self.check: Callable[[], None] = lambda: None
         self._given = internal_batch_size is not None
         self._growing = not self._given
@@ -71,25 +75,26 @@ class FlatLine:
             began = time.perf_counter()
             try:
                 ask(start, stop)
-            except RuntimeError as error:
+            except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                self._halve()
+                self._halve(error)
                 continue
             if self._growing and stop - start == self.size:
                 self._learn(began)
             start = stop
 
-    def _halve(self) -> None:
+    def _halve(self, error: Exception) -> None:
         if self.size == 1:
+            self.size = self._first  # for who asks again with fewer images in memory
             raise MemoryError(
-                "not even one point fits into memory: lower data.transform.crop or batch_size, "
+                f"not even one {self.unit} fits into memory: lower data.transform.crop or batch_size, "
                 "choose a smaller model, or free memory on the device"
-            )
+            ) from error
         self.size, self._growing = self.size // 2, False
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        log.warning("out of memory: going on with internal_batch_size=%d", self.size)
+        log.warning("out of memory: going on with %s=%d", OPTIONS[self.unit], self.size)
 
     def _learn(self, began: float) -> None:
         if torch.cuda.is_available():
@@ -110,6 +115,6 @@ class FlatLine:
         self.size = self._between.pop(0) if self._growing else self._best[1]
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether a device or the CPU allocator ran out of memory (the latter has no exception of its own)."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

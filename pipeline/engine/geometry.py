@@ -21,6 +21,10 @@ class Geometry(Protocol):
     """What the methods compute, the store keeps and the reader expands."""
 
     @property
+    def shape(self) -> Shape:
+        """(C, H, W) of the model's input."""
+
+    @property
     def native_shape(self) -> tuple[int, ...]:
         """Shape of one stored map."""
 

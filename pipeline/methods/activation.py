@@ -21,6 +21,7 @@ class Activation(Method):
     """
 
     attributes_to: ClassVar[tuple[str, ...]] = ("layer",)
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size)

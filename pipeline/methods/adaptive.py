@@ -49,12 +49,14 @@ def precision_of(n_steps: int | str, nodes: str, tol: float) -> Precision | None
         if not isinstance(tol, int | float) or not 0 < tol < 1:
             raise ValueError(f"tol must be a number between 0 and 1, not {tol!r}")
         return Precision(tol, MOST_NODES)
+    if not isinstance(n_steps, int):
+        raise ValueError(f"n_steps must be auto or a whole number, not {n_steps!r}")
     if tol != TOL:
         raise ValueError(f"tol={tol}: with n_steps={n_steps} nothing is refined to a tolerance; n_steps=auto is")
     if nodes == "fixed":
         return None
-    if not isinstance(n_steps, int) or n_steps < FEWEST_NODES:
-        raise ValueError(f"n_steps must be auto or a whole number from {FEWEST_NODES}, not {n_steps!r}")
+    if n_steps < FEWEST_NODES:
+        raise ValueError(f"n_steps must be at least {FEWEST_NODES} for nodes=adaptive, not {n_steps!r}")
     return Precision(0, n_steps)
 
 

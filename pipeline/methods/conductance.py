@@ -114,6 +114,8 @@ class InternalInfluence(_AlongThePath):
         ValueError: If an option is out of range, or ``model`` is no view of a layer.
     """
 
+    reads_scores: ClassVar[bool] = False
+
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         maps: Tensor | None = None
 

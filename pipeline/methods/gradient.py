@@ -20,8 +20,8 @@ class Saliency(Method):
         internal_batch_size: Images in one pass of the network; None finds the fastest.
     """
 
-    reads_scores: ClassVar[bool] = False
     attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
+    reads_scores: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module | View, *, abs: bool = True, internal_batch_size: int | None = None) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size)

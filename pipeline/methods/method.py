@@ -45,11 +45,10 @@ class Method(ABC):
         prepare: Make a faster copy of a network first; a view says so itself.
     """
 
-    reads_scores: ClassVar[bool] = True
-    """Whether the map depends on the values of ``scores``; without it, who explains need not ask for them."""
-
     attributes_to: ClassVar[tuple[str, ...]] = ("input",)
     """What its maps can be of: ``input``, ``layer`` or both."""
+    reads_scores: ClassVar[bool] = True
+    """Whether the map depends on the values of ``scores``; without it, who explains need not ask for them."""
 
     def __init__(
         self, model: nn.Module | View, *, internal_batch_size: int | None = None, prepare: bool = False

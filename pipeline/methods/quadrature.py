@@ -55,6 +55,6 @@ def rule(name: str, n_steps: int | str) -> tuple[Tensor, Tensor]:
     if name not in RULES:
         raise ValueError(f"quadrature must be one of {', '.join(RULES)}, not {name!r}")
     if not isinstance(n_steps, int) or n_steps < 1:
-        raise ValueError(f"n_steps must be a whole number from 1, or auto, not {n_steps!r}")
+        raise ValueError(f"n_steps must be a whole number from 1, not {n_steps!r}")
     nodes, weights = RULES[name](n_steps)
     return torch.from_numpy(nodes), torch.from_numpy(weights)

@@ -12,8 +12,9 @@ from pipeline.report.gallery import card, data_uri
 from pipeline.report.health import SAMPLE_NOTE, checks, figures, histogram
 from pipeline.report.provenance import provenance
 from pipeline.report.sampling import MapSample, sample_maps
-from pipeline.report.summary import Line, Summary, columns, finish
+from pipeline.report.summary import Line, Summary, columns, derive
 from pipeline.report.words import percent, printable, significant
+from pipeline.store.layout import plain_folder
 from pipeline.store.publish import replace
 from pipeline.store.reader import Run
 from pipeline.store.source import Source
@@ -37,8 +38,16 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
         UsageError: The folder is no run's.
         StoreError: Nothing is published yet, or something is damaged.
     """
-    summary = finish(run_folder)
     source = Source(run_folder)
+    return write_page(source, derive(source), images=images)
+
+
+def write_page(source: Source, summary: Summary, *, images: bool = True) -> Path:
+    """The same from shards that are open and their numbers.
+
+    Raises:
+        StoreError: Nothing is published yet, or something is damaged.
+    """
     run, values = Run(source), columns(source, *COLUMNS)
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
     page = _template().render(
@@ -53,7 +62,7 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
         classes=_classes(summary, maps),
         failures=_failures(run),
     )
-    path = run_folder / "report" / "index.html"
+    path = plain_folder(run.folder / "report") / "index.html"
     replace(page.encode(errors="backslashreplace"), path)
     return path
 

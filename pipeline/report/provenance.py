@@ -4,15 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline.record import CONFIG, read_config
 from pipeline.report.summary import Summary, class_name
 from pipeline.report.words import day, options, printable, significant, title
 from pipeline.store.layout import shard_path
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
 
-CONFIG = "config.yaml"
 CHANNELS = {"sum": "summed", "keep": "kept apart"}
 TARGETS = {"pred": "the class that the model predicts", "label": "the class of its folder"}
 
@@ -51,8 +49,7 @@ def provenance(run: Run, summary: Summary) -> dict[str, Any]:
 
 def _config(folder: Path) -> dict[str, Any]:
     """The stored configuration as data; empty for a run that was written from Python."""
-    path = folder / CONFIG
-    return dict(yaml.safe_load(path.read_text())) if path.exists() else {}
+    return read_config(folder) if (folder / CONFIG).exists() else {}
 
 
 def _target(option: str | int | list[int], manifest: Manifest) -> str:

@@ -99,7 +99,12 @@ def finish(run_folder: Path) -> Summary:
         UsageError: The folder is no run's.
         StoreError: The manifest or a shard is damaged.
     """
-    source = Source(run_folder, verify=False)  # the sums of HDF5 cover what is read; the maps are not
+    return derive(Source(run_folder))
+
+
+def derive(source: Source) -> Summary:
+    """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
+    run_folder = source.run
     source.ledger.tidy()
     summary = _summary(source)
     replace(_lines(source), run_folder / "failures.jsonl")

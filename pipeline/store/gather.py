@@ -12,10 +12,14 @@ class Gathered:
         first: First image of the shard.
         end: Past its last image.
         replaces: Whether the whole shard will take the place of a published one.
+
+    Attributes:
+        computed: How many of the images came from this process.
     """
 
     def __init__(self, first: int, end: int, *, replaces: bool = False) -> None:
         self.replaces = replaces
+        self.computed = 0
         self._first = first
         self._done = np.zeros(end - first, bool)
         self._saved: list[Rows] = []
@@ -36,6 +40,7 @@ class Gathered:
         new = np.intersect1d(rows.images, self.left)
         if new.size:
             self._done[new - self._first] = True
+            self.computed += 0 if saved else new.size
             (self._saved if saved else self._fresh).append(rows.of(new))
 
     def take_fresh(self) -> Rows:

@@ -1,7 +1,10 @@
 """Where things lie in a run's folder."""
 
 import re
+import stat
 from pathlib import Path
+
+from pipeline.errors import StoreError
 
 MANIFEST = "manifest.h5"
 SHARDS = "shards"
@@ -27,6 +30,36 @@ def part_path(run: Path, number: int, first: int, last: int) -> Path:
 def part_paths(run: Path, number: int) -> list[Path]:
     """The parts of a shard that are there now."""
     return sorted(shard_path(run, number).parent.glob(f"{number:07d}.rows-*.part"))
+
+
+def plain(path: Path, run: Path) -> Path:
+    """The path of a file in a run's folder, before it is opened.
+
+    Raises:
+        StoreError: It is a pipe or a device, which may never end, or a link that leads out of the folder.
+        FileNotFoundError: It is not there.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StoreError(f"{path} is no plain file")
+        if path.is_symlink() and not path.resolve().is_relative_to(run.resolve()):
+            raise StoreError(f"{path} is a link that leads out of the run's folder")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    return path
+
+
+def plain_folder(path: Path) -> Path:
+    """The path of a folder in a run's folder, before something in it is replaced.
+
+    Raises:
+        StoreError: It is a link: what is replaced would be elsewhere.
+    """
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link")
+    return path
 
 
 def shard_of_part(path: Path) -> int | None:

@@ -1,7 +1,6 @@
 """Which shards of a run are done, judged from its files alone."""
 
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.layout import SHARDS, part_paths, shard_of_part, shard_path, summary_path
+from pipeline.store.layout import SHARDS, part_paths, plain, shard_of_part, shard_path, summary_path
 from pipeline.store.manifest import Manifest
 from pipeline.store.publish import remove_orphans, replace
-from pipeline.store.schema import Rows, canonical_json
+from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
-from pipeline.store.summary import Summary, summarize
+from pipeline.store.summary import Summary, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +44,19 @@ class Ledger:
         """Whether one shard is done."""
         return shard_path(self.run, shard).exists()
 
-    def pending(self, worker: int = 0, workers: int = 1) -> Iterator[int]:
+    def pending(self, worker: int = 0, workers: int = 1, *, late: bool = False) -> Iterator[int]:
         """The shards for one worker of several: its own in order, then the others' in random order.
 
         Each is looked at when it is asked for, so what another worker has published by then is passed over.
+
+        Args:
+            worker: Number of the worker.
+            workers: How many there are.
+            late: Another may be at the same shards: they are begun somewhere in the middle, at random, and so shared.
         """
         own = np.arange(worker, self.manifest.n_shards, workers)
+        if late and (left := np.setdiff1d(own, list(self.published()))).size:
+            own = np.roll(left, np.random.default_rng().integers(len(left)))
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
         return (shard for shard in (*own.tolist(), *others.tolist()) if not self.is_published(shard))
@@ -67,7 +73,7 @@ class Ledger:
         """
         self.check(shard)
         path = shard_path(self.run, shard)
-        with path.open("rb") as file:
+        with plain(path, self.run).open("rb") as file:
             rows, attributes = decode(file, path)
         self.check_attributes(attributes, shard)
         return rows
@@ -78,7 +84,7 @@ class Ledger:
         Raises:
             StoreError: It is another job's, another shard's, or not whole.
         """
-        if not self._is_own(attributes, shard) or not attributes["complete"]:
+        if not self._is_own(attributes, shard) or not attributes.get("complete"):
             raise StoreError(f"{shard_path(self.run, shard)} is not shard {shard} of this run, whole")
 
     def check(self, shard: int) -> None:
@@ -89,7 +95,7 @@ class Ledger:
         """
         path, refused = shard_path(self.run, shard), None
         while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with path.open("rb") as file:
+            with plain(path, self.run).open("rb") as file:
                 found = (path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
             if found == (summary["bytes"], summary["sha256"]):
                 return
@@ -109,12 +115,11 @@ class Ledger:
         """
         path = summary_path(self.run, shard)
         try:
-            summary: Summary = json.loads(path.read_bytes())
+            return unseal_summary(plain(path, self.run).read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
-        return summary
 
     def summary(self, shard: int) -> Summary:
         """The summary of a published shard; computed, if it is not there yet.
@@ -122,7 +127,7 @@ class Ledger:
         Raises:
             StoreError: It, or the shard, is damaged.
         """
-        return self.stored_summary(shard) or summarize(shard_path(self.run, shard), self.manifest)
+        return self.stored_summary(shard) or summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
 
     def write_summary(self, shard: int) -> None:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
@@ -135,8 +140,8 @@ class Ledger:
         seen = None
         while seen != (now := _identity(path)):
             seen = now
-            summary = summarize(path, self.manifest)
-            replace(canonical_json(summary).encode(), summary_path(self.run, shard))
+            summary = summarize(plain(path, self.run), self.manifest)
+            replace(seal_summary(summary), summary_path(self.run, shard))
 
     def tidy(self) -> None:
         """Writes missing summaries, and removes the parts of published shards and what dead writers left."""
@@ -156,7 +161,7 @@ class Ledger:
 
     def _part(self, path: Path, shard: int) -> Rows | None:
         try:
-            stream = unseal(path.read_bytes())
+            stream = unseal(plain(path, self.run).read_bytes())
         except FileNotFoundError:
             return None
         if stream is not None:
@@ -169,7 +174,7 @@ class Ledger:
 
     def _is_own(self, attributes: Mapping[str, Any], shard: int) -> bool:
         wanted = (self.manifest.fingerprint, list(self.manifest.range(shard)))
-        return (attributes["fingerprint"], attributes["image_range"]) == wanted
+        return (attributes.get("fingerprint"), attributes.get("image_range")) == wanted
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """The frozen list of a run's work: its images in order, its shards, and what job it is."""
 
-import hashlib
 import io
 import json
 import os
@@ -14,10 +13,11 @@ import numpy as np
 
 from pipeline.data.index import Paths
 from pipeline.errors import StoreError, UsageError
-from pipeline.store.layout import MANIFEST
+from pipeline.store.hdf5 import dataset
+from pipeline.store.layout import MANIFEST, plain
 from pipeline.store.publish import publish
 from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
-from pipeline.store.shard import DAMAGE
+from pipeline.store.shard import DAMAGE, is_sealed, seal
 
 _JSON = ("identity", "class_names", "preprocessing")
 
@@ -67,14 +67,6 @@ class Manifest:
         return fingerprint(self.identity)
 
     @property
-    def digest(self) -> str:
-        """Sha256 over root, paths, labels and shards, hex; kept in the file, where ``verify`` compares it."""
-        digest = hashlib.sha256(self.root)
-        for values in (self.paths.blob, self.paths.offsets, self.label, self.shards):
-            digest.update(values.tobytes())
-        return digest.hexdigest()
-
-    @property
     def n_shards(self) -> int:
         """How many shards the images are dealt into."""
         return len(self.shards) - 1
@@ -103,31 +95,36 @@ class Manifest:
 
         Raises:
             UsageError: The folder is no run's.
-            StoreError: The manifest is damaged or of a newer schema.
+            StoreError: The manifest is damaged, of a newer schema, or names files outside its root.
         """
         path = run / MANIFEST
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
         try:
-            with h5py.File(path, "r", locking=False) as file:
-                check_version(int(file.attrs["schema_version"]), path)
-                stored = {name: json.loads(file.attrs[name]) for name in _JSON}
-                manifest = cls(
-                    root=file["root"][...].tobytes(),
-                    paths=Paths(_mapped(path, file["paths"]), _mapped(path, file["offsets"])),
-                    label=_mapped(path, file["label"]),
-                    shards=file["shards"][...],
-                    **stored,
-                )
-                whole = manifest.fingerprint == file.attrs["fingerprint"]
+            with plain(path, run).open("rb") as file:
+                if not is_sealed(file):  # before HDF5 sees it
+                    raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
+            with h5py.File(path, "r", locking=False) as opened:
+                manifest = cls._read(opened, path)
+            _check_paths(manifest.paths)
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
-        if not whole:
-            raise StoreError(f"{path} is damaged: its fingerprint is not that of its content")
         return manifest
 
-    def encode(self) -> memoryview:
-        """The bytes of the file; contiguous datasets, so that they can be mapped."""
+    @classmethod
+    def _read(cls, file: h5py.File, path: Path) -> "Manifest":
+        check_version(int(file.attrs["schema_version"]), path)
+        whole, numbers = dataset(file, "root", ("uint8",))[...], dataset(file, "shards", ("int64",))[...]
+        paths, offsets = (_mapped(path, dataset(file, *one)) for one in (("paths", ["uint8"]), ("offsets", ["int64"])))
+        label = _mapped(path, dataset(file, "label", ("int32",)))
+        stored = {name: json.loads(file.attrs[name]) for name in _JSON}
+        manifest = cls(root=whole.tobytes(), paths=Paths(paths, offsets), label=label, shards=numbers, **stored)
+        if manifest.fingerprint != file.attrs["fingerprint"]:
+            raise ValueError("its fingerprint is not that of its content")
+        return manifest
+
+    def encode(self) -> bytes:
+        """The bytes of the file, sealed; contiguous datasets, so that they can be mapped."""
         stream = io.BytesIO()
         with h5py.File(stream, "w", libver=("v110", "v110")) as file:
             file["root"] = np.frombuffer(self.root, np.uint8)
@@ -137,10 +134,9 @@ class Manifest:
             file["shards"] = self.shards
             file.attrs["schema_version"] = SCHEMA_VERSION
             file.attrs["fingerprint"] = self.fingerprint
-            file.attrs["digest"] = self.digest
             for name in _JSON:
                 file.attrs[name] = canonical_json(getattr(self, name))
-        return memoryview(stream.getvalue())  # shares its bytes; getbuffer() would keep the stream from being freed
+        return seal(memoryview(stream.getvalue()))
 
 
 def freeze(run: Path, manifest: Manifest) -> Manifest:
@@ -176,6 +172,20 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return leaves
+
+
+def _check_paths(paths: Paths) -> None:
+    """Holds paths against one another and against leaving their root.
+
+    Raises:
+        ValueError: They overlap, or one is absolute or goes up.
+    """
+    ends = paths.offsets
+    if ends[0] != 0 or ends[-1] != len(paths.blob) or np.any(np.diff(ends) < 1):
+        raise ValueError("its paths do not follow one another")
+    goes_up = b".." in paths.blob.tobytes() and any(b".." in path.split(b"/") for path in paths)
+    if goes_up or np.any(paths.blob[ends[:-1]] == ord("/")):
+        raise ValueError("it names images outside of their root")
 
 
 def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:

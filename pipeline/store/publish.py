@@ -22,6 +22,13 @@ _TEMPORARY = re.compile(r"\..+~(?P<machine>[^~]+)~(?P<process>\d+)~[0-9a-f]{8}\.
 _ABANDONED_SECONDS = 3600
 
 
+class Unwritable(StoreError):
+    """A file cannot be written, such as for missing permission; what was published before is whole."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be written: {error.strerror}; what was published before is whole")
+
+
 class DiskFull(StoreError):
     """There is no room, or quota, for a file; what was published before is whole."""
 
@@ -41,6 +48,7 @@ def publish(data: Data, path: Path) -> bool:
 
     Raises:
         DiskFull: There is no room for it.
+        Unwritable: It cannot be written for another reason.
     """
     with _temporary(data, path) as temporary:
         published = _link(temporary, path)
@@ -53,6 +61,7 @@ def replace(data: Data, path: Path) -> None:
 
     Raises:
         DiskFull: There is no room for it.
+        Unwritable: It cannot be written for another reason.
     """
     with _temporary(data, path) as temporary:
         temporary.replace(path)
@@ -87,7 +96,7 @@ def _temporary(data: Data, path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFull(path, len(data)) from error
-        raise
+        raise Unwritable(path, error) from error
 
 
 def _write(data: Data, path: Path) -> None:

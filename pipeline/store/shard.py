@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 
 from pipeline.errors import Failure, StoreError
+from pipeline.store.hdf5 import dataset
 from pipeline.store.schema import ADDED, COLUMNS, SCHEMA_VERSION, Rows, canonical_json, check_version
 
 FILTERS: dict[str, dict[str, Any]] = {
@@ -19,6 +21,7 @@ FILTERS: dict[str, dict[str, Any]] = {
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # what h5py raises on a damaged file
 _CHUNK_BYTES = 1 << 18
 _SEAL_BYTES = 32
+_PIECE_BYTES = 1 << 20
 
 
 def encode(rows: Rows, attributes: Mapping[str, Any], *, filter: str = "none") -> memoryview:
@@ -55,11 +58,14 @@ def decode(stream: BinaryIO, name: object) -> tuple[Rows, dict[str, Any]]:
     try:
         with h5py.File(stream, "r") as file:
             attributes = read_attributes(file, name)
+            check_columns(file)
             rows = Rows({column: read_column(file, column) for column in COLUMNS}, read_failures(file))
+        rows.check()
+        said = (attributes["rows"], attributes["images"])
     except DAMAGE as error:
         raise StoreError(f"{name} is damaged: {error}") from error
-    if (len(rows), len(rows.images)) != (attributes["rows"], attributes["images"]):
-        raise StoreError(f"{name} is damaged: it has {len(rows)} rows and says {attributes['rows']}")
+    if (len(rows), len(rows.images)) != said:
+        raise StoreError(f"{name} is damaged: it has {len(rows)} rows and says {said[0]}")
     return (rows if len(rows) else Rows({}, rows.failures)), attributes
 
 
@@ -73,26 +79,39 @@ def read_attributes(file: h5py.File, name: object) -> dict[str, Any]:
     return {key: _plain(value) for key, value in file.attrs.items()}
 
 
+def check_columns(file: h5py.File) -> None:
+    """Holds the columns of an open file against their types and one another, before they are read.
+
+    Raises:
+        KeyError: The file lacks a column of its schema.
+        ValueError: A column leads elsewhere, claims more than there is, or is of another length.
+    """
+    lengths = {len(dataset(file, name, COLUMNS[name].dtypes)) for name in COLUMNS if not _lacks(file, name)}
+    if len(lengths) > 1:
+        raise ValueError(f"its columns have {sorted(lengths)} rows")
+
+
 def read_column(file: h5py.File, name: str, rows: Any = ...) -> np.ndarray:
     """Rows of a column of an open file, all by default; NaN for what files of its schema do not have.
 
     Raises:
         KeyError: The file lacks a column of its schema.
     """
-    lacking = int(file.attrs["schema_version"]) < ADDED.get(name, 0)
-    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if lacking else file[name]
+    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if _lacks(file, name) else file[name]
     values: np.ndarray = column[rows]
     return values
 
 
 def read_failures(file: h5py.File) -> list[Failure]:
     """The failures of an open file."""
-    table = file["failures"][...]
+    table = dataset(file, "failures", ("int64",))[...]
+    if [table.dtype[column].kind for column in table.dtype.names or ()] != ["i", "S", "S"]:
+        raise ValueError(f"failures are {table.dtype}")
     return [Failure(int(index), stage.decode(), error.decode()) for index, stage, error in table.tolist()]
 
 
 def seal(data: memoryview) -> bytes:
-    """The bytes of a part: a file with its sha256 behind it, where HDF5 does not look."""
+    """The bytes of a part or a manifest: a file with its sha256 behind it, where HDF5 does not look."""
     return bytes(data) + hashlib.sha256(data).digest()
 
 
@@ -100,6 +119,21 @@ def unseal(data: bytes) -> BinaryIO | None:
     """The file in a part, or None if the part is not what was sealed."""
     content, digest = memoryview(data)[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     return io.BytesIO(content) if hashlib.sha256(content).digest() == digest else None
+
+
+def is_sealed(file: BinaryIO) -> bool:
+    """Whether a file's last bytes are the sha256 of what is before them; read piece by piece."""
+    left = file.seek(0, os.SEEK_END) - _SEAL_BYTES
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    return file.read() == digest.digest()
+
+
+def _lacks(file: h5py.File, name: str) -> bool:
+    return bool(file.attrs["schema_version"] < ADDED.get(name, 0))
 
 
 def _create(file: h5py.File, name: str, values: np.ndarray, filters: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The published shards of a run as open files and columns, few at a time."""
 
+import math
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import numpy as np
 
 from pipeline.engine.geometry import Geometry, from_json
 from pipeline.errors import Failure, StoreError
-from pipeline.store.layout import shard_path
+from pipeline.store.layout import plain, shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.shard import DAMAGE, read_attributes, read_column, read_failures
+from pipeline.store.shard import DAMAGE, check_columns, read_attributes, read_column, read_failures
 
+LARGEST_MAP = 2**28
+"""Values of one map; a stranger's file could claim any number."""
 _OPEN_FILES = 8
 _KEPT_COLUMNS = 64
 
@@ -57,12 +60,18 @@ class Source:
     @cached_property
     def geometry(self) -> Geometry:
         """How stored maps become maps of the input."""
-        return from_json(self.attributes["geometry"])
+        try:
+            geometry = from_json(self.attributes["geometry"])
+            if math.prod(geometry.shape) > LARGEST_MAP:
+                raise ValueError(f"maps of {geometry.shape} are larger than {LARGEST_MAP} values")
+        except DAMAGE as error:
+            raise StoreError(f"{self.run}: the geometry of its maps is damaged: {error}") from error
+        return geometry
 
     def _count(self, shard: int) -> int:
         """Number of a shard's rows."""
         summary = self.ledger.stored_summary(shard)
-        return int(summary["rows"] if summary else self._file(shard).attrs["rows"])
+        return int(summary["rows"]) if summary else len(self.read(shard, "index"))
 
     def read(self, shard: int, name: str, rows: Any = ...) -> np.ndarray:
         """Rows of a column, all by default, read now."""
@@ -84,8 +93,12 @@ class Source:
             self.ledger.check(shard)
             self._checked.add(shard)
         try:
-            file = h5py.File(path, "r", locking=False)
+            file = h5py.File(plain(path, self.run), "r", locking=False)
             attributes = read_attributes(file, path)
+            check_columns(file)
+            maps, native = file["attribution"].shape, from_json(attributes["geometry"]).native_shape
+            if maps[0] and maps[1:] != native:
+                raise ValueError(f"its maps are {maps[1:]}, its geometry says {native}")
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
         self.ledger.check_attributes(attributes, shard)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.store.manifest import Manifest
-from pipeline.store.schema import SCHEMA_VERSION, Rows
+from pipeline.store.schema import SCHEMA_VERSION, Rows, canonical_json, fingerprint
 from pipeline.store.shard import decode
 from pipeline.store.sketch import Sketch
 
 Summary = dict[str, Any]
+CHECK = "check"
 _COUNTS = ("n", "correct", "confidence_sum", "failures")
 
 
@@ -33,6 +35,23 @@ def summarize(path: Path, manifest: Manifest) -> Summary:
         "range": attributes["image_range"],
         **describe(rows, manifest),
     }
+
+
+def seal_summary(summary: Summary) -> bytes:
+    """The text of a summary, with the sha256 of all that it says."""
+    return canonical_json({**summary, CHECK: fingerprint(summary)}).encode()
+
+
+def unseal_summary(text: bytes) -> Summary:
+    """The summary in a text.
+
+    Raises:
+        ValueError: It is not what was sealed.
+    """
+    summary: Summary = json.loads(text)
+    if not isinstance(summary, dict) or summary.pop(CHECK, None) != fingerprint(summary):
+        raise ValueError("it does not say what was written")
+    return summary
 
 
 def describe(rows: Rows, manifest: Manifest) -> Summary:

@@ -32,6 +32,9 @@ class Writer:
         attributes: Of each shard: method, options, geometry, model, weights, versions, ...
         filter: ``none`` or ``gzip`` (with shuffle), for the maps.
         checkpoint_seconds: After this time finished rows of an unfinished shard are saved.
+
+    Attributes:
+        doubled: Images that this process computed, of shards that another published; right once closed.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Writer:
             raise ValueError(f"checkpoint_seconds must be above 0, not {checkpoint_seconds}")
         if filter not in FILTERS:
             raise ValueError(f"filter must be one of {', '.join(FILTERS)}, not {filter!r}")
+        self.doubled = 0
         self._ledger = Ledger(run, manifest)
         self._ledger.remove_orphans()
         known = {name: getattr(manifest, name) for name in ("fingerprint", "class_names", "preprocessing")}
@@ -139,6 +143,8 @@ class Writer:
         for shard in np.unique(np.searchsorted(shards, rows.images, side="right") - 1).tolist():
             if shard not in self._open:
                 if self._ledger.is_published(shard):  # by another worker; its rows are as good
+                    first, end = self._ledger.manifest.range(shard)
+                    self.doubled += int(np.sum((rows.images >= first) & (rows.images < end)))
                     continue
                 self._open[shard] = Gathered(*self._ledger.manifest.range(shard))
             self._open[shard].add(rows)
@@ -147,14 +153,14 @@ class Writer:
     def _publish_if_whole(self, shard: int) -> None:
         if self._open[shard].left.size:
             return
-        run, replaces = self._ledger.run, self._open[shard].replaces
-        data = self._encode(shard, self._open.pop(shard).rows, complete=True)
-        if replaces:
+        run, gathered = self._ledger.run, self._open.pop(shard)
+        data = self._encode(shard, gathered.rows, complete=True)
+        if gathered.replaces:
             summary_path(run, shard).unlink(missing_ok=True)  # better none than another file's
             replace(data, shard_path(run, shard))
-        else:
-            publish(data, shard_path(run, shard))
-        del data  # as large as the shard, and so is what the summary reads
+        elif not publish(data, shard_path(run, shard)):
+            self.doubled += gathered.computed
+        del data, gathered  # as large as the shard, and so is what the summary reads
         self._ledger.write_summary(shard)
         for part in part_paths(run, shard):
             part.unlink(missing_ok=True)
@@ -164,7 +170,7 @@ class Writer:
         """Saves what came since the last time, and forgets shards that another worker has published."""
         for shard, gathered in list(self._open.items()):
             if not gathered.replaces and self._ledger.is_published(shard):
-                del self._open[shard]
+                self.doubled += self._open.pop(shard).computed
                 continue
             rows = gathered.take_fresh()
             if (images := rows.images).size:

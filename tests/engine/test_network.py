@@ -28,7 +28,7 @@ def test_the_stem_gives_the_same_integral(network, targets):
     """Two roads: the whole network at each point, and the affine layers once for each image."""
     network, images = network().double(), networks.images(2, 64, 72)
     targets = torch.tensor(targets).expand(2, -1)
-    assert View(network, prepare=True).stem(images) is not None
+    assert FastNetwork(network).stem(images) is not None
     both = []
     for prepare in (True, False):
         method = IntegratedGradients(View(network, prepare=prepare), n_steps=7, baselines=0.3, internal_batch_size=4)
@@ -38,7 +38,7 @@ def test_the_stem_gives_the_same_integral(network, targets):
 
 def test_no_stem_where_the_first_layer_is_not_affine():
     network = nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 3), nn.Flatten()).eval()
-    assert View(network, prepare=True).stem(networks.images(1, 8, 8, torch.float32)) is None
+    assert FastNetwork(network).stem(networks.images(1, 8, 8, torch.float32)) is None
 
 
 def test_a_training_network_is_asked_itself():

@@ -134,7 +134,7 @@ def cam_plus_plus(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor,
     below = 2 * gradients**2 + values.sum((2, 3), keepdim=True) * gradients**3
     alphas = torch.where(gradients == 0, 0.0, gradients**2 / torch.where(gradients == 0, 1.0, below))
     weights = (alphas * gradients.relu()).sum((2, 3), keepdim=True)
-    return (weights * values).sum(1, keepdim=True).relu()
+    return (weights * values).sum(1, keepdim=True)
 
 
 def at(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -156,7 +156,9 @@ ROWS = {
         lambda case, target: case.enlarged(reference.cam(case.asked, case.kind, case.layer, case.images, target)),
     ),
     "GradCamPlusPlus": Row(
-        lambda case, **options: methods.GradCamPlusPlus(case.model, layer=case.kind.layer, **options),
+        lambda case, **options: methods.GradCamPlusPlus(
+            case.model, layer=case.kind.layer, relu_attributions=False, **options
+        ),
         lambda case, target: case.enlarged(
             reference.cam_plus_plus(case.asked, case.kind, case.layer, case.images, target)
         ),
@@ -201,6 +203,10 @@ ROWS = {
         lambda case, target: reference.noise_tunnel(case.asked, case.images, target, **TUNNEL),
     ),
 }
+
+
+ELSEWHERE = {"LRP": "test_lrp.py", "Rise": "test_rise.py", "ScoreCam": "test_score_cam.py"}
+"""Methods that Captum 0.9 lacks, or has for few networks only, and where they are held against something else."""
 
 
 def case_of(name: str, count: int) -> Case:

@@ -3,6 +3,7 @@
 As a script: ``python -m tests.store.synthetic RUN [SECONDS]`` writes all that is left of RUN, with pauses.
 """
 
+import json
 import sys
 import time
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
-from pipeline.store.schema import Rows
+from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.writer import Writer
 
 N_IMAGES, N_CLASSES, SHAPE = 50, 5, (1, 6, 8)
@@ -33,7 +34,7 @@ def manifest(shard_size: int = 10, *, root: bytes = b"/data", n_steps: int = 50)
         shards=np.append(np.arange(0, N_IMAGES, shard_size), N_IMAGES).astype(np.int64),
         identity={"method": "ig", "n_steps": n_steps, "schema": 1, "preprocessing": {"crop": [6, 8]}},
         class_names=[f"class {number}" for number in range(N_CLASSES)],
-        preprocessing=Preprocessing(15, (6, 8), (0.5,) * 3, (0.5,) * 3).to_json(),
+        preprocessing=json.loads(canonical_json(Preprocessing(15, (6, 8), (0.5,) * 3, (0.5,) * 3).to_json())),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.store import publish as publishing
-from pipeline.store.publish import DiskFull, is_temporary, publish, remove_orphans, replace
+from pipeline.store.publish import DiskFull, Unwritable, is_temporary, publish, remove_orphans, replace
 
 
 def names(folder: Path) -> list[str]:
@@ -73,7 +73,7 @@ def test_another_error_is_not_taken_for_missing_hard_links(tmp_path, monkeypatch
         raise OSError(errno.EIO, "broken disk")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    with pytest.raises(OSError, match="broken disk"):
+    with pytest.raises(Unwritable, match="broken disk"):
         publish(b"first", tmp_path / "file")
     assert names(tmp_path) == []
 

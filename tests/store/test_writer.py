@@ -13,7 +13,7 @@ from pipeline.errors import StoreError
 from pipeline.store.layout import part_paths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import freeze
-from pipeline.store.publish import DiskFull
+from pipeline.store.publish import DiskFull, Unwritable
 from pipeline.store.schema import Rows
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
@@ -228,11 +228,11 @@ def test_a_damaged_shard_is_refused_by_retry_and_replaced_by_repair(tmp_path, un
 def test_an_error_reaches_the_caller(job):
     (job[0] / "shards").write_bytes(b"in the way")
     out = writer(job, seconds=60)
-    with pytest.raises(OSError, match="shards"):
+    with pytest.raises(Unwritable, match="shards"):
         for _ in range(100):
             out.add(synthetic.rows(range(10)))
             time.sleep(0.01)
-    with pytest.raises(OSError, match="shards"):
+    with pytest.raises(Unwritable, match="shards"):
         out.close()
 
 
