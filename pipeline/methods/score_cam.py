@@ -91,12 +91,11 @@ class ScoreCam(LayerGradCam):
             values[start:stop] = self.view.values(torch.lerp(starts[image], images[image], masks), targets[image])
 
         self.line.walk(len(values), ask)
-        return values.unflatten(0, (len(images), count))
+        return values.reshape(len(images), count, -1)
 
 
 def _masks(channels: Tensor, image: tuple[int, ...]) -> Tensor:
     """Channels (P, 1, h, w) -> masks (P, 1, H, W) in [0, 1]; of a constant one 0."""
     fine = interpolate(channels, image, mode="bilinear")
     lowest, highest = fine.amin((2, 3), keepdim=True), fine.amax((2, 3), keepdim=True)
-    masks: Tensor = (fine - lowest) / torch.where(highest > lowest, highest - lowest, 1)
-    return masks
+    return (fine - lowest) / torch.where(highest > lowest, highest - lowest, 1)
