@@ -134,13 +134,13 @@ class Propagate(RuledCalls):
     def _batch_norm(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = _of_functional if func.__module__ == functional.__name__ else _of_torch
         inputs, scale, shift = read(*args, **kwargs)
-        if scale is None:
+        if scale is None or shift is None:
             return func(*args, **kwargs)
         called: Called | None = self._called.get(inputs)
         if called is None or called.versions != (inputs._version, called.inputs._version):
             return self._call(Epsilon, Layer(_affine, scale, shift, self.epsilon), inputs)
         layer = called.layer
-        bias = shift if layer.bias is None else shift + scale * layer.bias
+        bias = shift if layer.bias is None else scale * layer.bias + shift
         weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
         return self._call(called.rule, replace(layer, weight=weight, bias=bias), called.inputs)
 

@@ -91,7 +91,7 @@ class ScoreCam(LayerGradCam):
             values[start:stop] = self.view.values(torch.lerp(starts[image], images[image], masks), targets[image])
 
         self.line.walk(len(values), ask)
-        return values.unflatten(0, (len(images), count))
+        return values.reshape(len(images), count, -1)
 
 
 def _masks(channels: Tensor, image: tuple[int, ...]) -> Tensor:
