@@ -26,6 +26,8 @@ class Rise(Method):
         n_masks: Masks for each image; the paper takes 4000 for VGG-16 and 8000 for ResNet-50.
         grid: Cells along each side of a mask.
         p1: Probability that a cell lets the image through.
+        subtract_mean: Count each output from the mean over the masks, so that a pixel without influence has 0 and a map
+            has signs; without it the map is the paper's, with that mean in every pixel.
         baselines: What masked pixels fade to, see :func:`~pipeline.methods.baselines.baselines_of`.
         internal_batch_size: Masked images in one pass of the network; None finds the fastest.
 
@@ -42,6 +44,7 @@ class Rise(Method):
         n_masks: int = 4000,
         grid: int = 7,
         p1: float = 0.5,
+        subtract_mean: bool = True,
         baselines: BaselineLike = 0,
         internal_batch_size: int | None = None,
     ) -> None:
@@ -51,7 +54,7 @@ class Rise(Method):
                 raise ValueError(f"{option} must be a whole number from 1, not {value!r}")
         if not 0 < p1 <= 1:
             raise ValueError(f"p1 must be above 0 and at most 1, not {p1!r}")
-        self.n_masks, self.grid, self.p1 = n_masks, grid, p1
+        self.n_masks, self.grid, self.p1, self.subtract_mean = n_masks, grid, p1, subtract_mean
         self.baselines = baselines_of(baselines, self.view.preprocessing)
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Grid:
@@ -66,14 +69,18 @@ class Rise(Method):
         drawn = [draw_cells(self.n_masks, self.grid, self.p1, (height, width), seed=seed) for seed in seeds.tolist()]
         cells, shifts = (torch.cat(parts).to(images.device) for parts in zip(*drawn, strict=True))
         sums = images.new_zeros(*targets.shape, 1, height, width)
+        open_, outputs = images.new_zeros(len(images), 1, 1, height, width), images.new_zeros(targets.shape)
 
         def ask(start: int, stop: int) -> None:
             image = torch.arange(start, stop, device=images.device) // self.n_masks
             masks = masks_of(cells[start:stop].to(images), shifts[start:stop], (height, width))
             values = self.view.values(torch.lerp(everywhere[image], images[image], masks), targets[image])
             sums.index_add_(0, image, values[:, :, None, None, None] * masks[:, None])
+            open_.index_add_(0, image, masks[:, None])
+            outputs.index_add_(0, image, values / self.n_masks)
 
         self.line.walk(len(cells), ask)
         undefined = torch.full_like(scores, torch.nan)
+        sums = sums - outputs[:, :, None, None, None] * open_ if self.subtract_mean else sums
         maps = sums / (self.n_masks * self.p1)
         return Attribution(maps, self.scores(starts, targets), undefined, evaluations=self.n_masks + 1)

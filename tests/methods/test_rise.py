@@ -40,10 +40,12 @@ def test_masks_are_drawn_evenly() -> None:
         assert len(counts) == side and (counts / 4000 - 1 / side).abs().max() < 5 * (1 / side / 4000) ** 0.5
 
 
+@pytest.mark.parametrize("subtract_mean", [False, True])
 @pytest.mark.parametrize("baselines", [0, "blur"])
-def test_replica(baselines: str | int) -> None:
+def test_replica(baselines: str | int, subtract_mean: bool) -> None:
     network, x, targets = small_vgg().double(), images(2, *SIZE), torch.tensor([[1, 4], [7, 2]])
-    method = Rise(network, n_masks=9, grid=4, p1=0.3, baselines=baselines, internal_batch_size=5)
+    options = {"subtract_mean": subtract_mean, "baselines": baselines}
+    method = Rise(network, n_masks=9, grid=4, p1=0.3, internal_batch_size=5, **options)
     seeds = image_seeds(0, [0, 1])
     answer = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=seeds)
     starts = method.baselines(x, seeds).expand_as(x)
@@ -51,10 +53,12 @@ def test_replica(baselines: str | int) -> None:
         cells, shifts = draw_cells(9, 4, 0.3, SIZE, seed=int(seeds[i]))
         masks = masks_of(cells.double(), shifts, SIZE)
         for t in range(2):
-            expected = torch.zeros(1, *SIZE).double()
-            for mask in masks:
-                with torch.no_grad():
-                    expected += network((starts[i] + mask * (x[i] - starts[i]))[None])[0, targets[i, t]] * mask
+            with torch.no_grad():
+                outputs = [
+                    network((starts[i] + mask * (x[i] - starts[i]))[None])[0, targets[i, t]].item() for mask in masks
+                ]
+            level = sum(outputs) / 9 if subtract_mean else 0.0
+            expected = sum((output - level) * mask for output, mask in zip(outputs, masks, strict=True))
             near(answer.maps[i, t], expected / 9 / 0.3)
     with torch.no_grad():
         near(answer.baseline_score, network(starts).gather(1, targets))
@@ -86,16 +90,17 @@ class Corner(nn.Module):
 
 
 def test_a_known_answer() -> None:
-    """What is read stands out, and what is far from it gets the mean output under the masks, p1."""
+    """What is read stands out, and what is far from it gets the mean output under the masks, p1, or nothing."""
     map = Rise(Corner(), n_masks=4000)(torch.ones(1, 3, 64, 64))[0, 0]
+    paper = Rise(Corner(), n_masks=4000, subtract_mean=False)(torch.ones(1, 3, 64, 64))[0, 0]
     far = map[32:, 32:]
-    assert abs(far.mean() - 0.5) < 0.02
+    assert abs(paper[32:, 32:].mean() - 0.5) < 0.02 and abs(far.mean()) < 0.01
     assert map[:8, :8].min() > far.mean() + 5 * far.std()
 
 
 def test_with_every_cell_open_it_is_the_score() -> None:
     network, x = small_vgg().double(), images(1, *SIZE)
-    map = Rise(network, n_masks=3, p1=1.0)(x, 4)
+    map = Rise(network, n_masks=3, p1=1.0, subtract_mean=False)(x, 4)
     with torch.no_grad():
         near(map, network(x)[0, 4].expand(1, 1, *SIZE))
 
