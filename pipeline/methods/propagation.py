@@ -134,7 +134,7 @@ class Propagate(RuledCalls):
     def _batch_norm(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = _of_functional if func.__module__ == functional.__name__ else _of_torch
         inputs, scale, shift = read(*args, **kwargs)
-        if scale is None:
+        if scale is None or shift is None:  # both or neither
             return func(*args, **kwargs)
         called: Called | None = self._called.get(inputs)
         if called is None or called.versions != (inputs._version, called.inputs._version):

@@ -91,7 +91,8 @@ class ScoreCam(LayerGradCam):
             values[start:stop] = self.view.values(torch.lerp(starts[image], images[image], masks), targets[image])
 
         self.line.walk(len(values), ask)
-        return values.unflatten(0, (len(images), count))
+        answers: Tensor = values.unflatten(0, (len(images), count))
+        return answers
 
 
 def _masks(channels: Tensor, image: tuple[int, ...]) -> Tensor:
