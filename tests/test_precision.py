@@ -28,7 +28,7 @@ def test_bfloat16_is_measured_said_and_recorded(
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
     folder = job(*method).run
-    given = (*method, "target=label", "store.dtype=float32", "data.limit=4")
+    given = (*method, "target=label", "store.dtype=float32", "data.limit=4", "internal_batch_size=4")
     assert explain(*given, f"output_dir={folder}-exact") == 0
     assert not (folder.parent / f"{folder.name}-exact" / FILE).exists()
     assert explain(*given, "dtype=bfloat16") == 0
