@@ -33,6 +33,9 @@ NETWORK_OF = {
     "InternalInfluence": "timm",
 }
 """Each method on one network and each network with one method; Captum holds all of them together."""
+WILD = ("resnet50", "densenet121", "inception_v3", "regnet")
+"""With random weights their gradients wander so far along the path, beside a small drop, that completeness would take
+thousands of steps; their maps are Captum's, node for node, in test_oracle.py."""
 EACH = pytest.mark.parametrize(("method", "name"), NETWORK_OF.items(), ids=NETWORK_OF)
 
 
@@ -56,16 +59,19 @@ def test_deeplift_is_complete(name: str) -> None:
         assert (told.abs() <= 1e-6 * drops.abs()).all()
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_integrated_gradients_are_complete_on_a_short_path(name: str) -> None:
-    """To 1 %: it crosses few of the kinks of a random network, where the long one needs thousands of steps."""
-    images, targets = photographs(*ZOO[name].size)[:1], torch.arange(10)[None]
-    method = IntegratedGradients(network(name), n_steps=4, baselines=0.9999 * images)
-    found, scores = answer(method, images, targets, image_seeds(0, [0]))
-    drops = scores - found.baseline_score
-    told = found.maps.flatten(2).sum(2) - drops
-    torch.testing.assert_close(told, found.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
-    assert told.abs().max() <= 0.01 * drops.abs().max()
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in WILD])
+def test_integrated_gradients_become_complete(name: str) -> None:
+    """Eight times as many steps leave at most half of what was missing, and no more than a fifth of the drop."""
+    images, targets, seeds = photographs(*ZOO[name].size)[:1], torch.tensor([[3, 7]]), image_seeds(0, [0])
+    missing = []
+    for n_steps in (6, 48):
+        method = IntegratedGradients(network(name), n_steps=n_steps, quadrature="riemann_middle", baselines="blur")
+        found, scores = answer(method, images, targets, seeds)
+        drops = scores - found.baseline_score
+        told = found.maps.flatten(2).sum(2) - drops
+        torch.testing.assert_close(told, found.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
+        missing.append(float(told.abs().max() / drops.abs().max()))
+    assert missing[1] < min(0.2, missing[0] / 2)
 
 
 @EACH
