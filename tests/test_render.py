@@ -27,7 +27,7 @@ NAMES = [
         b"a/2",
         b"a b/\xff\xfe\n.jpeg",
         "b/Müller.png".encode(),
-        b"b/../x.png",
+        b"b/..x.png",
         b"c/" + b"long" * 60 + b".png",
     ),
     *(b"c/.hidden.png", b"d/<i>:*?.png", b"d/9.png", b"d/10.png"),

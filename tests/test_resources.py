@@ -84,12 +84,11 @@ LARGE = ("method=ig", "n_steps=4", "data.transform.resize=320", "data.transform.
 
 
 @pytest.mark.slow
-def test_out_of_memory_halves_chunks_and_batches(tiny: list[str], tmp_path: Path) -> None:
+def test_out_of_memory_halves_chunks(tiny: list[str], tmp_path: Path) -> None:
     arguments = [*tiny, *LARGE, "batch_size=12", "internal_batch_size=48", "store.shard_size=2"]
-    short = command(*arguments, f"output_dir={tmp_path / 'short'}", folder=tmp_path, room=260 * MEGABYTE)
+    short = command(*arguments, f"output_dir={tmp_path / 'short'}", folder=tmp_path, room=410 * MEGABYTE)
     assert short.status == 0, short.err
     assert "out of memory: going on with internal_batch_size=24" in short.err
-    assert "out of memory: going on with batch_size=6" in short.err
     assert command(*arguments, f"output_dir={tmp_path / 'ample'}", folder=tmp_path).status == 0
     same(tmp_path / "short", tmp_path / "ample")
 

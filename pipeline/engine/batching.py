@@ -116,5 +116,6 @@ class FlatLine:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether a device or the CPU allocator ran out of memory (the latter has no exception of its own)."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Whether a device or the CPU allocator ran out of memory; PyTorch and oneDNN have no exception for the latter."""
+    words = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)

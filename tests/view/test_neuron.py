@@ -50,7 +50,7 @@ def test_oracles(build: Build, layer: str, neuron: list[int], prepare: bool) -> 
     near(FeatureAblation(view, feature_mask=SEGMENTS, baselines=0.3)(x), expected, 1e-10)
 
 
-@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU activations")  # Captum's
+@pytest.mark.filterwarnings("ignore:Setting (forward, )?backward hooks")  # Captum's
 @pytest.mark.parametrize(
     ("ours", "theirs", "options"),
     [
