@@ -61,7 +61,7 @@ class Method(ABC):
             )
         self.line = FlatLine(internal_batch_size)
         self._images_line = FlatLine(internal_batch_size)
-        self._known: dict[Shape, tuple[int, Geometry]] = {}
+        self._known: dict[Shape, tuple[int, Geometry]] = {}  # outputs of the network, geometry of maps
 
     def lines(self) -> list[FlatLine]:
         """All that cut the work into passes of the network, always in the same order."""
@@ -107,20 +107,18 @@ class Method(ABC):
         """
         if images.ndim != 4 or not len(images):
             raise ValueError(f"images must be (N, C, H, W), not {tuple(images.shape)}")
-        classes, geometry = self._learnt(images)
+        channels, height, width = images.shape[1:]
+        shape = (channels, height, width)
+        asked = self.reads_scores or shape not in self._known
+        outputs = self.view.outputs(self.logits(images)) if asked else images.new_empty(len(images), 0)
+        if shape not in self._known:
+            self._known[shape] = outputs.shape[1], self.geometry(shape)
+        classes, geometry = self._known[shape]
         targets = _one_target_each(target, len(images), classes).to(images.device)
-        scores = self.scores(images, targets) if self.reads_scores else images.new_full(targets.shape, torch.nan)
+        scores = outputs.gather(1, targets) if asked else images.new_full(targets.shape, torch.nan)
         seeds = image_seeds(seed, range(len(images)))
         answer = self.explain(images, targets, scores=scores, seeds=seeds)
         return answer.maps[:, 0] if self.view.explains == "layer" else geometry.expand(answer.maps[:, 0])
-
-    def _learnt(self, images: Tensor) -> tuple[int, Geometry]:
-        """How many outputs the network has, and the geometry of such images' maps; found out once for their shape."""
-        channels, height, width = images.shape[1:]
-        shape = (channels, height, width)
-        if shape not in self._known:
-            self._known[shape] = self.view.probe(shape).shape[1], self.geometry(shape)
-        return self._known[shape]
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K), in chunks."""
