@@ -18,8 +18,8 @@ class Rise(Method):
     Petsiuk et al. 2018, "RISE" (arXiv 1806.07421), equation 6 and section 3.2: a mask is a grid of cells, each 1 with
     probability ``p1`` and else 0, brought bilinearly to a size one cell larger than the image and cut at a random
     place. Cells are ceil(size / grid) pixels, as in the authors' code, which are the paper's where ``grid`` divides
-    the size. The paper masks with b = 0 and explains probabilities (``output=probability``). A map holds the mean
-    output under all masks as an offset; what stands out of it counts. Each image draws its masks from its own seed.
+    the size. The paper masks with b = 0 and explains probabilities (``output=probability``). Each image draws
+    its masks from its own seed.
 
     Args:
         model: A network in eval mode, or a view of one.
