@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -86,8 +87,13 @@ LARGE = ("method=ig", "n_steps=4", "data.transform.resize=320", "data.transform.
 @pytest.mark.slow
 def test_out_of_memory_halves_chunks(tiny: list[str], tmp_path: Path) -> None:
     arguments = [*tiny, *LARGE, "batch_size=12", "internal_batch_size=48", "store.shard_size=2"]
-    short = command(*arguments, f"output_dir={tmp_path / 'short'}", folder=tmp_path, room=410 * MEGABYTE)
-    assert short.status == 0, short.err
+    for room in range(700, 300, -40):  # how much is enough depends on the machine; far less ends PyTorch itself
+        run = tmp_path / "short"
+        shutil.rmtree(run, ignore_errors=True)
+        short = command(*arguments, f"output_dir={run}", folder=tmp_path, room=room * MEGABYTE)
+        assert short.status == 0, short.err
+        if "out of memory" in short.err:
+            break
     assert "out of memory: going on with internal_batch_size=24" in short.err
     assert command(*arguments, f"output_dir={tmp_path / 'ample'}", folder=tmp_path).status == 0
     same(tmp_path / "short", tmp_path / "ample")
@@ -100,7 +106,7 @@ def test_not_even_one_image_fits(tiny: list[str], tmp_path: Path) -> None:
     assert "Traceback" not in answer.err
     assert answer.err.splitlines()[-1].startswith("pipeline: ")
     assert "lower data.transform.crop" in answer.err or "lower batch_size" in answer.err
-    assert "out of memory" in said(tmp_path / "run")
+    assert "out of memory" in answer.err
 
 
 def children(pid: int) -> list[int]:
