@@ -87,13 +87,14 @@ LARGE = ("method=ig", "n_steps=4", "data.transform.resize=320", "data.transform.
 @pytest.mark.slow
 def test_out_of_memory_halves_chunks(tiny: list[str], tmp_path: Path) -> None:
     arguments = [*tiny, *LARGE, "batch_size=12", "internal_batch_size=48", "store.shard_size=2"]
-    for room in range(700, 300, -40):  # how much is enough depends on the machine; far less ends PyTorch itself
+    for room in range(640, 300, -30):  # how much is enough depends on the machine
         run = tmp_path / "short"
         shutil.rmtree(run, ignore_errors=True)
         short = command(*arguments, f"output_dir={run}", folder=tmp_path, room=room * MEGABYTE)
-        assert short.status == 0, short.err
-        if "out of memory" in short.err:
+        assert short.status in (0, -signal.SIGSEGV), short.err  # with far too little PyTorch itself ends
+        if short.status == 0 and "out of memory" in short.err:
             break
+    assert short.status == 0, short.err
     assert "out of memory: going on with internal_batch_size=24" in short.err
     assert command(*arguments, f"output_dir={tmp_path / 'ample'}", folder=tmp_path).status == 0
     same(tmp_path / "short", tmp_path / "ample")
