@@ -59,6 +59,7 @@ def write_config(job: Job) -> bool:
         "versions": versions(),
         "fingerprint_of": job.identity,
         **job.config,
+        "device": job.config["device"] if job.config["names"]["launch"] == "local" else "auto",  # each worker's own
         "data": {**data, "root": data["root"] and str(job.root)},  # absolute: a repair may start in another folder
     }
     return publish(yaml.safe_dump(redacted(described), sort_keys=False).encode(), job.run / CONFIG)

@@ -32,7 +32,7 @@ def stored_job(run: Path, config: Config) -> Job:
     manifest, stored = Manifest.open(run), read_config(run)
     try:
         check(stored)
-        if _runs_code(stored["model"]) and stored["model"] != config["model"]:
+        if runs_code(stored["model"]) and stored["model"] != config["model"]:
             raise UsageError(
                 f"run={run}: its config.yaml names code to run: give model=checkpoint and the options of model "
                 "as in the folder's command"
@@ -57,5 +57,6 @@ def _load(run: Path, manifest: Manifest, config: Config) -> Job:
     return Job(config, classifier, method, geometry, index, manifest.label, root, identity, run)
 
 
-def _runs_code(model: Config) -> bool:
+def runs_code(model: Config) -> bool:
+    """Whether the options of a model name code of the user's own."""
     return bool(model.get("factory")) or str(model.get("weights")).endswith(".pt2")

@@ -9,13 +9,15 @@ from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
+from pipeline.launch import Launch, find_launcher, settled
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import Summary, derive, finish, is_complete
-from pipeline.run import Share, run
+from pipeline.run import run, start
+from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
 from pipeline.status import status_line
 from pipeline.store.source import Source
@@ -48,10 +50,25 @@ def perform(config: Config, choices: dict[str, str]) -> int:
 
 
 def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    if choices["launch"] != "local":
+        return _launch(config, choices, stop)
     job = prepare(config, choices)
     with run_log(job.run):
         run(job, stop)
         return _conclude(job)
+
+
+def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
+    launcher = find_launcher(choices["launch"])
+    job = prepare(settled(config), choices)
+    with run_log(job.run):
+        ledger, _ = start(job)
+        if ledger.is_complete() and not config["retry_failed"]:
+            log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
+            return _conclude(job)
+        status = launcher(Launch(job, ledger, config), stop)
+        return _conclude(job) if ledger.is_complete() and not status else status
 
 
 def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:

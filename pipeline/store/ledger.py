@@ -44,6 +44,10 @@ class Ledger:
         """Whether one shard is done."""
         return shard_path(self.run, shard).exists()
 
+    def is_complete(self) -> bool:
+        """Whether all shards are done."""
+        return len(self.published()) == self.manifest.n_shards
+
     def pending(self, worker: int = 0, workers: int = 1, *, late: bool = False) -> Iterator[int]:
         """The shards for one worker of several: its own in order, then the others' in random order.
 
