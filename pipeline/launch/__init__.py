@@ -10,6 +10,8 @@ from pipeline.configuration import Config
 from pipeline.launch.launch import Launch
 from pipeline.signals import StopRequest
 
+__all__ = ["Launch", "count_workers", "find_launcher", "settled"]
+
 Launcher = Callable[[Launch, StopRequest], int]
 
 

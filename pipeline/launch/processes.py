@@ -85,7 +85,7 @@ def launch(launch: Launch, stop: StopRequest) -> int:
                 watch.look()
                 stop.check()
                 time.sleep(POLL_SECONDS)
-        watch.look()
+        watch.look(now=True)
     if not watch.missing:
         return 0
     log.error("pipeline: %d of %d shards are not published", watch.missing, launch.ledger.manifest.n_shards)

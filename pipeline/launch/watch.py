@@ -27,17 +27,22 @@ class Watch:
         self._targets = targets_per_image(launch.job)
         self._progress = progress
         self._seen = self._ledger.published()
+        self._uncounted: set[int] = set()  # their summaries, which say what failed, come a moment later
         self._next = time.monotonic()
         progress.found(sum(map(self._explanations, self._seen)))
 
-    def look(self) -> None:
-        """Counts what is new; does nothing if it was asked just before."""
+    def look(self, *, now: bool = False) -> None:
+        """Counts what is new; does nothing if it was asked just before, unless it must be ``now``."""
         began = time.monotonic()
-        if began < self._next:
+        if began < self._next and not now:
             return
         new = self._ledger.published() - self._seen
         self._seen |= new
-        failed = sum(self._failed(shard) for shard in new)
+        self._uncounted |= new
+        summaries = {shard: self._ledger.stored_summary(shard) for shard in self._uncounted}
+        counted = {shard: summary for shard, summary in summaries.items() if summary is not None}
+        self._uncounted -= counted.keys()
+        failed = sum(int(summary["failures"]) for summary in counted.values())
         self._progress.add(sum(map(self._explanations, new)), failed)
         self._next = began + max(1.0, (time.monotonic() - began) / MOST_OF_THE_TIME)
 
@@ -49,7 +54,3 @@ class Watch:
     def _explanations(self, shard: int) -> int:
         first, end = self._ledger.manifest.range(shard)
         return (end - first) * self._targets
-
-    def _failed(self, shard: int) -> int:
-        summary = self._ledger.stored_summary(shard)
-        return 0 if summary is None else int(summary["failures"])
