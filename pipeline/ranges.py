@@ -65,7 +65,7 @@ def _whole(lowest: int) -> Range:
     return Range(f"a whole number from {lowest}", lambda value: type(value) is int and value >= lowest)
 
 
-def is_time(value: Any) -> bool:
+def _is_time(value: Any) -> bool:
     """Whether a value is a number of minutes, hours or days: 90m, 4h, 2d."""
     return isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value) is not None
 
@@ -131,7 +131,7 @@ RANGES = {
     "launch.gpus": _whole(0),
     "launch.requeues": _whole(0),
     "launch.warning": _whole(1),
-    "launch.time": Range("a time such as 90m, 4h or 2d", is_time).or_null(),
+    "launch.time": Range("a time such as 90m, 4h or 2d", _is_time),
     "launch.options": _several("a list of sbatch's options: [nodelist=n1]", (str,)),
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
