@@ -15,7 +15,7 @@ from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
-from pipeline.report.summary import Summary, derive, finish, is_complete
+from pipeline.report.summary import concluded, derive, finish
 from pipeline.run import run, start
 from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
@@ -66,7 +66,7 @@ def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
         ledger, _ = start(job)
         if ledger.is_complete() and not config["retry_failed"]:
             log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
-            return _conclude(job)
+            return _conclude(job, again=False)
         status = launcher(Launch(job, ledger, config), stop)
         return _conclude(job) if ledger.is_complete() and not status else status
 
@@ -78,28 +78,31 @@ def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     job = stored_job(folder, config)
     with run_log(folder, f"workers/{task['worker']:05d}.log"):
         run(job, stop, share=Share(task["worker"], task["workers"]))
-        return _conclude(job) if task["finish"] and (job.config["retry_failed"] or not is_complete(folder)) else 0
+        return _conclude(job, again=job.config["retry_failed"]) if task["finish"] else 0
 
 
-def _conclude(job: Job) -> int:
+def _conclude(job: Job, *, again: bool = True) -> int:
+    """Writes what is derived from the shards, the report too; if it is there, only where it is asked for again."""
+    max_failed = job.config["data"]["max_failed"]
+    if not again and (known := concluded(job.run)):
+        return _status(*known, max_failed)
     source = Source(job.run)
     summary = derive(source)
     page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
-    return _status(summary, job.config["data"]["max_failed"])
+    return _status(summary.images, summary.failures, max_failed)
 
 
-def _status(summary: Summary, max_failed: float) -> int:
-    share = summary.failures / summary.images
-    if share > max_failed:
-        log.error(
-            "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
-            summary.failures,
-            summary.images,
-            max_failed,
-        )
-        return TOO_MANY_FAILED
-    return 0
+def _status(images: int, failures: int, max_failed: float) -> int:
+    if failures / images <= max_failed:
+        return 0
+    log.error(
+        "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
+        failures,
+        images,
+        max_failed,
+    )
+    return TOO_MANY_FAILED
 
 
 def _plan(config: Config, choices: dict[str, str], _stop: StopRequest) -> int:
@@ -124,7 +127,8 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
 
 
 def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    return _status(finish(_folder(config)), config["data"]["max_failed"])
+    summary = finish(_folder(config))
+    return _status(summary.images, summary.failures, config["data"]["max_failed"])
 
 
 def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:

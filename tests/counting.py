@@ -13,7 +13,7 @@ from torch import Tensor, nn
 FOLDER = "COUNTING_FOLDER"
 """The environment variable with the folder of `asked`, and of `go`, which is waited for."""
 
-IMAGES = 36
+IMAGES = 24
 
 
 class Counting(nn.Module):
@@ -26,6 +26,8 @@ class Counting(nn.Module):
             values.data = 0.3 * torch.randn(values.shape, generator=generator)
 
     def forward(self, images: Tensor) -> Tensor:
+        if not images.any():  # what a network is asked before the work, to know its outputs
+            return self.network(images)
         folder = Path(os.environ[FOLDER])
         while not (folder / "go").exists():
             time.sleep(0.02)
@@ -37,8 +39,9 @@ class Counting(nn.Module):
 
 class Deadly(Counting):
     def forward(self, images: Tensor) -> Tensor:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return images
+        if images.any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.network(images)
 
 
 def build() -> nn.Module:

@@ -118,8 +118,9 @@ def _submit(launch: Launch, folder: Path) -> str:
     parameters |= {"partition": options["partition"]} if options["partition"] else {}
     parameters |= {"gpus_per_node": options["gpus"]} if options["gpus"] else {}
     executor.update_parameters(**parameters)
+    commands = [launch.command(number, finish=not options["follow"])[3:] for number in range(launch.workers)]
     try:
-        jobs = executor.submit_array([Worker(launch.command(number)[3:]) for number in range(launch.workers)])
+        jobs = executor.submit_array(list(map(Worker, commands)))
     except FailedJobError as error:
         raise UsageError(f"launch=slurm: {' '.join(str(error.__cause__ or error).split())}") from error
     return str(jobs[0].job_id).partition("_")[0]
@@ -130,7 +131,7 @@ def _follow(launch: Launch, job: str, stop: StopRequest) -> int:
     with stop.held(), Progress(len(launch.ledger.manifest) * targets_per_image(launch.job)) as progress:
         watch, ask = Watch(launch, progress), time.monotonic()
         gone = False
-        while watch.missing and not gone:
+        while not (watch.done or gone):
             stop.check()
             time.sleep(POLL_SECONDS)
             if time.monotonic() >= ask:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm of one machine, without systemd, for tests: own keys, own ports, loopback only, all files in one folder.
 #   slurm.sh start FOLDER NODES    nodes n1, n2, ... of one processor each; partitions low, and high, which pre-empts it
-#   slurm.sh restart FOLDER        ends the controller without a word and starts it again
+#   slurm.sh restart FOLDER        ends the controller and starts it again
 #   slurm.sh stop FOLDER           cancels all jobs, ends the daemons that start began
 # Needs root, and: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 # Clients: export SLURM_CONF=FOLDER/slurm.conf
@@ -97,7 +97,7 @@ start)
     exit 1
     ;;
 restart)
-    end KILL "$folder/controller.process"
+    end TERM "$folder/controller.process"
     controller
     for _ in $(seq 60); do timeout 5 scontrol ping | grep -q UP && exit 0; sleep 0.5; done
     exit 1
