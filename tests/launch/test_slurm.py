@@ -4,18 +4,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.report.summary import concluded
 from pipeline.store.verify import verify
 from scripts.crash_test import differences
 from tests.conftest import Status
-from tests.counting import IMAGES, asked, meanwhile, until
+from tests.counting import IMAGES, asked, meanwhile, options, until
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 NEEDED = ("slurmctld", "slurmd", "munged", "sbatch")
 needs_slurm = pytest.mark.skipif(
     os.geteuid() != 0 or any(shutil.which(program) is None for program in NEEDED),
@@ -116,6 +119,28 @@ def test_submitted_once_and_told_when_all_have_died(
     assert counted(*command, "launch.follow=true", factory="deadly") == 1
     assert "nothing is submitted" in caplog.text
     assert f"is over, {IMAGES} of {IMAGES} shards are not published" in caplog.text
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_the_script_for_sites_without_submitit(
+    counted: Status, slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    run, said = tmp_path / "run", tmp_path / "said"
+    assert counted(f"output_dir={run}", "launch=none", "launch.workers=2") == 0
+    sbatch = ["sbatch", "--parsable", "--array=0-1", "--cpus-per-task=1", "--time=30", f"--output={said}-%a"]
+    code = [argument for argument in options() if argument.startswith("model")]
+    job = client(*sbatch, str(SCRIPTS / "work.sbatch"), str(run), *code, "device=cpu")
+    until(lambda: len(list(run.glob("workers/*.log"))) == 2)
+    (tmp_path / "go").write_text("0.2")
+    until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
+    client("scancel", "--batch", "--signal=USR1", f"{job}_0")  # as before its time limit
+    until(lambda: "is queued again" in Path(f"{said}-0").read_text())
+    assert "stopped by SIGTERM" in (run / "workers" / "00000.log").read_text()
+    (tmp_path / "go").write_text("0")
+    until(lambda: concluded(run) == (IMAGES, 0))
+    assert verify(run).whole
 
 
 @needs_slurm
