@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.survey import survey
+from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import StoreError, UsageError
@@ -129,6 +131,12 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
     return 0
 
 
+def _audit(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
+    folder = _folder(config)
+    log.info("%s", write_audit(survey(Source(folder)), folder).resolve())
+    return 0
+
+
 def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
     try:
@@ -150,6 +158,7 @@ TASKS: dict[str, Task] = {
     "verify": _verify,
     "finish": _finish,
     "report": _report,
+    "audit": _audit,
     "render": _render,
     "status": _show_status,
 }
