@@ -13,7 +13,7 @@ from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
-from pipeline.launch import Launch, find_launcher, settled
+from pipeline.launch import Launch, find_launcher, with_workers
 from pipeline.models import demo
 from pipeline.plan import plan
 from pipeline.plant import plant
@@ -52,7 +52,7 @@ def perform(config: Config, choices: dict[str, str]) -> int:
     """
     check(config)
     with stop_on_signals() as stop:
-        return TASKS[config["task"]["name"]](config, choices, stop)
+        return TASKS[config["task"]["name"]](with_workers(config), choices, stop)
 
 
 def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
@@ -67,7 +67,7 @@ def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> in
 def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
     launcher = find_launcher(choices["launch"])
-    job = prepare(settled(config), choices)
+    job = prepare(config | {"device": "cpu"}, choices)  # whose weights are part of the run's identity
     with run_log(job.run):
         ledger, _ = start(job)
         if ledger.is_complete() and not config["retry_failed"]:

@@ -9,6 +9,17 @@ set -euo pipefail
 task=$1 folder=$2
 export SLURM_CONF=$folder/slurm.conf
 
+FREE_PORTS='
+import contextlib, random, socket, sys
+while True:  # below those that the system gives to clients
+    first = random.randrange(20000, 30000)
+    with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        for port in range(first, first + int(sys.argv[1]) + 1):
+            held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+        print(first)
+        break
+'
+
 spawn() { # name command...: in the foreground, so that the recorded process is the daemon
     local name=$1
     shift
@@ -36,7 +47,7 @@ controller() { spawn controller slurmctld -D "$@" -f "$SLURM_CONF"; }
 configure() { # nodes
     local host port
     host=$(hostname -s)
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1] // 50 * 50)')
+    port=$(python3 -c "$FREE_PORTS" "$1")
     cat <<CONF
 ClusterName=test
 SlurmctldHost=$host(127.0.0.1)

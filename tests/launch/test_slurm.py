@@ -32,8 +32,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A Slurm of four nodes."""
     folder = tmp_path / "slurm"
     monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-    subprocess.run([SCRIPT, "start", folder, "4"], check=True)
     try:
+        subprocess.run([SCRIPT, "start", folder, "4"], check=True)
         yield folder
     finally:
         subprocess.run([SCRIPT, "stop", folder], check=True)
