@@ -8,7 +8,10 @@ from pipeline import open_run
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import StoreError, UsageError
+from pipeline.evaluate import evaluate
 from pipeline.job import Job, prepare
+from pipeline.metrics.result import FILE as RESULT
+from pipeline.metrics.result import table
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import CONFIG, read_config, run_log
@@ -95,8 +98,13 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
         return _conclude(job) if left.whole else DAMAGED
 
 
-def _stored_job(folder: Path, config: Config) -> Job:
+def _stored_job(folder: Path, config: Config, *here: str) -> Job:
     """The job of a run's folder; code that its config.yaml names runs only if the command line names it too.
+
+    Args:
+        folder: The run's.
+        config: The command line's.
+        here: Options that are taken from the command line.
 
     Raises:
         UsageError: It names code that the command line does not.
@@ -110,7 +118,8 @@ def _stored_job(folder: Path, config: Config) -> Job:
                 f"run={folder}: its config.yaml names code to run: give model=checkpoint and the options of model "
                 "as in the folder's command"
             )
-        return prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
+        given = {name: config[name] for name in here}
+        return prepare({**stored, **given, "run": None, "output_dir": str(folder)}, stored["names"])
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{folder / CONFIG} is damaged: {error}") from error
 
@@ -139,6 +148,18 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     return 0
 
 
+def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    job = _stored_job(folder, config, "device", "batch_size", "internal_batch_size", "num_workers")
+    try:
+        with run_log(folder), stop.held():
+            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
+            log.info("%s", (folder / RESULT).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     log.info(status_line(_folder(config)))
     return 0
@@ -151,6 +172,7 @@ TASKS: dict[str, Task] = {
     "finish": _finish,
     "report": _report,
     "render": _render,
+    "evaluate": _evaluate,
     "status": _show_status,
 }
 
