@@ -145,7 +145,7 @@ def _in_mask(file: Path) -> Callable[..., np.ndarray]:
 
     def pixels(rows: np.ndarray, columns: np.ndarray, _height: int, _width: int) -> np.ndarray:
         try:
-            mask = np.asarray(read_image(file)).any(2)
+            mask: np.ndarray = np.asarray(read_image(file)).max(2) > 0
         except UnreadableImage as error:
             raise ValueError(f"regions: cannot read {file}: {error}") from error
         places = [

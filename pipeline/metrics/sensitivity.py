@@ -61,7 +61,7 @@ def _kinds(case: Case, images: Tensor) -> Tensor:
 
 def norms(maps: Tensor) -> Tensor:
     """L2 norm of each map (M, N, H, W), float64 (M, N)."""
-    return maps.double().flatten(2).norm(dim=2)
+    return torch.linalg.vector_norm(maps.double(), dim=(2, 3))
 
 
 def uniform(images: Tensor, seeds: Tensor) -> Tensor:

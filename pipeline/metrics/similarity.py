@@ -24,7 +24,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     variance, variance_other = square - mean**2, square_other - mean_other**2
     covariance = product - mean * mean_other
     alike = (2 * mean * mean_other + C1) * (2 * covariance + C2)
-    return (alike / ((mean**2 + mean_other**2 + C1) * (variance + variance_other + C2))).mean((-2, -1))
+    similar: Tensor = alike / ((mean**2 + mean_other**2 + C1) * (variance + variance_other + C2))
+    return similar.mean((-2, -1))
 
 
 def _windows(values: Tensor) -> Tensor:
