@@ -1,6 +1,7 @@
 """task=evaluate: from the command line to evaluate.json; stopped and repeated it says the same."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -24,10 +25,18 @@ QUICK = ("task=evaluate", "task.images=6", "task.resamples=50", "task.deletion.s
 EXPLAIN = ("method=ig", "n_steps=3", "store.dtype=float32")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs the run leaves it for the others."""
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
 @pytest.fixture
-def folder(explain: Status, tmp_path: Path) -> Path:
+def folder(explain: Status, kept: Path, tmp_path: Path) -> Path:
     """Of a run of twelve explanations."""
-    assert explain(*EXPLAIN) == 0
+    if not kept.exists():
+        assert explain(*EXPLAIN, f"output_dir={kept}") == 0
+    shutil.copytree(kept, tmp_path / "run")
     return tmp_path / "run"
 
 

@@ -61,7 +61,8 @@ def _kinds(case: Case, images: Tensor) -> Tensor:
 
 def norms(maps: Tensor) -> Tensor:
     """L2 norm of each map (M, N, H, W), float64 (M, N)."""
-    return torch.linalg.vector_norm(maps.double(), dim=(2, 3))
+    found: Tensor = torch.linalg.vector_norm(maps.double(), dim=(2, 3))
+    return found
 
 
 def uniform(images: Tensor, seeds: Tensor) -> Tensor:
