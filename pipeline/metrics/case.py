@@ -85,11 +85,12 @@ class Case:
         Returns:
             (P,).
         """
-        answers = self.images.new_empty(len(image))
+        exact = torch.promote_types(self.images.dtype, torch.float32)
+        answers = self.images.new_empty(len(image), dtype=exact)
 
         def ask(start: int, stop: int) -> None:
             numbers = torch.arange(start, stop, device=image.device)
-            logits = self.view.class_logits(points(numbers))
+            logits = self.view.class_logits(points(numbers)).to(exact)
             answers[start:stop] = answer(logits, self.targets[image[numbers]])
 
         with torch.no_grad():

@@ -26,16 +26,17 @@ def impute(images: Tensor, missing: Tensor) -> Tensor:
     Returns:
         (P, C, H, W), which are the images where nothing is missing.
     """
-    kernel = images.new_tensor(WEIGHTS)[None, None]
-    weight = _around(torch.ones_like(images[:1, :1]), kernel)
-    level = (images * ~missing).sum((2, 3), keepdim=True) / (~missing).sum((2, 3), keepdim=True)
-    known = torch.where(missing, 0.0, images - level)
+    exact = images.to(torch.promote_types(images.dtype, torch.float32))
+    kernel = exact.new_tensor(WEIGHTS)[None, None]
+    weight = _around(torch.ones_like(exact[:1, :1]), kernel)
+    level = (exact * ~missing).sum((2, 3), keepdim=True) / (~missing).sum((2, 3), keepdim=True)
+    known = torch.where(missing, 0.0, exact - level)
 
     def system(values: Tensor) -> Tensor:
         return torch.where(missing, weight * values - _around(values, kernel), 0.0)
 
     left = torch.where(missing, _around(known, kernel), 0.0)
-    return torch.where(missing, _solved(system, left) + level, images)
+    return torch.where(missing, (_solved(system, left) + level).to(images.dtype), images)
 
 
 def _around(values: Tensor, kernel: Tensor) -> Tensor:
