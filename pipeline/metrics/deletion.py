@@ -19,7 +19,7 @@ _TRUNCATED = 4
 class Deletion(Metric):
     """Deletion and insertion curves and the areas under them.
 
-    Petsiuk et al. 2018, "RISE" (arXiv 1806.07421), section 4.1, algorithm 1, as in the authors' code.
+    Petsiuk et al. 2018, "RISE" (arXiv 1806.07421), section 4.1, as in the authors' code.
 
     Args:
         steps: Equal portions of pixels that go or come, one after the other.

@@ -15,9 +15,9 @@ MOST_ITERATIONS = 2000
 def impute(images: Tensor, missing: Tensor) -> Tensor:
     """Each missing pixel becomes the weighted mean of its neighbours, missing or not: all at once.
 
-    Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (arXiv 2202.00449),
-    section 4.3. The system is symmetric and positive definite; conjugate gradients (Hestenes and Stiefel 1952) solve it
-    for all images together, each until it is done.
+    Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (arXiv 2202.00449): noisy
+    linear imputation, without its noise. The system is symmetric and positive definite; conjugate gradients (Hestenes
+    and Stiefel 1952) solve it for all images together, each until it is done.
 
     Args:
         images: (P, C, H, W).

@@ -18,7 +18,7 @@ class Infidelity(Metric):
     """E[(I . map - (F(x) - F(x - I)))^2] over squares I that go.
 
     Yeh et al. 2019, "On the (In)fidelity and Sensitivity of Explanations" (arXiv 1901.09392), definition 2.1, with
-    squares removed as in its section 2.3 and the optimal scale of its section 5.1 (``normalize`` in Captum).
+    squares of the image that become the baseline; the best scale is that of Captum's ``normalize``.
 
     Args:
         perturbations: Squares for each image.

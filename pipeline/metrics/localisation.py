@@ -18,8 +18,8 @@ class Localisation(Metric):
     """Pointing game, energy inside, relevance mass and rank accuracy.
 
     Zhang et al. 2018, "Top-down Neural Attention by Excitation Backprop" (arXiv 1608.00507), section 4.1, with the
-    tolerance as TorchRay has it; Wang et al. 2020, "Score-CAM" (arXiv 1910.01279), section 4.3; Arras et al. 2022,
-    "CLEVR-XAI" (doi 10.1016/j.inffus.2021.11.008), equations 1 and 2.
+    tolerance as TorchRay has it; Wang et al. 2020, "Score-CAM" (arXiv 1910.01279); Arras et al. 2022,
+    "CLEVR-XAI" (doi 10.1016/j.inffus.2021.11.008).
 
     Args:
         regions: A folder of XML files or masks, or a COCO file: see :func:`~pipeline.metrics.regions.read_regions`.

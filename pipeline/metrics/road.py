@@ -17,7 +17,7 @@ NOISE = 0.01
 
 
 class Road(Metric):
-    """Remove and debias: Rong et al. 2022 (arXiv 2202.00449), section 4.3, as in the authors' code.
+    """Remove and debias: Rong et al. 2022 (arXiv 2202.00449), with their noisy linear imputation, as in their code.
 
     Args:
         percentages: Of the pixels that are removed, each above 0 and below 100.
@@ -27,7 +27,7 @@ class Road(Metric):
     """
 
     title: ClassVar[str] = "ROAD"
-    source: ClassVar[str] = "Rong et al. 2022, arXiv 2202.00449, section 4.3"
+    source: ClassVar[str] = "Rong et al. 2022, arXiv 2202.00449"
     scores: ClassVar[Mapping[str, Score]] = {
         "road_most": Score("share of percentages at which the class stays, most relevant removed first", "lower"),
         "road_least": Score("share of percentages at which the class stays, least relevant removed first", "higher"),

@@ -15,7 +15,8 @@ from pipeline.metrics.metric import Measured, Metric, Score, positive, whole
 class Sensitivity(Metric):
     """max ||map(x + d) - map(x)|| / ||map(x)|| over draws of d with |d| <= radius everywhere.
 
-    Yeh et al. 2019 (arXiv 1901.09392), equation 4, estimated by draws as there; radius and draws are Captum's.
+    Yeh et al. 2019 (arXiv 1901.09392), section 4, estimated by draws; over the map's own norm, as in Captum,
+    whose radius and number of draws are the defaults.
 
     Args:
         radius: Largest change of a value of the model's input.
@@ -26,7 +27,7 @@ class Sensitivity(Metric):
     """
 
     title: ClassVar[str] = "Max-sensitivity"
-    source: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392, equation 4"
+    source: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392, section 4"
     scores: ClassVar[Mapping[str, Score]] = {
         "max_sensitivity": Score("largest relative change (L2) of the map near the image", "lower"),
     }

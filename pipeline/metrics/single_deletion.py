@@ -15,7 +15,7 @@ from pipeline.metrics.ranks import spearman
 class SingleDeletion(Metric):
     """Rank correlation between the relevance of each cell and what the output loses without it.
 
-    Hesse et al. 2023, "FunnyBirds" (arXiv 2308.06248), section 4.2, on a grid of cells as in their IDSDS (2024).
+    Hesse et al. 2023, "FunnyBirds" (arXiv 2308.06248), on a grid of cells as in their IDSDS (2024).
 
     Args:
         grid: Cells along each side.

@@ -13,12 +13,12 @@ from pipeline.metrics.metric import Measured, Metric, Score
 class Sparseness(Metric):
     """Gini index and entropy of a map's magnitudes.
 
-    Chalasani et al. 2020, "Concise Explanations" (arXiv 1810.06583), section 3.2; Bhatt et al. 2020, "Evaluating and
-    Aggregating Feature-based Model Explanations" (arXiv 2005.00631), equation 4.
+    Chalasani et al. 2020, "Concise Explanations" (arXiv 1810.06583); Bhatt et al. 2020, "Evaluating and Aggregating
+    Feature-based Model Explanations" (arXiv 2005.00631), there called complexity.
     """
 
     title: ClassVar[str] = "Sparseness"
-    source: ClassVar[str] = "Chalasani et al. 2020, arXiv 1810.06583; Bhatt et al. 2020, arXiv 2005.00631, equation 4"
+    source: ClassVar[str] = "Chalasani et al. 2020, arXiv 1810.06583; Bhatt et al. 2020, arXiv 2005.00631"
     scores: ClassVar[Mapping[str, Score]] = {
         "gini": Score("Gini index of |map|: 0 an even map, towards 1 a single pixel", "neither"),
         "entropy": Score("entropy of |map| / sum|map| in nats: 0 a single pixel, log(pixels) an even map", "neither"),
