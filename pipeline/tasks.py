@@ -12,8 +12,11 @@ from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
+from pipeline.evaluate import evaluate
 from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.metrics.result import FILE as RESULT
+from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.plan import plan
 from pipeline.plant import plant
@@ -193,6 +196,18 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     return 0
 
 
+def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    job = stored_job(folder, config)
+    try:
+        with run_log(folder), stop.held():
+            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
+            log.info("%s", (folder / RESULT).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     log.info(status_line(_folder(config)))
     return 0
@@ -208,6 +223,7 @@ TASKS: dict[str, Task] = {
     "audit": _audit,
     "plant": _plant,
     "render": _render,
+    "evaluate": _evaluate,
     "status": _show_status,
 }
 
