@@ -23,6 +23,8 @@ from pipeline.size import shard_size, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
+from pipeline.store.start import Start, deaths
+from pipeline.store.suspects import deal
 from pipeline.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -70,14 +72,15 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int
         filter=store["filter"],
         checkpoint_seconds=store["checkpoint_seconds"],
     )
-    with writer, Progress(len(manifest) * targets_per_image(job)) as progress:
+    with Start(job.run) as start, writer, Progress(len(manifest) * targets_per_image(job)) as progress:
         left = _left(job, writer, ledger, progress, repair=repair, late=late)
-        for batch in clock.waiting("read", _decoded(job, manifest, _batches(left, job.batch_size))):
-            with clock.spent("compute"):
+        for batch in clock.waiting("read", _decoded(job, start, manifest, _batches(left, job.batch_size))):
+            with clock.spent("compute"), start.at(batch.index.tolist()):
                 rows = _explained(job, batch, line)
             with clock.spent("write"):
                 writer.add(rows)
             chunks.keep()
+            start.did(len(batch.index) + len(batch.failures), len(rows.failures))
             progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
         with clock.spent("write"):
@@ -87,12 +90,13 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int
     log.info("%s; %s", progress.line(), clock)
 
 
-def _decoded(job: Job, manifest: Manifest, batches: Iterable[list[int]]) -> Iterator[Batch]:
+def _decoded(job: Job, start: Start, manifest: Manifest, batches: Iterable[list[int]]) -> Iterator[Batch]:
+    here = num_workers(job) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
         manifest.paths,
         job.classifier.preprocessing,
-        batches,
+        start.begins(batches) if here else batches,
         num_workers=num_workers(job),
         pin_memory=job.device.type == "cuda",
     )
@@ -126,8 +130,8 @@ def _explained(job: Job, batch: Batch, line: FlatLine) -> Rows:
 
 def _left(
     job: Job, writer: Writer, ledger: Ledger, progress: Progress, *, repair: Collection[int], late: bool
-) -> Iterator[int]:
-    """Numbers of the images that are left to do, shard by shard."""
+) -> Iterator[int | None]:
+    """Numbers of the images that are left to do, shard by shard; None where a batch must end."""
     targets = targets_per_image(job)
     published = sorted(ledger.published())
     progress.found(targets * sum(np.diff(ledger.manifest.range(shard))[0] for shard in published))
@@ -135,19 +139,32 @@ def _left(
         if shard in repair or job.config["retry_failed"]:
             again = writer.repair(shard) if shard in repair else writer.retry(shard)
             progress.found(-targets * len(again))
-            yield from again.tolist()
+            yield from _dealt(job, writer, progress, again.tolist())
     for shard in ledger.pending(late=late):
         left = writer.restore(shard)
         progress.found(targets * int(np.diff(ledger.manifest.range(shard))[0] - len(left)))
-        yield from left.tolist()
+        yield from _dealt(job, writer, progress, left.tolist())
 
 
-def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Cuts a row of numbers every ``size``, as late as possible."""
+def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[int | None]:
+    """The images, those at which processes died last, each by itself; what killed too often becomes a failure."""
+    dealt = deal(images, deaths(job.run))
+    for failure in dealt.killed:
+        log.warning("%s is given up: %s", os.fsdecode(job.index.paths[failure.index]), failure.error)
+    if dealt.killed:
+        writer.add(Rows({}, dealt.killed))
+        progress.add(len(dealt.killed) * targets_per_image(job), len(dealt.killed))
+    yield from dealt.together
+    for image in dealt.alone:
+        yield from (None, image, None)
+
+
+def _batches(numbers: Iterable[int | None], size: int) -> Iterator[list[int]]:
+    """Cuts a row of numbers at each None and every ``size``, as late as possible."""
     batch: list[int] = []
     for number in numbers:
-        batch.append(number)
-        if len(batch) == size:
+        batch += [] if number is None else [number]
+        if len(batch) == size or (number is None and batch):
             yield batch
             batch = []
     if batch:

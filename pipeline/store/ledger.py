@@ -15,6 +15,7 @@ from pipeline.store.manifest import Manifest
 from pipeline.store.publish import remove_orphans, replace
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
+from pipeline.store.start import forget_deaths
 from pipeline.store.summary import Summary, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
@@ -144,15 +145,18 @@ class Ledger:
             replace(seal_summary(summary), summary_path(self.run, shard))
 
     def tidy(self) -> None:
-        """Writes missing summaries, and removes the parts of published shards and what dead writers left."""
+        """Writes missing summaries, and removes the parts of published shards and what the dead left that nobody needs any more."""
         self.remove_orphans()
-        for shard in sorted(self.published()):
+        published = sorted(self.published())
+        for shard in published:
             if not summary_path(self.run, shard).exists():
                 self.write_summary(shard)
         for path in (self.run / SHARDS).glob("*/*.part"):
             shard_number = shard_of_part(path)
             if shard_number is not None and self.is_published(shard_number):
                 path.unlink(missing_ok=True)
+        if len(published) == self.manifest.n_shards:
+            forget_deaths(self.run)
 
     def remove_orphans(self) -> None:
         """Removes the temporary files of dead writers."""
