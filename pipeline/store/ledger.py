@@ -145,7 +145,7 @@ class Ledger:
             replace(seal_summary(summary), summary_path(self.run, shard))
 
     def tidy(self) -> None:
-        """Writes missing summaries, and removes the parts of published shards and what the dead left that nobody needs any more."""
+        """Writes missing summaries, and removes what nobody needs any more: parts, and what dead starts left."""
         self.remove_orphans()
         published = sorted(self.published())
         for shard in published:

@@ -146,8 +146,7 @@ def forget_deaths(run: Path) -> None:
 
 
 def _names(run: Path) -> Collection[str]:
-    folder = run / WORKERS
-    return [name for name in os.listdir(folder) if _NAME.fullmatch(name)] if folder.is_dir() else []
+    return [path.name for path in (run / WORKERS).glob("*.json") if _NAME.fullmatch(path.name)]
 
 
 def _is_alive(run: Path, name: str) -> bool:
