@@ -102,6 +102,7 @@ RANGES = {
     "retry_failed": _SWITCH,
     "report.images": _SWITCH,
     "task.repair": _SWITCH,
+    "task.json": _SWITCH,
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
     "task.panels": _PANELS,

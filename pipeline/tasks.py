@@ -1,6 +1,8 @@
 """What the command line can be asked to do; each task returns its exit status."""
 
+import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import Summary, derive, finish
 from pipeline.run import run
 from pipeline.signals import StopRequest, stop_on_signals
-from pipeline.status import status_line
+from pipeline.status import status
 from pipeline.store.source import Source
 from pipeline.store.verify import verify
 
@@ -140,7 +142,11 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
 
 
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info(status_line(_folder(config)))
+    found = status(_folder(config))
+    if config["task"]["json"]:
+        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+    else:
+        log.info("%s", found)
     return 0
 
 

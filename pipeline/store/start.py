@@ -36,6 +36,7 @@ class Facts:
         images: How many it has computed.
         failed: How many of them could not be explained.
         at: Numbers of the images that it has in work at this moment.
+        last: The first of those that it had in work last.
         error: What ended it, in words, if an error did.
     """
 
@@ -44,6 +45,7 @@ class Facts:
     images: int = 0
     failed: int = 0
     at: list[int] = field(default_factory=list)
+    last: int | None = None
     error: str | None = None
 
 
@@ -102,7 +104,7 @@ class Start:
     @contextmanager
     def at(self, images: Iterable[int]) -> Iterator[None]:
         """Inside the context these images are in work: if the process dies there, it may be for one of them."""
-        self._say(at=list(images))
+        self._begin(images)
         try:
             yield
         finally:
@@ -111,12 +113,16 @@ class Start:
     def begins(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
         """Passes batches on, each in work from the moment when it is drawn, until :meth:`at` has ended."""
         for batch in batches:
-            self._say(at=list(batch))
+            self._begin(batch)
             yield batch
 
     def did(self, images: int, failed: int) -> None:
         """Counts what was computed; said with the next sign of life."""
         self._facts = replace(self._facts, images=self._facts.images + images, failed=self._facts.failed + failed)
+
+    def _begin(self, images: Iterable[int]) -> None:
+        at = list(images)
+        self._say(at=at, last=at[0] if at else self._facts.last)
 
     def _say(self, **news: object) -> None:
         with self._lock, suppress(OSError):  # whoever misses it takes this start for dead, which does no harm
@@ -166,6 +172,6 @@ def _read(run: Path, name: str) -> Found | None:
     alive, path = _is_alive(run, name), run / WORKERS / name
     try:
         facts = Facts(**json.loads(plain(path, run).read_bytes()))
-        return Found(where, int(process), path.stat().st_mtime, alive, facts)
+        return Found(where, int(process), path.stat().st_mtime, alive and facts.error is None, facts)
     except (FileNotFoundError, ValueError, TypeError):
         return None
