@@ -123,12 +123,15 @@ class Ledger:
             raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
 
     def summary(self, shard: int) -> Summary:
-        """The summary of a published shard; computed, if it is not there yet.
+        """The summary of a published shard; computed, if it is not there yet or an older version wrote it.
 
         Raises:
             StoreError: It, or the shard, is damaged.
         """
-        return self.stored_summary(shard) or summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
+        stored = self.stored_summary(shard)
+        if stored is not None and "failed" in stored:
+            return stored
+        return summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
 
     def write_summary(self, shard: int) -> None:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.

@@ -4,6 +4,7 @@ The structure is DDSketch's (Masson, Rim and Lee 2019, arXiv:1908.10693), withou
 of bins: float32 values fill at most about 9,000.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,14 +55,23 @@ class Sketch:
             self.undefined + other.undefined,
         )
 
+    def add(self, stored: dict[str, Any]) -> None:
+        """Takes in the values of the sketch that :meth:`to_json` described."""
+        self.positive.update(dict(stored["positive"]))
+        self.negative.update(dict(stored["negative"]))
+        self.zeros += stored["zeros"]
+        self.undefined += stored["undefined"]
+
+    def magnitudes(self) -> "Sketch":
+        """The sketch of the values' magnitudes."""
+        return Sketch(self.positive + self.negative, Counter(), self.zeros, self.undefined)
+
     def quantile(self, q: float) -> float:
-        """A value within `ACCURACY` of the lower q-quantile, q in [0, 1]; NaN if there are no values."""
-        rank, seen = q * (self.count - 1), 0
-        for value, count in self._ascending():
-            seen += count
-            if seen > rank:
-                return value
-        return float("nan")
+        """The q-quantile, q in [0, 1], linear between two values each within `ACCURACY`; NaN if there are none."""
+        rank = q * (self.count - 1)
+        below = math.floor(rank)
+        lower = self._value(below)
+        return lower + (rank - below) * (self._value(below + 1) - lower) if rank > below else lower
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, for :meth:`from_json`."""
@@ -76,8 +86,18 @@ class Sketch:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Sketch":
         """The sketch that :meth:`to_json` described."""
-        positive, negative = (Counter(dict(stored[sign])) for sign in ("positive", "negative"))
-        return cls(positive, negative, stored["zeros"], stored["undefined"])
+        sketch = cls()
+        sketch.add(stored)
+        return sketch
+
+    def _value(self, rank: int) -> float:
+        """The value with so many below it."""
+        seen = 0
+        for value, count in self._ascending():
+            seen += count
+            if seen > rank:
+                return value
+        return float("nan")
 
     def _ascending(self) -> Iterator[tuple[float, int]]:
         for key in sorted(self.negative, reverse=True):
