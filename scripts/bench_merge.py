@@ -69,7 +69,7 @@ def _summary(shard: int, label: int, draws: np.random.Generator) -> dict[str, ob
             str(number): {
                 "n": n, "correct": n // 2, "confidence_sum": 0.7 * n,
                 "failures": len(failed) if number == label else 0,
-                "convergence_delta": Sketch.of(draws.lognormal(-3, 1.5, n) * draws.choice([-1, 1], n)).to_json(),
+                "convergence_delta": Sketch.of(draws.lognormal(-3, 1.5, n)).to_json(),
                 "error_estimate": Sketch.of(np.full(n, np.nan)).to_json(),
             }
             for number, n in parts

@@ -169,7 +169,7 @@ def _quantiles(name: str, classes: Collection[ClassTotal]) -> list[float | None]
     """`QUANTILES` of a column's magnitudes, as near as the sketches know them; None if there are none."""
     merged = Sketch()
     for one in classes:
-        merged = merged.merge(one.sketches[name].magnitudes())
+        merged.merge(one.sketches[name])
     return [merged.quantile(q) for q in QUANTILES] if merged.count else [None] * len(QUANTILES)
 
 

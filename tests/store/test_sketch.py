@@ -20,7 +20,7 @@ def test_merging_is_the_sketch_of_all():
     parts = np.array_split(np.random.default_rng(2).permutation(VALUES), 7)
     merged = Sketch()
     for part in parts:
-        merged = merged.merge(Sketch.of(part))
+        merged.merge(Sketch.of(part))
     assert merged == Sketch.of(VALUES)
     assert merged.count == VALUES.size
 
