@@ -1,4 +1,4 @@
-"""A run in numbers: failures.jsonl, summary.json and summary.csv, derived from the published shards."""
+"""A run in numbers: failures.jsonl, summary.json, summary.csv and index.h5, derived from the published shards."""
 
 import csv
 import io
@@ -18,6 +18,7 @@ from pipeline.store.schema import COLUMNS
 from pipeline.store.sketch import Sketch
 from pipeline.store.source import Source
 from pipeline.store.summary import ClassTotal, Total, total
+from pipeline.store.virtual import INDEX, virtual_index
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -109,8 +110,12 @@ def derive(source: Source) -> Summary:
     sums = total(source.ledger.summary(shard) for shard in source.shards)
     summary = _summary(source, sums)
     replace(_lines(source.manifest, sums.failed), run_folder / "failures.jsonl")
-    replace(_json({**asdict(summary), "complete": summary.complete}), run_folder / "summary.json")
     replace(_csv([summary.overall, *summary.classes]), run_folder / "summary.csv")
+    index = virtual_index(source, sums.failed)
+    if index is not None:
+        replace(index, run_folder / INDEX)
+    # last: whoever finds it takes all for done
+    replace(_json({**asdict(summary), "complete": summary.complete}), run_folder / "summary.json")
     return summary
 
 
