@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.findings import Audit
+from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
@@ -14,7 +16,9 @@ from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, settled
+from pipeline.models import demo
 from pipeline.plan import plan
+from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.render import render
@@ -137,10 +141,44 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
     return 0
 
 
-def _audit(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    folder = _folder(config)
-    log.info("%s", write_audit(survey(Source(folder)), folder).resolve())
+def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder, checks = _folder(config), config["task"]["checks"]
+    _write_audit(folder, stored_job(folder, config) if checks else None, checks, stop)
     return 0
+
+
+def _write_audit(folder: Path, job: Job | None, checks: int, stop: StopRequest) -> Audit:
+    with stop.held():
+        audit = survey(Source(folder))
+        if job is not None:
+            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
+    log.info("%s", write_audit(audit, folder).resolve())
+    return audit
+
+
+def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    """Lays the control, runs it as any other, audits it, and says what was found."""
+    options, data = config["task"], config["data"]
+    name = "planted" if options["watermark"] else "unmarked"
+    folder = Path(config["output_dir"] or f"outputs/{choices['method']}-{name}").absolute()
+    root, head = plant(options, data, folder, seed=config["seed"])
+    transform = {**data["transform"], "resize": data["transform"]["crop"] or list(demo.PREPROCESSING.crop)}
+    job = prepare(
+        {
+            **config,
+            "output_dir": str(folder),
+            "task": {"name": "attribute"},
+            "data": {**data, "root": str(root), "transform": transform},
+            "model": {**config["model"], "head": str(head)},
+        },
+        choices,
+    )
+    with run_log(folder):
+        run(job, stop)
+        status = _conclude(job)
+        for found in _write_audit(folder, job, options["checks"], stop).classes[:3]:
+            log.info("%s", sentence(found))
+    return status
 
 
 def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
@@ -170,6 +208,7 @@ TASKS: dict[str, Task] = {
     "finish": _finish,
     "report": _report,
     "audit": _audit,
+    "plant": _plant,
     "render": _render,
     "status": _show_status,
 }
