@@ -108,6 +108,7 @@ RANGES = {
     "retry_failed": _SWITCH,
     "report.images": _SWITCH,
     "task.repair": _SWITCH,
+    "task.json": _SWITCH,
     "task.worker": _whole(0),
     "task.workers": _whole(1),
     "task.finish": _SWITCH,

@@ -1,6 +1,8 @@
 """What the command line can be asked to do; each task returns its exit status."""
 
+import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from pipeline.report.summary import concluded, derive, finish
 from pipeline.run import run, start
 from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
-from pipeline.status import status_line
+from pipeline.status import status
 from pipeline.store.source import Source
 from pipeline.store.verify import verify
 from pipeline.stored import stored_job
@@ -209,7 +211,11 @@ def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> in
 
 
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info(status_line(_folder(config)))
+    found = status(_folder(config))
+    if config["task"]["json"]:
+        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+    else:
+        log.info("%s", found)
     return 0
 
 
