@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.page.write import write_page as write_audit_page
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
@@ -137,7 +138,10 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 def _audit(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     folder = _folder(config)
-    log.info("%s", write_audit(survey(Source(folder)), folder).resolve())
+    source = Source(folder)
+    audit = survey(source)
+    write_audit(audit, folder)
+    log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
     return 0
 
 
