@@ -6,7 +6,7 @@ function pictures(row) {
   if (!card) return null;
   const [path, , , , , parts] = card, source = addressOf(row);
   return element("div", {class: `strip parts-${parts}`}, Array.from({length: parts}, (_, part) => element("img", {
-    src: source, class: parts === 1 ? "whole" : `part-${part}`, width: data.run.width, height: data.run.height, loading: "lazy", decoding: "async",
+    src: source, class: parts === 1 ? "whole" : `part-${part}`, width: data.run.width, height: data.run.height, loading: data.folder && "lazy", decoding: "async",
     alt: parts === 1 ? `Map of ${path}` : `${PARTS[part]} of ${path}`,
   })));
 }

@@ -1,6 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const grid = data.arrays.grid;
+const title = document.title;
 
 const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
 
@@ -56,7 +57,7 @@ function filled(made, attributes, children) {
     if (typeof value === "function") made.addEventListener(name, value);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat(Infinity).filter(child => child !== null && child !== undefined && child !== false));
   return made;
 }
 

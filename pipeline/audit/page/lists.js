@@ -48,12 +48,12 @@ function confusions() {
   if (!data.confusions.length) return null;
   const pairs = data.confusions.slice(0, data.limits.listed).map(one => {
     const typical = classes.get(one.predicted)?.rows.slice(0, 2) ?? [], taken = one.rows.slice(0, 2);
-    return element("section", {class: "confusion"},
+    return element("section", {class: typical.length ? "confusion both" : "confusion"},
       element("h3", {}, linked(one.label, one.label_name), " taken for ", linked(one.predicted, one.predicted_name), element("span", {class: "quiet"}, ` ${several(one.images, "image")}, ${percent(one.share)}`)),
       element("div", {class: "sides"}, element("div", {}, element("p", {class: "words"}, `${one.label_name}, so taken`), montage(taken.map(row => card(row)))),
         typical.length > 0 && element("div", {}, element("p", {class: "words"}, `typical of ${one.predicted_name}`), montage(typical.map(row => card(row))))));
   });
-  return titled("confusions", "Confusions", "Which classes are taken for which, the commonest first, with what the model looked at.", pairs);
+  return titled("confusions", "Confusions", "Which classes are taken for which, the commonest first, with what the model looked at.", element("div", {class: "confusions"}, pairs));
 }
 
 function comparison() {
@@ -61,7 +61,7 @@ function comparison() {
   if (!found) return null;
   const number = (title, name, words) => bounded(title, one => one[name], words);
   return titled("comparison", "Beside another run", `${found.method} on ${found.model}, ${found.folder}: ${several(found.images, "image")} in both; rank correlation ${decimal(found.correlation)}, overlap of the fullest tenth ${decimal(found.overlap)}.`,
-    sortable([classColumn, counted("Images", one => one.images), number("Correlation", "correlation", "Rank correlation of the two maps of an image, mean"), number("Overlap", "overlap", "Share of the fullest tenth of the cells that is common"),
-      number("Of mean maps", "mean_overlap"), {title: "Accuracy", value: one => one.accuracy, cell: one => one.accuracy === null ? DASH : points100(one.accuracy)},
-      number("Shortcut", "shortcut"), number("there", "other_shortcut"), {title: "Suspect", kind: "name", value: one => one.suspect}], found.classes, "Classes beside another run").element);
+    sortable([classColumn, counted("Images", one => one.images, ""), number("Correlation", "correlation", "Rank correlation of the two maps of an image, mean"), number("Overlap", "overlap", "Share of the fullest tenth of the cells that is common"),
+      number("Of mean maps", "mean_overlap", "Overlap of the two mean maps"), {title: "Accuracy", value: one => one.accuracy, cell: one => one.accuracy === null ? DASH : points100(one.accuracy)},
+      number("Shortcut", "shortcut", "Score in this run"), number("There", "other_shortcut", "Score in the other run"), {title: "Suspect", kind: "name", value: one => one.suspect}], found.classes, "Classes beside another run").element);
 }

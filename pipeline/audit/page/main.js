@@ -1,6 +1,7 @@
 const overview = document.getElementById("overview"), detail = document.getElementById("detail");
-const title = document.title;
-let returnTo = 0;
+let returnTo = 0, opened = null;
+
+document.documentElement.style.setProperty("--ratio", data.run.width / data.run.height);
 
 document.getElementById("classes").append(...classTable());
 
@@ -8,6 +9,8 @@ document.getElementById("classes").append(...classTable());
 function route() {
   const number = /^#class-(-?\d+)$/.exec(location.hash)?.[1], found = number === undefined ? undefined : classes.get(Number(number));
   if (found && detail.hidden) returnTo = scrollY;
+  const closed = opened;
+  opened = found ?? null;
   overview.hidden = found !== undefined;
   detail.hidden = found === undefined;
   detail.replaceChildren(...(found ? [classPanel(found)] : []));
@@ -15,8 +18,9 @@ function route() {
   if (found) {
     scrollTo(0, 0);
     document.getElementById("class-name").focus({preventScroll: true});
-  } else if (location.hash === "#classes" && returnTo) {
+  } else if (closed && ["", "#classes"].includes(location.hash)) {
     scrollTo(0, returnTo);
+    overview.querySelector(`tbody a[href="#class-${closed.number}"]`)?.focus({preventScroll: true});
   } else if (location.hash) {
     document.getElementById(location.hash.slice(1))?.scrollIntoView();
   }
@@ -26,18 +30,15 @@ function route() {
 document.addEventListener("DOMContentLoaded", () => setTimeout(() => {
   const contents = document.getElementById("contents");
   for (const section of [doubts(), confusions(), alike(), outliers(), unfaithful(), comparison()].filter(Boolean)) {
-    overview.append(section);
-    contents.append(element("li", {}, element("a", {href: `#${section.id}`}, section.querySelector("h2").textContent)));
+    overview.insertBefore(section, document.getElementById("run"));
+    contents.insertBefore(element("li", {}, element("a", {href: `#${section.id}`}, section.querySelector("h2").textContent)), contents.lastElementChild);
   }
   addEventListener("hashchange", route);
   route();
   document.documentElement.dataset.ready = "";
 }));
 
+addEventListener("beforeprint", () => document.querySelectorAll("img").forEach(image => { image.loading = "eager"; }));
 document.addEventListener("keydown", event => {
   if (event.key === "Escape" && !detail.hidden) location.hash = "classes";
-  if (event.key === "/" && !["INPUT", "SELECT"].includes(event.target.tagName) && detail.hidden) {
-    event.preventDefault();
-    document.getElementById("search").focus();
-  }
 });

@@ -17,7 +17,8 @@ def pack_maps(maps: np.ndarray) -> Packed:
     Returns:
         ``levels``, the bytes as base64; ``top``, what 255 means for each map, as multiples of an even map's share.
     """
-    cells = maps.reshape(len(maps), -1).astype(np.float64) * (maps.shape[1] * maps.shape[2])
+    even = maps.shape[1] * maps.shape[2]
+    cells = maps.reshape(len(maps), even).astype(np.float64) * even
     top = cells.max(1, initial=0)
     levels = np.round(255 * cells / np.where(top > 0, top, 1)[:, None]).astype(np.uint8)
     return {"levels": encoded(levels), "top": [float(f"{value:.4g}") for value in top]}

@@ -5,7 +5,7 @@ function classPanel(found) {
   const heading = element("h2", {tabindex: -1, id: "class-name"}, found.name);
   return element("article", {"aria-labelledby": "class-name"},
     element("nav", {class: "steps", "aria-label": "Classes"}, element("a", {href: "#classes"}, "All classes"), step(near(-1), "prev"), step(near(1), "next")),
-    element("p", {class: "eyebrow"}, `Class ${found.number}`), heading, figures(found),
+    element("h1", {class: "eyebrow"}, `${title}, class ${found.number}`), heading, figures(found),
     mapsOf(found), suspicionOf(found), clustersOf(found),
     rowsOf("Typical images", "Those whose maps are nearest to the mean map.", found.rows.slice(0, data.limits.examples).map(row => card(row))),
     rowsOf("Labels in doubt", "The model gives another class a higher probability.", ofClass(data.doubts, found, "label").map(doubtCard)),

@@ -66,19 +66,19 @@ function classColumns() {
     {title: "Class", kind: "name", value: found => found.name, cell: found => element("a", {href: `#class-${found.number}`}, found.name)},
     {title: "Mean map", kind: "thumbnail", cell: found => found.mean === null ? DASH : mapCanvas(means(found.mean), "mean", `Mean map of ${found.name}`)},
     {title: "Shortcut", words: "How much the class looks as if it rested on a shortcut, 0 to 1", value: found => found.shortcut?.score ?? null, cell: suspicion},
-    {title: "Images", value: found => found.images},
-    data.labelled && {title: "Accuracy", value: found => found.accuracy, cell: found => found.accuracy === null ? DASH : element("span", {class: "beside"}, meter(found.accuracy), percent(found.accuracy))},
+    {title: "Images", value: found => found.images, words: "Explained; without labels, those predicted as the class"},
+    data.labelled && {title: "Accuracy", words: "Share predicted as labelled", value: found => found.accuracy, cell: found => found.accuracy === null ? DASH : element("span", {class: "beside"}, meter(found.accuracy), percent(found.accuracy))},
     share("Confidence", found => found.confidence, "Mean probability of the predicted class"),
     share("Border", found => found.border, "Share of the mean map in the outer eighth of each side"),
     share("Corner", found => found.corner, "Share of the mean map in its fullest corner, a quarter of each side"),
     bounded("Coincidence", found => found.coincidence, "Overlap of two of its maps, 1 where all are the same"),
-    {title: "Clusters", value: found => found.clusters.length},
-    data.labelled && counted("Labels in doubt", found => found.doubted),
+    {title: "Clusters", words: "Groups of its images whose maps are alike", value: found => found.clusters.length},
+    data.labelled && counted("Labels in doubt", found => found.doubted, "Images whose label confident learning holds to be another"),
     counted("Outliers", found => found.outliers, "Images whose map stands alone"),
     counted("Unfaithful", found => found.unfaithful, "Maps that miss much of what they should sum to"),
-    counted("Failed", found => found.failures),
+    counted("Failed", found => found.failures, "Images that could not be explained"),
   ];
-  return columns.filter(Boolean);
+  return columns.filter(column => column && (!column.value || isText(column) || data.classes.some(column.value)));
 }
 
 function suspicion(found) {
@@ -100,18 +100,20 @@ const FILTERS = {
 
 /** The classes with a search over their names and a choice of what is wanted of them. */
 function classTable() {
-  const table = sortable(classColumns(), data.classes, "Classes");
+  const columns = classColumns(), table = sortable(columns, data.classes, "Classes");
   const search = element("input", {type: "search", id: "search", autocomplete: "off", spellcheck: "false", input: () => filter()});
   const kinds = Object.entries(FILTERS).filter(([name, wanted]) => name === "all classes" || data.classes.some(wanted));
   const choice = element("select", {id: "filter", change: () => filter()}, kinds.map(([name]) => element("option", {}, name)));
   const said = element("p", {class: "note", role: "status"});
   function filter() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = FILTERS[choice.value];
-    const found = data.classes.filter(one => wanted(one) && words.every(word => `${one.name.toLowerCase()} ${one.number}`.includes(word)));
+    const typed = search.value.toLowerCase().split(/\s+/).filter(Boolean), wanted = FILTERS[choice.value];
+    const found = data.classes.filter(one => wanted(one) && typed.every(word => `${one.name.toLowerCase()} ${one.number}`.includes(word)));
     said.textContent = found.length === data.classes.length ? several(found.length, "class", "classes") : `${count(found.length)} of ${several(data.classes.length, "class", "classes")}`;
     table.show(found);
   }
   filter();
+  const words = columns.filter(column => column.words).map(column => [element("dt", {}, column.title), element("dd", {}, column.words)]);
   return [element("div", {class: "controls"}, element("label", {for: "search"}, "Search"), search, element("label", {for: "filter"}, "Show"), choice, said),
-    data.run.pooled && element("div", {class: "key"}, colourBar("mean")), table.element].filter(Boolean);
+    data.run.pooled && element("div", {class: "key"}, colourBar("mean")), table.element,
+    element("details", {}, element("summary", {}, "What the columns say"), element("dl", {class: "glossary"}, words))].filter(Boolean);
 }
