@@ -32,3 +32,15 @@ environment() {
         echo "$wanted" >"$stamp"
     fi
 }
+
+# Debian's chromium, for the tests in a browser, where it can be installed; without it they skip and say so.
+browser() {
+    if command -v chromium >/dev/null; then return; fi
+    if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+        echo "Tests in a browser are skipped; they need: apt-get install chromium" >&2
+        return
+    fi
+    echo "Installing chromium with apt-get"
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core; } >/dev/null ||
+        echo "chromium cannot be installed: tests in a browser are skipped" >&2
+}
