@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.findings import Audit
 from pipeline.audit.page.write import write_page as write_audit_page
+from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
@@ -13,7 +15,9 @@ from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, settled
+from pipeline.models import demo
 from pipeline.plan import plan
+from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.render import render
@@ -136,13 +140,46 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
     return 0
 
 
-def _audit(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
+def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
+    _write_audit(folder, stored_job(folder, config) if config["task"]["checks"] else None, config=config, stop=stop)
+    return 0
+
+
+def _write_audit(folder: Path, job: Job | None, *, config: Config, stop: StopRequest) -> Audit:
     source = Source(folder)
-    audit = survey(source)
+    with stop.held():
+        audit = survey(source)
+        if job is not None:
+            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
     write_audit(audit, folder)
     log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
-    return 0
+    return audit
+
+
+def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    """Lays the control, runs it as any other, audits it, and says what was found."""
+    options, data = config["task"], config["data"]
+    name = "planted" if options["watermark"] else "unmarked"
+    folder = Path(config["output_dir"] or f"outputs/{choices['method']}-{name}").absolute()
+    root, head = plant(options, data, folder, seed=config["seed"])
+    transform = {**data["transform"], "resize": data["transform"]["crop"] or list(demo.PREPROCESSING.crop)}
+    job = prepare(
+        {
+            **config,
+            "output_dir": str(folder),
+            "task": {"name": "attribute"},
+            "data": {**data, "root": str(root), "transform": transform},
+            "model": {**config["model"], "head": str(head)},
+        },
+        choices,
+    )
+    with run_log(folder):
+        run(job, stop)
+        status = _conclude(job)
+        for found in _write_audit(folder, job, config=config, stop=stop).classes[:3]:
+            log.info("%s", sentence(found))
+    return status
 
 
 def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
@@ -168,6 +205,7 @@ TASKS: dict[str, Task] = {
     "finish": _finish,
     "report": _report,
     "audit": _audit,
+    "plant": _plant,
     "render": _render,
     "status": _show_status,
 }

@@ -1,4 +1,4 @@
-"""Workers as processes: killed, stopped, given up; what is left is an unbroken run's, within a bound on what is doubled."""
+"""Workers as processes: killed, stopped, given up; what is left is an unbroken run, doubled within a bound."""
 
 import os
 import shutil

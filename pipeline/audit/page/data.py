@@ -9,10 +9,10 @@ from pipeline.audit.findings import Arrays, Audit
 from pipeline.audit.page.choice import IN_CLUSTER, LISTED, quota
 from pipeline.audit.page.pack import encoded, pack_maps, pack_points
 from pipeline.audit.page.pictures import Strip
+from pipeline.audit.shortcuts import SUSPECT
 from pipeline.report.words import printable
 from pipeline.visualize import COLOURS
 
-SUSPECT = 0.25
 DIGITS = 4
 _SURPRISING = 0.995  # quantile of the cells that gets the strongest colour: lone peaks must not make all else pale
 

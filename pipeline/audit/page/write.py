@@ -15,8 +15,8 @@ import numpy as np
 from pipeline.audit.findings import Audit
 from pipeline.audit.page.choice import chosen
 from pipeline.audit.page.data import page_data
-from pipeline.audit.page.faithfulness import scores
 from pipeline.audit.page.pictures import Strip, common_scale, strips
+from pipeline.audit.page.scores import scores
 from pipeline.audit.twin import FOLDER
 from pipeline.report.health import SAMPLE_NOTE, Figure, checks, histogram
 from pipeline.report.page import COLUMNS

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.audit.findings import Audit
 from pipeline.audit.page.choice import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
-from pipeline.audit.page.faithfulness import scores
 from pipeline.audit.page.pack import pack_maps, pack_points
+from pipeline.audit.page.scores import scores
 from pipeline.audit.page.write import write_page
 from pipeline.store.source import Source
 from tests.conftest import Status
