@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline import open_run
 from pipeline.audit.findings import Audit
+from pipeline.audit.page.write import write_page as write_audit_page
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
@@ -149,17 +150,19 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder, checks = _folder(config), config["task"]["checks"]
-    _write_audit(folder, stored_job(folder, config) if checks else None, checks, stop)
+    folder = _folder(config)
+    _write_audit(folder, stored_job(folder, config) if config["task"]["checks"] else None, config=config, stop=stop)
     return 0
 
 
-def _write_audit(folder: Path, job: Job | None, checks: int, stop: StopRequest) -> Audit:
+def _write_audit(folder: Path, job: Job | None, *, config: Config, stop: StopRequest) -> Audit:
+    source = Source(folder)
     with stop.held():
-        audit = survey(Source(folder))
+        audit = survey(source)
         if job is not None:
-            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
-    log.info("%s", write_audit(audit, folder).resolve())
+            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
+    write_audit(audit, folder)
+    log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
     return audit
 
 
@@ -183,7 +186,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, options["checks"], stop).classes[:3]:
+        for found in _write_audit(folder, job, config=config, stop=stop).classes[:3]:
             log.info("%s", sentence(found))
     return status
 
