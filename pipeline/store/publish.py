@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 
-Data = bytes | memoryview
+Data = bytes | memoryview | list[memoryview]
+"""The content of a file, or its pieces, one after the other."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -95,16 +96,20 @@ def _temporary(data: Data, path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(path, len(data)) from error
+            raise DiskFull(path, sum(map(len, _pieces(data)))) from error
         raise Unwritable(path, error) from error
 
 
+def _pieces(data: Data) -> list[memoryview]:
+    return data if isinstance(data, list) else [memoryview(data)]
+
+
 def _write(data: Data, path: Path) -> None:
-    left = memoryview(data)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        while left:
-            left = left[os.write(file, left) :]
+        for left in _pieces(data):
+            while left:
+                left = left[os.write(file, left) :]
         os.fsync(file)
     finally:
         os.close(file)

@@ -38,7 +38,7 @@ class Condition:
         first, end = manifest.range(shard)
         if self.image is not None and not first <= self.image < end:
             return False
-        return self.label is None or bool(np.any(manifest.label[first:end] == self.label))
+        return self.label is None or bool(np.any(manifest.labels(slice(first, end)) == self.label))
 
     def rows(self, source: Source, shard: int) -> np.ndarray:
         """Which rows of a shard are wanted, bool (n,)."""
@@ -165,7 +165,7 @@ class Run:
         root, full = (Path(os.fsdecode(name)).absolute() for name in (self.manifest.root, path))
         below = os.fsencode(full.relative_to(root)) if full.is_relative_to(root) else path
         for relative in (path, below):
-            image = self.manifest.find(relative)
+            image = self.manifest.paths.find(relative)
             if image is not None:
                 return image
         raise ValueError(f"{os.fsdecode(path)} is no image of {self.folder}")

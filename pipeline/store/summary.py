@@ -108,7 +108,7 @@ def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def _classes(rows: Rows, manifest: Manifest) -> dict[str, dict[str, float]]:
     """Counts per label, of images, not of their targets."""
-    failed = manifest.label[[failure.index for failure in rows.failures]]
+    failed = manifest.labels([failure.index for failure in rows.failures])
     label, correct, sure = _outcomes(rows)
     classes = {}
     for number in np.union1d(label, failed).tolist():
