@@ -118,6 +118,7 @@ RANGES = {
     "launch.workers": _whole(1),
     "engine.prepare": _SWITCH,
     "data.root": _PATH,
+    "data.list": _PATH,
     "data.labels": _SWITCH,
     "data.class_map": _PATH,
     "data.limit": _whole(1).or_null(),

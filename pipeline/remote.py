@@ -1,7 +1,7 @@
 """Addresses such as ``s3://bucket/folder``: fsspec's file systems, and paths that answer as pathlib's do."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.errors import MissingExtra, UsageError
 
@@ -53,3 +53,17 @@ def locate(address: str) -> Path:
     located: Any = UPath(address, **_OPTIONS)
     found: Path = located
     return found
+
+
+def open_file(address: str) -> BinaryIO:
+    """Opens a file here or elsewhere to read its bytes.
+
+    Raises:
+        OSError: It cannot be opened.
+        UsageError: There is no such file system.
+    """
+    if not is_remote(address):
+        return Path(address).open("rb")
+    system, path = file_system(address)
+    opened: BinaryIO = system.open(path, "rb")
+    return opened
