@@ -17,7 +17,8 @@ import yaml
 
 from pipeline.configuration import Config
 from pipeline.errors import StoreError, UsageError
-from pipeline.job import Job, smoothing, viewing
+from pipeline.identity import smoothing, viewing
+from pipeline.job import Job
 from pipeline.redaction import redacted, without_secrets
 from pipeline.signals import Stopped
 from pipeline.store.publish import publish
@@ -58,7 +59,8 @@ def write_config(job: Job) -> bool:
         "versions": versions(),
         "fingerprint_of": job.identity,
         **job.config,
-        "data": {**data, "root": data["root"] and str(job.root)},  # absolute: a repair may start in another folder
+        "device": job.config["device"] if job.config["names"]["launch"] == "local" else "auto",  # each worker's own
+        "data": {**data, "root": data["root"] and job.root},  # absolute: a repair may start in another folder
     }
     return publish(yaml.safe_dump(redacted(described), sort_keys=False).encode(), job.run / CONFIG)
 
@@ -80,15 +82,19 @@ def read_config(run: Path) -> Config:
 
 
 @contextmanager
-def run_log(run: Path) -> Iterator[None]:
-    """Copies what is logged inside the context, and the error that ends it, to the end of run.log, with the time.
+def run_log(run: Path, name: str = "run.log") -> Iterator[None]:
+    """Copies what is logged inside the context, and the error that ends it, to the end of a file, with the time.
+
+    Args:
+        run: The run's folder.
+        name: Of the file in it.
 
     Raises:
         UsageError: The folder cannot be made, or not be written to.
     """
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        handler = _LogFile(run / "run.log", encoding="utf-8")
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(run / name, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"output_dir={run}: {error.filename}: {error.strerror}") from error
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))

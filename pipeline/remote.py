@@ -18,6 +18,11 @@ def is_remote(address: str | bytes) -> bool:
     return b"://" in address if isinstance(address, bytes) else "://" in address
 
 
+def absolute(root: str) -> str:
+    """The full name of a folder, or the address that it is."""
+    return root.rstrip("/") if is_remote(root) else str(Path(root).absolute())
+
+
 def file_system(address: str) -> "tuple[AbstractFileSystem, str]":
     """The file system of an address, and the path on it; asked for in each process, whose connections it holds.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.errors import UsageError
 from pipeline.job import Job
 from pipeline.store.manifest import Manifest
 
@@ -21,6 +22,20 @@ def shard_size(job: Job) -> int:
         return max(1, int(job.config["store"]["shard_size"]))
     shared = -(-len(job.labels) // (SHARDS_PER_WORKER * job.config["launch"]["workers"]))
     return int(max(1, min(SHARD_BYTES // row_bytes(job), max(shared, job.batch_size))))
+
+
+def shard_starts(job: Job) -> np.ndarray:
+    """First image of each shard and, last, the number of images, int64; an archive of images is a shard.
+
+    Raises:
+        UsageError: A size is asked for where archives are the shards.
+    """
+    images = len(job.labels)
+    if job.index.archive is None:
+        return np.append(np.arange(0, images, shard_size(job)), images).astype(np.int64)
+    if job.config["store"]["shard_size"] is not None:
+        raise UsageError("store.shard_size: an archive is a shard with data=webdataset; leave store.shard_size=null")
+    return np.concatenate([[0], np.flatnonzero(np.diff(job.index.archive)) + 1, [images]]).astype(np.int64)
 
 
 def row_bytes(job: Job) -> int:

@@ -5,21 +5,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.survey import survey
+from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import UsageError
 from pipeline.job import Job, prepare
+from pipeline.launch import Launch, find_launcher, settled
 from pipeline.plan import plan
 from pipeline.ranges import check
-from pipeline.record import CONFIG, read_config, run_log
+from pipeline.record import run_log
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
-from pipeline.report.summary import Summary, derive, finish
-from pipeline.run import run
+from pipeline.report.summary import Summary, derive, finish, is_complete
+from pipeline.run import run, start
+from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
 from pipeline.status import status_line
 from pipeline.store.source import Source
 from pipeline.store.verify import verify
+from pipeline.stored import stored_job
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +52,35 @@ def perform(config: Config, choices: dict[str, str]) -> int:
 
 
 def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    if choices["launch"] != "local":
+        return _launch(config, choices, stop)
     job = prepare(config, choices)
     with run_log(job.run):
         run(job, stop)
         return _conclude(job)
+
+
+def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
+    launcher = find_launcher(choices["launch"])
+    job = prepare(settled(config), choices)
+    with run_log(job.run):
+        ledger, _ = start(job)
+        if ledger.is_complete() and not config["retry_failed"]:
+            log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
+            return _conclude(job)
+        status = launcher(Launch(job, ledger, config), stop)
+        return _conclude(job) if ledger.is_complete() and not status else status
+
+
+def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder, task = _folder(config), config["task"]
+    if task["worker"] >= task["workers"]:
+        raise UsageError(f"task.worker={task['worker']}: expected 0 to {task['workers'] - 1}, below task.workers")
+    job = stored_job(folder, config)
+    with run_log(folder, f"workers/{task['worker']:05d}.log"):
+        run(job, stop, share=Share(task["worker"], task["workers"]))
+        return _conclude(job) if task["finish"] and (job.config["retry_failed"] or not is_complete(folder)) else 0
 
 
 def _conclude(job: Job) -> int:
@@ -87,36 +117,12 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
         return 0
     if not config["task"]["repair"]:
         return DAMAGED
-    job = _stored_job(folder, config)
+    job = stored_job(folder, config)
     with run_log(folder):
         run(job, stop, repair=found.damaged_shards)
         left = verify(folder)
         log.info("%s", left)
         return _conclude(job) if left.whole else DAMAGED
-
-
-def _stored_job(folder: Path, config: Config) -> Job:
-    """The job of a run's folder; code that its config.yaml names runs only if the command line names it too.
-
-    Raises:
-        UsageError: It names code that the command line does not.
-        StoreError: It is damaged.
-    """
-    stored = read_config(folder)
-    try:
-        check(stored)
-        if _runs_code(stored["model"]) and stored["model"] != config["model"]:
-            raise UsageError(
-                f"run={folder}: its config.yaml names code to run: give model=checkpoint and the options of model "
-                "as in the folder's command"
-            )
-        return prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{folder / CONFIG} is damaged: {error}") from error
-
-
-def _runs_code(model: Config) -> bool:
-    return bool(model.get("factory")) or str(model.get("weights")).endswith(".pt2")
 
 
 def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
@@ -126,6 +132,12 @@ def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
     folder = _folder(config)
     log.info("%s", write_report(folder, images=config["report"]["images"]).resolve())
+    return 0
+
+
+def _audit(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
+    folder = _folder(config)
+    log.info("%s", write_audit(survey(Source(folder)), folder).resolve())
     return 0
 
 
@@ -146,10 +158,12 @@ def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -
 
 TASKS: dict[str, Task] = {
     "attribute": _attribute,
+    "work": _work,
     "plan": _plan,
     "verify": _verify,
     "finish": _finish,
     "report": _report,
+    "audit": _audit,
     "render": _render,
     "status": _show_status,
 }

@@ -9,4 +9,5 @@ environment test
 .venv/bin/ruff format --check
 .venv/bin/mypy
 .venv/bin/lint-imports
-.venv/bin/pytest "$@"
+# A process for each of up to four cores, with one thread: most tests are too small for more. Files stay whole.
+OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -11,7 +11,6 @@ from pipeline.data.demo import demo_index
 from pipeline.data.index import ImageIndex, index_folder, sample
 from pipeline.data.listed import read_list
 from pipeline.errors import UsageError
-from pipeline.remote import is_remote
 
 WEBDATASET = "webdataset"
 
@@ -39,11 +38,6 @@ def _all(data: dict[str, Any], kind: str) -> ImageIndex:
     if kind == WEBDATASET:
         return index_archives(root, data["labels"])
     return index_folder(root, data["labels"]) if listed is None else read_list(listed, data["labels"])
-
-
-def absolute(root: str) -> str:
-    """The full name of a folder, or the address that it is."""
-    return root.rstrip("/") if is_remote(root) else str(Path(root).absolute())
 
 
 def find_labels(index: ImageIndex, data: dict[str, Any], n_outputs: int) -> np.ndarray:

@@ -113,6 +113,14 @@ def derive(source: Source) -> Summary:
     return summary
 
 
+def is_complete(run_folder: Path) -> bool:
+    """Whether somebody derived all this when all shards were published."""
+    try:
+        return json.loads((run_folder / "summary.json").read_bytes()).get("complete") is True
+    except (FileNotFoundError, ValueError, AttributeError):
+        return False
+
+
 def columns(source: Source, *names: str) -> dict[str, np.ndarray]:
     """Some columns of a run whole, by name."""
     return {

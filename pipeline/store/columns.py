@@ -42,7 +42,7 @@ def encode(
     header = stream.getvalue().ljust(places[0], b"\0")
     pieces, end = [memoryview(header)], places[0]
     for place, values in zip(places, large.values(), strict=True):
-        pieces += [memoryview(bytes(place - end)), memoryview(np.ascontiguousarray(values)).cast("B")]
+        pieces += [memoryview(bytes(place - end)), np.ascontiguousarray(values).data.cast("B")]
         end = place + values.nbytes
     mark = _MARK + len(header).to_bytes(8, "little")
     return [*pieces, memoryview(mark + hashlib.sha256(header + mark).digest())]

@@ -44,10 +44,15 @@ class Ledger:
         """Whether one shard is done."""
         return shard_path(self.run, shard).exists()
 
+    def is_complete(self) -> bool:
+        """Whether all shards are done."""
+        return len(self.published()) == self.manifest.n_shards
+
     def pending(self, worker: int = 0, workers: int = 1, *, late: bool = False) -> Iterator[int]:
         """The shards for one worker of several: its own in order, then the others' in random order.
 
-        Each is looked at when it is asked for, so what another worker has published by then is passed over.
+        Each is looked at when it is asked for, so what another worker has published by then is passed over. What its
+        own worker is probably at, since that has published the one before, comes last.
 
         Args:
             worker: Number of the worker.
@@ -59,7 +64,15 @@ class Ledger:
             own = np.roll(left, np.random.default_rng().integers(len(left)))
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
-        return (shard for shard in (*own.tolist(), *others.tolist()) if not self.is_published(shard))
+        yield from (shard for shard in own.tolist() if not self.is_published(shard))
+        at_work = []
+        for shard in others.tolist():
+            if not (shard < workers or self.is_published(shard - workers)):
+                if not self.is_published(shard):
+                    yield shard
+            else:
+                at_work.append(shard)
+        yield from (shard for shard in at_work if not self.is_published(shard))
 
     def parts(self, shard: int) -> list[Rows]:
         """The finished rows of an unfinished shard; a damaged part is removed, a vanished one passed over."""

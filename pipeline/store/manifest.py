@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.data.paths import Paths
 from pipeline.errors import StoreError, UsageError
+from pipeline.remote import locate
 from pipeline.store import columns
 from pipeline.store.hdf5 import dataset
 from pipeline.store.layout import MANIFEST, plain
@@ -78,8 +79,8 @@ class Manifest:
         return int(self.shards[shard]), int(self.shards[shard + 1])
 
     def path(self, image: int) -> Path:
-        """Full path of an image."""
-        return Path(os.fsdecode(self.root), os.fsdecode(self.paths[image]))
+        """Full path of an image; of one in an archive the archive's, and its name there."""
+        return locate(os.fsdecode(self.root)) / os.fsdecode(self.paths[image])
 
     def labels(self, images: slice | Sequence[int]) -> np.ndarray:
         """Classes of some images, -1 unknown, int32.
@@ -142,8 +143,8 @@ class Manifest:
             "shards": self.shards,
             "digests": digests(self.paths, self.label),
         }
-        stored = {name: canonical_json(getattr(self, name)) for name in _JSON}
-        attributes = {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint, **stored}
+        attributes: dict[str, str | int] = {name: canonical_json(getattr(self, name)) for name in _JSON}
+        attributes |= {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint}
         return columns.encode(small, large, attributes)
 
 

@@ -69,7 +69,7 @@ def page_digest(paths: Paths, label: np.ndarray, page: int) -> bytes:
     offsets, spans, labels = _columns(paths, label, page)
     blob = paths.blob[max(0, offsets[0]) : max(0, offsets[-1])]
     for column in (blob, offsets, labels, *([] if spans is None else [spans])):
-        digest.update(np.ascontiguousarray(column))
+        digest.update(np.ascontiguousarray(column).data)
     return digest.digest()
 
 

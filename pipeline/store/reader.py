@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from pipeline.errors import Failure
+from pipeline.remote import absolute
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import COLUMNS
@@ -162,9 +163,8 @@ class Run:
         return self._selected[shard]
 
     def _image(self, path: bytes) -> int:
-        root, full = (Path(os.fsdecode(name)).absolute() for name in (self.manifest.root, path))
-        below = os.fsencode(full.relative_to(root)) if full.is_relative_to(root) else path
-        for relative in (path, below):
+        root, full = (os.fsencode(absolute(os.fsdecode(name))) for name in (self.manifest.root, path))
+        for relative in (path, full.removeprefix(root + b"/")):
             image = self.manifest.paths.find(relative)
             if image is not None:
                 return image

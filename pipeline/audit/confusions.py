@@ -1,0 +1,35 @@
+"""Which classes are taken for which."""
+
+import numpy as np
+
+from pipeline.audit.cases import Confusion
+from pipeline.audit.confidence import Confidence
+from pipeline.audit.images import Images
+from pipeline.report.summary import class_name
+
+EXAMPLES = 6
+
+
+def confusions(images: Images, confidence: Confidence, limit: int) -> list[Confusion]:
+    """Pairs of label and wrong prediction, the commonest first; among equals those of the larger share."""
+    label, predicted = images.columns["label"], images.columns["predicted"]
+    wrong = np.flatnonzero(images.labelled & ~images.correct)
+    wrong = wrong[np.argsort(-confidence.predicted[wrong], kind="stable")]
+    pairs, pair, counts = np.unique(
+        np.stack([label[wrong], predicted[wrong]], 1), axis=0, return_inverse=True, return_counts=True
+    )
+    sizes = np.bincount(label[images.labelled], minlength=1)
+    shares = counts / sizes[pairs[:, 0]] if len(pairs) else np.empty(0)
+    first = np.lexsort((-shares, -counts))[:limit]
+    return [
+        Confusion(
+            label=int(pairs[number, 0]),
+            label_name=class_name(images.source.manifest, int(pairs[number, 0])),
+            predicted=int(pairs[number, 1]),
+            predicted_name=class_name(images.source.manifest, int(pairs[number, 1])),
+            images=int(counts[number]),
+            share=float(shares[number]),
+            rows=images.row[wrong[pair.ravel() == number][:EXAMPLES]].tolist(),
+        )
+        for number in first.tolist()
+    ]

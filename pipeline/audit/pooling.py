@@ -1,0 +1,64 @@
+"""Maps -> shares of what speaks for the class on a coarse grid: the form in which maps of many images compare."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.audit.images import Images
+from pipeline.engine.geometry import Geometry
+
+GRID = 16
+"""Cells along a side."""
+_MAPS_AT_ONCE = 64
+
+
+def pool(maps: Tensor) -> Tensor:
+    """The positive part of maps, summed over channels, averaged in cells, as shares of the whole.
+
+    Args:
+        maps: (n, C, H, W).
+
+    Returns:
+        (n, GRID, GRID) float32; a row sums to 1, or is 0 where the map has no positive part.
+    """
+    positive = maps.float().sum(1, keepdim=True).clamp(min=0)
+    cells = nn.functional.adaptive_avg_pool2d(positive, GRID)[:, 0]
+    whole = cells.sum((1, 2), keepdim=True)
+    return torch.where(whole > 0, cells / whole.where(whole > 0, 1), 0)
+
+
+def pooled(images: Images, folder: Path) -> np.ndarray:
+    """The pooled maps of all images, read once, shard by shard.
+
+    They lie in a file that is gone when the array is, so that memory does not grow with their number.
+
+    Args:
+        images: Of the audit.
+        folder: Where the file may lie.
+
+    Returns:
+        (n, GRID * GRID) float32.
+
+    Raises:
+        NoPlaces: The maps belong nowhere in the image.
+    """
+    geometry = images.source.geometry
+    with tempfile.TemporaryFile(dir=folder) as file:
+        shape = (len(images), GRID * GRID)
+        array = np.memmap(file, np.float32, "w+", shape=shape) if len(images) else np.empty(shape, np.float32)
+    for shard, positions in images.shards():
+        for part in np.split(positions, range(_MAPS_AT_ONCE, len(positions), _MAPS_AT_ONCE)):
+            array[part] = _read(images, shard, part, geometry)
+    return array
+
+
+def _read(images: Images, shard: int, positions: np.ndarray, geometry: Geometry) -> np.ndarray:
+    rows = images.place[positions]
+    first, end = int(rows[0]), int(rows[-1]) + 1
+    wanted = slice(first, end) if end - first == len(rows) else rows
+    stored = torch.from_numpy(images.source.read(shard, "attribution", wanted))
+    cells: np.ndarray = pool(geometry.expand(stored)).flatten(1).numpy()  # shares do not depend on the row's scale
+    return cells
