@@ -18,7 +18,7 @@ from pipeline.identity import identity_of, list_sha256
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.ranges import DTYPES
-from pipeline.remote import absolute
+from pipeline.remote import absolute, is_remote, locate
 from pipeline.store.schema import fingerprint
 from pipeline.view import View
 
@@ -85,7 +85,7 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     check_target(config["target"], classifier.n_outputs, labels)
     method, geometry = build_method(config, classifier)
     identity = identity_of(config, classifier, list_sha256(index, labels))
-    run = Path(config["output_dir"] or _default_folder(config, identity))
+    run = locate(config["output_dir"]) if config["output_dir"] else _default_folder(config, identity)
     root = absolute(config["data"]["root"] or str(run / "photographs"))
     return Job(config, classifier, method, geometry, index, labels, root, identity, run)
 
@@ -106,6 +106,10 @@ def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
 def lay_photographs(job: Job) -> None:
     """Puts the demo's photographs where the job reads them; other jobs' are there."""
     if job.config["data"]["root"] is None:
+        if is_remote(job.root):
+            raise UsageError(
+                f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
+            )
         lay_demo(Path(job.root))
 
 

@@ -1,6 +1,7 @@
 """How large a run is, and whether there is room for it."""
 
 import logging
+import math
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.job import Job
 from pipeline.store.manifest import Manifest
+from pipeline.store.objects import is_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,10 @@ def targets_per_image(job: Job) -> int:
     return int(target[3:]) if isinstance(target, str) and target.startswith("top") else 1
 
 
-def free_bytes(folder: Path) -> int:
-    """Free bytes where a folder is, or will be."""
+def free_bytes(folder: Path) -> float:
+    """Free bytes where a folder is, or will be; of an object store nobody knows an end."""
+    if is_elsewhere(folder):
+        return math.inf
     there = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
     return shutil.disk_usage(there).free
 
@@ -81,6 +85,8 @@ def warn_of_little_room(job: Job, manifest: Manifest, published: int) -> None:
 
 def in_bytes(count: float) -> str:
     """A number of bytes with three digits and a unit."""
+    if math.isinf(count):
+        return "no end known"
     units = ("B", "kB", "MB", "GB", "TB")
     power = next((power for power in range(len(units)) if count < 1000 ** (power + 1)), len(units) - 1)
     return f"{count / 1000**power:.3g} {units[power]}"

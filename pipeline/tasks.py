@@ -15,6 +15,7 @@ from pipeline.launch import Launch, find_launcher, settled
 from pipeline.plan import plan
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import Summary, derive, finish, is_complete
@@ -173,7 +174,7 @@ def _folder(config: Config) -> Path:
     """The run's folder that the option ``run`` names."""
     if config["run"] is None:
         raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = Path(config["run"])
+    folder = locate(config["run"])
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder

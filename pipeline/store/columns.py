@@ -62,10 +62,10 @@ def is_whole(path: Path) -> bool:
         return length < size and hashlib.sha256(file.read(length) + mark).digest() == seal[len(mark) :]
 
 
-def mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
+def mapped(dataset: h5py.Dataset) -> np.ndarray:
     """A contiguous dataset as an array that is read from the disk where it is touched."""
     offset = dataset.id.get_offset()
-    return np.asarray(np.memmap(path, dataset.dtype, "r", offset=offset, shape=dataset.shape))
+    return np.asarray(np.memmap(dataset.file.filename, dataset.dtype, "r", offset=offset, shape=dataset.shape))
 
 
 class _Header(io.BytesIO):

@@ -17,6 +17,7 @@ from pipeline.remote import locate
 from pipeline.store import columns
 from pipeline.store.hdf5 import dataset
 from pipeline.store.layout import MANIFEST, plain
+from pipeline.store.objects import at_hand
 from pipeline.store.pages import MappedPaths, digests
 from pipeline.store.publish import publish
 from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
@@ -108,10 +109,11 @@ class Manifest:
         if not path.exists():
             raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
         try:
-            if not columns.is_whole(plain(path, run)):  # before HDF5 sees it
-                raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
-            with h5py.File(path, "r", locking=False) as opened:
-                return cls._read(opened, path)
+            with at_hand(plain(path, run)) as file:
+                if not columns.is_whole(file):  # before HDF5 sees it
+                    raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
+                with h5py.File(file, "r", locking=False) as opened:
+                    return cls._read(opened, path)
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
 
@@ -120,10 +122,10 @@ class Manifest:
         check_version(int(file.attrs["schema_version"]), path)
         whole, numbers = dataset(file, "root", ("uint8",))[...], dataset(file, "shards", ("int64",))[...]
         label, offsets, blob = (
-            columns.mapped(path, dataset(file, name, (dtype,)))
+            columns.mapped(dataset(file, name, (dtype,)))
             for name, dtype in (("label", "int32"), ("offsets", "int64"), ("paths", "uint8"))
         )
-        spans = columns.mapped(path, dataset(file, "spans", ("int64",))) if "spans" in file else None
+        spans = columns.mapped(dataset(file, "spans", ("int64",))) if "spans" in file else None
         pages = dataset(file, "digests", ("uint8",))[...] if "digests" in file else None
         if len(offsets) != len(label) + 1 or (spans is not None and spans.shape != (len(label), 2)):
             raise ValueError("its columns are of different lengths")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.objects import is_elsewhere, put
 
 Data = bytes | memoryview | list[memoryview]
 """The content of a file, or its pieces, one after the other."""
@@ -51,6 +52,8 @@ def publish(data: Data, path: Path) -> bool:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        return put(b"".join(_pieces(data)), path, over=False)
     with _temporary(data, path) as temporary:
         published = _link(temporary, path)
         _sync_folder(path.parent)
@@ -64,6 +67,9 @@ def replace(data: Data, path: Path) -> None:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        put(b"".join(_pieces(data)), path, over=True)
+        return
     with _temporary(data, path) as temporary:
         temporary.replace(path)
         _sync_folder(path.parent)
