@@ -148,6 +148,7 @@ RANGES = {
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
     "data.root": _PATH,
+    "data.list": _PATH,
     "data.labels": _SWITCH,
     "data.class_map": _PATH,
     "data.limit": _whole(1).or_null(),

@@ -25,6 +25,7 @@ from pipeline.plan import plan
 from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import concluded, derive, finish
@@ -241,7 +242,7 @@ def _folder(config: Config) -> Path:
     """The run's folder that the option ``run`` names."""
     if config["run"] is None:
         raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = Path(config["run"])
+    folder = locate(config["run"])
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder
