@@ -107,7 +107,6 @@ RANGES = {
     "task.per_class": _whole(8),
     "task.watermark": _SWITCH,
     "task.marked": _SHARE,
-    "task.mixed": _SHARE,
     "task.swapped": _SHARE,
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
