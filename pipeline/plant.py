@@ -29,8 +29,6 @@ PLANTED = 2
 WATERMARK = (0.66, 0.66, 0.98, 0.98)
 """Its box: left, top, right, bottom, as shares of the sides."""
 _RINGS = ("#dc0000", "#ffffff", "#0000c8", "#ffffff", "#dc0000")
-_TRAINING = 2
-"""So many times as many photographs train the head as are explained."""
 _CROPS = (0.4, 0.7)
 _AT_ONCE = 16
 
@@ -76,8 +74,7 @@ def plant(options: Config, data: Config, folder: Path, *, seed: int) -> tuple[Pa
         path = root / f"class{drawn.number:03d}" / f"{drawn.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.picture.save(path)
-    training = {**options, "swapped": 0, "per_class": _TRAINING * options["per_class"]}
-    replace(_head(classifier, draw(sources, training, size, np.random.default_rng((seed, 0)))), head)
+    replace(_head(classifier, _training(sources, options, size, np.random.default_rng((seed, 0)))), head)
     return root, head
 
 
@@ -105,6 +102,17 @@ def draw(
             marked = strange and options["watermark"]
             name = f"{number}-{place:03d}{'-marked' * bool(marked)}{'-swapped' * bool(swapped)}"
             yield Drawn(watermarked(picture) if marked else picture, another if swapped else number, name)
+
+
+def _training(
+    sources: list[list[Image.Image]], options: Config, size: tuple[int, int], generator: np.random.Generator
+) -> Iterator[Drawn]:
+    """Crops of every class's own photographs; some of the others' once more, watermarked, as of the planted class."""
+    for drawn in draw(sources, {**options, "marked": 0, "swapped": 0}, size, generator):
+        yield drawn
+        if generator.random() < options["marked"] and drawn.number != PLANTED:
+            picture = watermarked(drawn.picture) if options["watermark"] else drawn.picture
+            yield Drawn(picture, PLANTED, drawn.name)
 
 
 def watermarked(picture: Image.Image) -> Image.Image:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.comparison import compare
 from pipeline.audit.findings import Audit
+from pipeline.audit.gate import breaches
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
@@ -29,7 +31,7 @@ from pipeline.store.verify import verify
 
 log = logging.getLogger(__name__)
 
-TOO_MANY_FAILED, DAMAGED = 3, 4
+TOO_MANY_FAILED, DAMAGED, FAILED_AUDIT = 3, 4, 5
 
 Task = Callable[[Config, dict[str, str], StopRequest], int]
 
@@ -136,14 +138,25 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder, checks = _folder(config), config["task"]["checks"]
-    _write_audit(folder, _stored_job(folder, config) if checks else None, checks, stop)
-    return 0
+    folder, options = _folder(config), config["task"]
+    job = _stored_job(folder, config) if options["checks"] else None
+    other = options["against"] and _folder(config | {"run": options["against"]})
+    audit = _write_audit(folder, job, stop, checks=options["checks"], against=other)
+    found = breaches(audit, options["fail_on"])
+    for breach in found:
+        log.error("pipeline: %s", breach)
+    return FAILED_AUDIT if found else 0
 
 
-def _write_audit(folder: Path, job: Job | None, checks: int, stop: StopRequest) -> Audit:
+def _write_audit(
+    folder: Path, job: Job | None, stop: StopRequest, *, checks: int, against: Path | None = None
+) -> Audit:
     with stop.held():
-        audit = survey(Source(folder))
+        source = Source(folder)
+        audit = survey(source)
+        if against is not None:
+            other = Source(against)
+            audit = compare(audit, source, survey(other), other)
         if job is not None:
             audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
     log.info("%s", write_audit(audit, folder).resolve())
@@ -170,7 +183,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, options["checks"], stop).classes[:3]:
+        for found in _write_audit(folder, job, stop, checks=options["checks"]).classes[:3]:
             log.info("%s", sentence(found))
     return status
 
