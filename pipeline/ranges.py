@@ -145,6 +145,8 @@ RANGES = {
     "launch.workers": _whole(1).or_null(),
     "launch.restarts": _whole(0),
     "launch.follow": _SWITCH,
+    "launch.address": _TEXT.or_null(),
+    "launch.timeout": _SECONDS,
     "launch.cpus": _whole(1),
     "launch.gpus": _whole(0),
     "launch.requeues": _whole(0),

@@ -26,11 +26,13 @@ class Share:
         worker: Its number.
         workers: How many there are.
         late: Whether others were at work on this folder before.
+        helps: Whether it does the others' shards too, once its own are done.
     """
 
     worker: int = 0
     workers: int = 1
     late: bool = False
+    helps: bool = True
 
     @property
     def name(self) -> str:
@@ -43,6 +45,8 @@ class Share:
 
     def pending(self, ledger: Ledger) -> Iterator[int]:
         """The shards to do, in order, each looked at when it is asked for."""
+        if not self.helps:
+            return (shard for shard in self.own(range(ledger.manifest.n_shards)) if not ledger.is_published(shard))
         return ledger.pending(self.worker, self.workers, late=self.late and self.workers == 1)
 
 
