@@ -47,15 +47,16 @@ class Infidelity(Metric):
             f"{SIDES[0]:.0%} to {SIDES[1]:.0%} of the image's shorter side, anywhere inside it; a square becomes "
             f"{self.baselines!r} (0: the mean colour). Foretold loss: the sum of the map over the square, which is "
             "I . map for maps that are a gradient times a difference from the baseline (others are judged by the "
-            "scaled score alone). True loss: of the output explained. Scaled: 0 foretells all, 1 nothing; "
-            "undefined where nothing is lost."
+            "scaled score alone). True loss: of the output explained. Controls have the sum of the map beside "
+            "them, so that they are as complete. Scaled: 0 foretells all, 1 nothing; undefined where nothing is "
+            "lost."
         )
 
     def measure(self, case: Case, maps: Tensor) -> Measured:
         images, _, height, width = case.images.shape
         count = self.perturbations
         boxes = torch.stack([squares(count, height, width, seed=seed) for seed in case.seeds.tolist()]).to(maps.device)
-        foretold = sums(maps, boxes)
+        foretold = sums(as_complete(maps.double()), boxes)
         absent = baselines_of(self.baselines, case.preprocessing)(case.images, case.seeds).expand_as(case.images)
         image = torch.arange(images, device=maps.device).repeat_interleave(count + 1)
 
@@ -70,6 +71,13 @@ class Infidelity(Metric):
             "infidelity": (foretold - lost).square().mean(2),
             "scaled_infidelity": unexplained(foretold, lost.expand_as(foretold)),
         })  # fmt: skip
+
+
+def as_complete(maps: Tensor) -> Tensor:
+    """The controls (1 to M - 1, N, H, W), none of which is below 0, with the sum of the map that stands first."""
+    totals = maps.sum((2, 3), keepdim=True)
+    factors = torch.where(totals[1:] > 0, totals[:1] / totals[1:], 1.0)
+    return torch.cat((maps[:1], maps[1:] * factors))
 
 
 def unexplained(foretold: Tensor, lost: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ def test_infidelity_is_captums(scaled: bool) -> None:
         return gone.expand_as(inputs), torch.where(gone > 0, 0.0, inputs)
 
     for kind, map in enumerate(maps):
+        map = map * (maps[0].sum((1, 2)) / map.sum((1, 2)))[:, None, None]  # as complete as the first
         spread = map[:, None].expand_as(x) / 3  # Captum sums over channels
         expected = infidelity(
             network, perturb, x, spread, target=torch.tensor(targets), n_perturb_samples=COUNT, normalize=scaled
