@@ -65,7 +65,7 @@ def _whole(lowest: int) -> Range:
     return Range(f"a whole number from {lowest}", lambda value: type(value) is int and value >= lowest)
 
 
-def is_time(value: Any) -> bool:
+def _is_time(value: Any) -> bool:
     """Whether a value is a number of minutes, hours or days: 90m, 4h, 2d."""
     return isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value) is not None
 
@@ -108,9 +108,17 @@ RANGES = {
     "retry_failed": _SWITCH,
     "report.images": _SWITCH,
     "task.repair": _SWITCH,
+    "task.json": _SWITCH,
     "task.worker": _whole(0),
     "task.workers": _whole(1),
     "task.finish": _SWITCH,
+    "task.checks": _whole(0),
+    "task.classes": _whole(3),
+    "task.per_class": _whole(8),
+    "task.watermark": _SWITCH,
+    "task.marked": _SHARE,
+    "task.mixed": _SHARE,
+    "task.swapped": _SHARE,
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
     "task.panels": _PANELS,
@@ -124,6 +132,10 @@ RANGES = {
         "own, shared, or a number above 0",
         lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
     ),
+    "task.metrics": _several("a list of metrics: [deletion,sparseness]", (str,)),
+    "task.images": _whole(1).or_null(),
+    "task.seed": _whole(0),
+    "task.resamples": _whole(1),
     "launch.workers": _whole(1).or_null(),
     "launch.restarts": _whole(0),
     "launch.follow": _SWITCH,
@@ -131,7 +143,7 @@ RANGES = {
     "launch.gpus": _whole(0),
     "launch.requeues": _whole(0),
     "launch.warning": _whole(1),
-    "launch.time": Range("a time such as 90m, 4h or 2d", is_time).or_null(),
+    "launch.time": Range("a time such as 90m, 4h or 2d", _is_time),
     "launch.options": _several("a list of sbatch's options: [nodelist=n1]", (str,)),
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,

@@ -25,6 +25,7 @@ from pipeline.size import shard_starts, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
+from pipeline.store.start import Start
 from pipeline.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -87,14 +88,19 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
         filter=store["filter"],
         checkpoint_seconds=store["checkpoint_seconds"],
     )
-    with writer, Progress(len(manifest) * targets_per_image(job), name=share.name) as progress:
+    with (
+        Start(job.run, share.worker) as begun,
+        writer,
+        Progress(len(manifest) * targets_per_image(job), name=share.name) as progress,
+    ):
         left = images_left(job, writer, ledger, progress, share=share, repair=repair)
-        for batch in clock.waiting("read", _decoded(job, manifest, batches(left, job.batch_size))):
-            with clock.spent("compute"):
+        for batch in clock.waiting("read", _decoded(job, begun, manifest, batches(left, job.batch_size))):
+            with clock.spent("compute"), begun.at(batch.index.tolist()):
                 rows = _explained(job, batch, line)
             with clock.spent("write"):
                 writer.add(rows)
             chunks.keep()
+            begun.did(len(batch.index) + len(batch.failures), len(rows.failures))
             progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
         with clock.spent("write"):
@@ -104,12 +110,13 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
     log.info("%s; %s", progress.line(), clock)
 
 
-def _decoded(job: Job, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+def _decoded(job: Job, begun: Start, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+    here = num_workers(job) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
         manifest.paths,
         job.classifier.preprocessing,
-        numbers,
+        begun.begins(numbers) if here else numbers,
         num_workers=num_workers(job),
         pin_memory=job.device.type == "cuda",
     )

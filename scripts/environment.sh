@@ -32,3 +32,12 @@ environment() {
         echo "$wanted" >"$stamp"
     fi
 }
+
+# The daemons that tests/launch/test_slurm.py starts; without them it is skipped and says so.
+slurm() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then
+        echo "Installing Slurm's packages, for the tests of launch=slurm"
+        { apt-get update && apt-get install --yes --no-install-recommends slurmctld slurmd slurm-client munge; } >/dev/null ||
+            echo "They could not be installed: these tests are skipped" >&2
+    fi
+}

@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 environment test
+slurm
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy

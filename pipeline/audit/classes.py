@@ -1,31 +1,46 @@
-"""The numbers of each class: how often the model is right, how sure it is, and where its maps lie."""
+"""A class: how often the model is right, how sure it is, where its maps lie, and what they look like in clusters."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.audit.clusters import FEWEST, Partition, partition
 from pipeline.audit.confidence import Confidence
+from pipeline.audit.evidence import Cluster
 from pipeline.audit.findings import ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.measures import border, coincidence, corners, entropy, nearest
+from pipeline.audit.outliers import factors
+from pipeline.audit.shortcuts import shortcut
 from pipeline.report.summary import class_name
 
 EXAMPLES = 12
+"""Rows that stand for a class or a cluster."""
 
 
 @dataclass(frozen=True)
-class Means:
-    """Mean and variance of the maps of classes, each (GRID * GRID,), in the order in which they were added."""
+class Maps:
+    """The maps of a class that have a positive part.
 
-    mean: list[np.ndarray] = field(default_factory=list)
-    variance: list[np.ndarray] = field(default_factory=list)
+    Attributes:
+        positions: Of their images, (m,).
+        shares: Pooled, (m, GRID * GRID), each sums to 1.
+        parted: Their clusters, None where they are too few.
+        factor: Their outlier factors, (m,), NaN where they are too few.
+    """
 
-    def add(self, maps: np.ndarray) -> int:
-        """Adds a class's maps (n, GRID * GRID); returns its position."""
-        self.mean.append(maps.mean(0, dtype=np.float64))
-        self.variance.append(maps.var(0, dtype=np.float64))
-        return len(self.mean) - 1
+    positions: np.ndarray
+    shares: np.ndarray
+    parted: Partition | None
+    factor: np.ndarray
+
+    @classmethod
+    def of(cls, positions: np.ndarray, pooled: np.ndarray) -> "Maps":
+        """Parts the maps of a class, the empty ones among them."""
+        filled = pooled.any(1)
+        shares = np.asarray(pooled[filled])
+        parted = partition(shares) if len(shares) >= FEWEST else None
+        return cls(positions[filled], shares, parted, factors(shares))
 
 
 def describe(images: Images, confidence: Confidence, number: int, positions: np.ndarray) -> ClassFindings:
@@ -37,36 +52,74 @@ def describe(images: Images, confidence: Confidence, number: int, positions: np.
         number: Of the class.
         positions: Of its images among them; there may be none.
     """
-    labelled, any_ = number >= 0 and bool(images.labelled[positions].any()), len(positions) > 0
+    labelled, explained = number >= 0 and bool(images.labelled[positions].any()), len(positions) > 0
     return ClassFindings(
         number=number,
         name=class_name(images.source.manifest, number),
         images=len(positions),
         failures=0,
         accuracy=float(images.correct[positions].mean()) if labelled else None,
-        confidence=float(confidence.predicted[positions].mean()) if any_ else None,
+        confidence=float(confidence.predicted[positions].mean()) if explained else None,
         self_confidence=float(confidence.label[positions].mean()) if labelled else None,
     )
 
 
-def places(maps: np.ndarray, rows: np.ndarray, means: Means) -> dict[str, Any]:
-    """The fields of a class that are about where its maps lie.
+def places(images: Images, maps: Maps, others: np.ndarray, shape: tuple[int, int]) -> dict[str, object]:
+    """The fields of a class that are about where its maps lie; there is one map at least.
 
     Args:
-        maps: Pooled, (m, GRID * GRID), those without a positive part among them.
-        rows: Of the run, (m,).
-        means: To which mean and variance are added.
+        images: Of the audit.
+        maps: Of the class.
+        others: Mean map of the other classes.
+        shape: (H, W) of the model's input.
     """
-    filled = maps.any(1)
-    if not filled.any():
-        return {"zero_maps": len(maps)}
-    mean = maps[filled].mean(0)
+    mean = maps.shares.mean(0)
     return {
         "border": border(mean),
         "corner": float(corners(mean).max()),
-        "coincidence": coincidence(maps[filled]),
+        "coincidence": coincidence(maps.shares),
         "entropy": entropy(mean),
-        "zero_maps": int((~filled).sum()),
-        "mean": means.add(maps[filled]),
-        "rows": rows[filled][nearest(maps[filled], mean, EXAMPLES)].tolist(),
+        "shortcut": shortcut(maps.shares, others, maps.parted, shape),
+        "rows": images.row[maps.positions][nearest(maps.shares, mean, EXAMPLES)].tolist(),
+        "eigenvalues": [] if maps.parted is None else maps.parted.eigenvalues.tolist(),
     }
+
+
+def clusters(images: Images, maps: Maps, first: int) -> tuple[list[Cluster], list[np.ndarray]]:
+    """The clusters of a class and their mean maps, the largest first.
+
+    Args:
+        images: Of the audit.
+        maps: Of the class.
+        first: Position of the first mean map among all clusters'.
+    """
+    if maps.parted is None:
+        return [], []
+    parts = [np.flatnonzero(maps.parted.cluster == number) for number in range(maps.parted.cluster.max() + 1)]
+    means = [maps.shares[part].mean(0) for part in parts]
+    found = [
+        _cluster(images, maps, part, number=number, mean=mean, place=first + number)
+        for number, (part, mean) in enumerate(zip(parts, means, strict=True))
+    ]
+    return found, means
+
+
+def _cluster(images: Images, maps: Maps, part: np.ndarray, *, number: int, mean: np.ndarray, place: int) -> Cluster:
+    assert maps.parted is not None
+    positions = maps.positions[part]
+    predictions, counts = np.unique(images.columns["predicted"][positions], return_counts=True)
+    commonest = int(predictions[counts.argmax()])
+    return Cluster(
+        number=number,
+        images=len(part),
+        share=len(part) / len(maps.positions),
+        accuracy=float(images.correct[positions].mean()) if images.labelled[positions].any() else None,
+        purity=float(counts.max() / len(part)),
+        predicted=commonest,
+        predicted_name=class_name(images.source.manifest, commonest),
+        apart=float(maps.parted.silhouette[part].mean()),
+        border=border(mean),
+        corner=float(corners(mean).max()),
+        rows=images.row[positions][nearest(maps.shares[part], mean, EXAMPLES)].tolist(),
+        mean=place,
+    )

@@ -1,20 +1,25 @@
 """A run's maps and predictions -> all that is found in them without asking the model again."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.audit.classes import Means, describe, places
+from pipeline.audit.cases import Outlier
+from pipeline.audit.classes import Maps, clusters, describe, places
 from pipeline.audit.confidence import Confidence
 from pipeline.audit.confusions import confusions
-from pipeline.audit.findings import Arrays, Audit, ClassFindings, RunFacts, Totals
+from pipeline.audit.facts import facts, totals
+from pipeline.audit.faithfulness import UNFAITHFUL, relative_delta, unfaithful
+from pipeline.audit.findings import Arrays, Audit, ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.labels import doubts, suggestions
+from pipeline.audit.likeness import alike
+from pipeline.audit.outliers import OUTSIDE
 from pipeline.audit.pooling import GRID, pooled
 from pipeline.engine.geometry import NoPlaces
-from pipeline.report.words import printable
 from pipeline.store.layout import plain_folder
 from pipeline.store.source import Source
 from pipeline.store.summary import total
@@ -23,40 +28,85 @@ LISTED = 1000
 """Of each list, at most; the totals count all."""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of each image, (n, ...), filled class by class.
+
+    Attributes:
+        confidence: Of the model.
+        suggested: Class by confident learning, -1 where the label may stand.
+        relative: Relative convergence delta, NaN without.
+        factor: Outlier factor of the map, NaN without.
+        cluster: In the class, -1 without.
+        embedding: (n, 2), NaN without.
+    """
+
+    confidence: Confidence
+    suggested: np.ndarray
+    relative: np.ndarray
+    factor: np.ndarray
+    cluster: np.ndarray
+    embedding: np.ndarray
+
+    @classmethod
+    def of(cls, images: Images) -> "Evidence":
+        confidence = Confidence.of(images)
+        unknown = np.full((3, len(images)), np.nan, np.float32)
+        return cls(
+            confidence,
+            suggestions(images, confidence),
+            relative_delta(images),
+            factor=unknown[0],
+            cluster=np.full(len(images), -1, np.int32),
+            embedding=unknown[1:].T,
+        )
+
+    def learn(self, maps: Maps) -> None:
+        """Fills in what the maps of a class tell of its images."""
+        self.factor[maps.positions] = maps.factor
+        if maps.parted is not None:
+            self.cluster[maps.positions] = maps.parted.cluster
+            self.embedding[maps.positions] = maps.parted.embedding
+
+    def counts(self, positions: np.ndarray) -> dict[str, Any]:
+        """The fields of a class that count its images."""
+        return {
+            "doubted": int((self.suggested[positions] >= 0).sum()),
+            "outliers": int((self.factor[positions] >= OUTSIDE).sum()),
+            "unfaithful": int((self.relative[positions] > UNFAITHFUL).sum()),
+        }
+
+
+@dataclass(frozen=True)
+class Means:
+    """Mean maps and variances of the classes that have maps, and mean maps of clusters, (GRID * GRID,) each."""
+
+    mean: list[np.ndarray] = field(default_factory=list)
+    variance: list[np.ndarray] = field(default_factory=list)
+    cluster: list[np.ndarray] = field(default_factory=list)
+
+
 def survey(source: Source) -> Audit:
-    """Audits what is published of a run.
+    """Audits what is published of a run; memory holds the maps of one class at a time.
 
     Raises:
         StoreError: Nothing is published yet, or something is damaged.
     """
     images = Images.of(source)
-    confidence = Confidence.of(images)
-    suggested = suggestions(images, confidence)
-    maps = _pooled(images)
+    evidence, means, maps = Evidence.of(images), Means(), _pooled(images)
     sums = total(source.ledger.summary(shard) for shard in source.shards)
-    failures = {int(label): int(counts["failures"]) for label, counts in sums["classes"].items()}
-    classes, means = [], Means()
-    groups = dict(images.groups())
-    for number in sorted({*groups, *(label for label, count in failures.items() if count)}):
-        positions = groups.get(number, np.empty(0, np.int64))
-        found = describe(images, confidence, number, positions)
-        located = places(maps[positions], images.row[positions], means) if maps is not None else {}
-        counts: dict[str, Any] = {
-            "failures": failures.get(number, 0),
-            "doubted": int((suggested[positions] >= 0).sum()),
-        }
-        classes.append(replace(found, **counts, **located))
+    classes = _classes(images, evidence, sums, means=means, maps=maps)
     return Audit(
-        run=_facts(images, sums, located=maps is not None),
-        totals=_totals(images, suggested, classes),
-        classes=classes,
-        doubts=doubts(images, confidence, suggested, LISTED),
-        outliers=[],
-        unfaithful=[],
-        confusions=confusions(images, confidence, LISTED),
-        alike=[],
+        run=facts(images, sums, located=maps is not None),
+        totals=totals(images, evidence.relative, classes),
+        classes=sorted(classes, key=lambda one: (-(one.shortcut.score if one.shortcut else -1), one.number)),
+        doubts=doubts(images, evidence.confidence, evidence.suggested, LISTED),
+        outliers=_outliers(images, evidence),
+        unfaithful=unfaithful(images, evidence.relative, LISTED),
+        confusions=confusions(images, evidence.confidence, LISTED),
+        alike=alike(classes, np.array(means.mean), LISTED),
         comparison=None,
-        arrays=_arrays(images, confidence, means),
+        arrays=_arrays(images, evidence, means),
     )
 
 
@@ -67,56 +117,76 @@ def _pooled(images: Images) -> np.ndarray | None:
         return None
 
 
-def _facts(images: Images, sums: Mapping[str, Any], *, located: bool) -> RunFacts:
-    source, attributes = images.source, images.source.attributes
-    height, width = source.manifest.preprocessing["crop"]
-    return RunFacts(
-        folder=printable(str(source.run)),
-        fingerprint=source.manifest.fingerprint,
-        method=attributes["method"],
-        options=attributes["options"],
-        target=attributes["target_option"],
-        output=attributes["output"],
-        model=attributes["model"],
-        weights_sha256=attributes["weights_sha256"],
-        root=printable(source.manifest.root),
-        images=len(source.manifest),
-        audited=len(images),
-        failures=sums["failures"],
-        missing_shards=source.manifest.n_shards - len(source.shards),
-        height=height,
-        width=width,
-        pooled=located,
-    )
+def _classes(
+    images: Images, evidence: Evidence, sums: Mapping[str, Any], *, means: Means, maps: np.ndarray | None
+) -> list[ClassFindings]:
+    """All classes by number; fills in evidence and means."""
+    failures = {int(label): int(counts["failures"]) for label, counts in sums["classes"].items()}
+    groups = dict(images.groups())
+    whole = _class_means(groups, maps)
+    height, width = images.source.manifest.preprocessing["crop"]
+    classes = []
+    for number in sorted({*groups, *(label for label, count in failures.items() if count)}):
+        positions = groups.get(number, np.empty(0, np.int64))
+        found: dict[str, Any] = {"failures": failures.get(number, 0)}
+        if maps is not None:
+            own = Maps.of(positions, maps[positions])
+            found["zero_maps"] = len(positions) - len(own.positions)
+            if len(own.positions):
+                found |= places(images, own, _others(whole, number), (height, width))
+                found["clusters"], cluster_means = clusters(images, own, len(means.cluster))
+                found["mean"] = len(means.mean)
+                means.mean.append(own.shares.mean(0))
+                means.variance.append(own.shares.var(0))
+                means.cluster.extend(cluster_means)
+                evidence.learn(own)
+        found |= evidence.counts(positions)
+        classes.append(replace(describe(images, evidence.confidence, number, positions), **found))
+    return classes
 
 
-def _totals(images: Images, suggested: np.ndarray, classes: list[ClassFindings]) -> Totals:
-    labelled, doubted = int(images.labelled.sum()), int((suggested >= 0).sum())
-    return Totals(
-        accuracy=float(images.correct[images.labelled].mean()) if labelled else None,
-        zero_maps=sum(one.zero_maps for one in classes),
-        doubted=doubted,
-        doubted_share=doubted / labelled if labelled else None,
-        outliers=0,
-        unfaithful=0,
-        unfaithful_share=None,
-        suspects=0,
-        confirmed=0,
-    )
+def _class_means(groups: Mapping[int, np.ndarray], maps: np.ndarray | None) -> dict[int, np.ndarray]:
+    """Mean map of each class that has one."""
+    if maps is None:
+        return {}
+    sums = {number: maps[positions].sum(0, dtype=np.float64) for number, positions in groups.items()}
+    return {number: whole / whole.sum() for number, whole in sums.items() if whole.any()}
 
 
-def _arrays(images: Images, confidence: Confidence, means: Means) -> Arrays:
+def _others(means: Mapping[int, np.ndarray], number: int) -> np.ndarray:
+    """Mean of the other classes' mean maps; an even map where there are none."""
+    if len(means) < 2:
+        return np.full(GRID * GRID, 1 / GRID**2)
+    rest: np.ndarray = (sum(means.values()) - means[number]) / (len(means) - 1)
+    return rest
+
+
+def _outliers(images: Images, evidence: Evidence) -> list[Outlier]:
+    order = np.argsort(-evidence.factor, kind="stable")  # NaN is last
+    paths, index = images.source.manifest.paths, images.columns["index"]
+    return [
+        Outlier(
+            row=int(images.row[position]),
+            path=os.fsdecode(paths[int(index[position])]),
+            number=int(images.group[position]),
+            factor=float(evidence.factor[position]),
+        )
+        for position in order[: int(np.sum(evidence.factor >= OUTSIDE))][:LISTED].tolist()
+    ]
+
+
+def _arrays(images: Images, evidence: Evidence, means: Means) -> Arrays:
     def grids(maps: list[np.ndarray]) -> np.ndarray:
         return np.array(maps, np.float32).reshape(-1, GRID, GRID)
 
     return Arrays(
         mean=grids(means.mean),
         variance=grids(means.variance),
-        cluster_mean=grids([]),
+        cluster_mean=grids(means.cluster),
         row=images.row,
         group=images.group,
-        cluster=np.full(len(images), -1, np.int32),
-        embedding=np.full((len(images), 2), np.nan, np.float32),
-        self_confidence=confidence.label.astype(np.float32),
-        margin=confidence.margin.astype(np.float32),
+        cluster=evidence.cluster,
+        embedding=evidence.embedding,
+        self_confidence=evidence.confidence.label.astype(np.float32),
+        margin=evidence.confidence.margin.astype(np.float32),
     )

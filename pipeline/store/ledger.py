@@ -16,6 +16,7 @@ from pipeline.store.objects import at_hand, identity
 from pipeline.store.publish import remove_orphans, replace
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
+from pipeline.store.start import forget_deaths
 from pipeline.store.summary import Summary, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
@@ -141,12 +142,15 @@ class Ledger:
             raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
 
     def summary(self, shard: int) -> Summary:
-        """The summary of a published shard; computed, if it is not there yet.
+        """The summary of a published shard; computed, if it is not there yet or an older version wrote it.
 
         Raises:
             StoreError: It, or the shard, is damaged.
         """
-        return self.stored_summary(shard) or summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
+        stored = self.stored_summary(shard)
+        if stored is not None and "failed" in stored:
+            return stored
+        return summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
 
     def write_summary(self, shard: int) -> None:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
@@ -163,15 +167,18 @@ class Ledger:
             replace(seal_summary(summary), summary_path(self.run, shard))
 
     def tidy(self) -> None:
-        """Writes missing summaries, and removes the parts of published shards and what dead writers left."""
+        """Writes missing summaries, and removes what nobody needs any more: parts, and what dead starts left."""
         self.remove_orphans()
-        for shard in sorted(self.published()):
+        published = sorted(self.published())
+        for shard in published:
             if not summary_path(self.run, shard).exists():
                 self.write_summary(shard)
         for path in (self.run / SHARDS).glob("*/*.part"):
             shard_number = shard_of_part(path)
             if shard_number is not None and self.is_published(shard_number):
                 path.unlink(missing_ok=True)
+        if len(published) == self.manifest.n_shards:
+            forget_deaths(self.run)
 
     def remove_orphans(self) -> None:
         """Removes the temporary files of dead writers."""

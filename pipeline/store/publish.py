@@ -84,14 +84,35 @@ def remove_orphans(folder: Path) -> None:
     """Removes the temporary files that dead writers left directly in a folder."""
     for path in folder.glob(".*.tmp"):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and (_is_dead(match["machine"], int(match["process"])) or _is_old(path)):
+        if match and (is_dead(match["machine"], int(match["process"])) or _is_old(path)):
             path.unlink(missing_ok=True)
+
+
+def machine() -> str:
+    """Where a process number means something: the host and, in containers, its process namespace."""
+    namespace = Path("/proc/self/ns/pid")
+    host = socket.gethostname().replace("~", "-")
+    return f"{host}.{namespace.stat().st_ino}" if namespace.exists() else host
+
+
+def is_dead(where: str, process: int) -> bool:
+    """Whether a process is known to be gone; of another machine's nothing is known."""
+    if where != machine():
+        return False
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat")
+        return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody asked how it ended
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+    except PermissionError:  # alive, another user's
+        return False
 
 
 @contextmanager
 def _temporary(data: Data, path: Path) -> Iterator[Path]:
     """A synced copy of the data beside its final name, gone at the end."""
-    name = f".{path.name}~{_machine()}~{os.getpid()}~{secrets.token_hex(4)}.tmp"
+    name = f".{path.name}~{machine()}~{os.getpid()}~{secrets.token_hex(4)}.tmp"
     temporary = path.with_name(name)
     try:
         try:
@@ -154,25 +175,6 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(file)
-
-
-def _machine() -> str:
-    """Where a process number means something: the host and, in containers, its process namespace."""
-    namespace = Path("/proc/self/ns/pid")
-    host = socket.gethostname().replace("~", "-")
-    return f"{host}.{namespace.stat().st_ino}" if namespace.exists() else host
-
-
-def _is_dead(machine: str, process: int) -> bool:
-    if machine != _machine():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # alive, another user's
-        return False
-    return False
 
 
 def _is_old(path: Path) -> bool:

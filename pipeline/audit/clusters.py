@@ -1,0 +1,82 @@
+"""Which maps of a class are alike: SpRAy (Lapuschkin et al. 2019, doi 10.1038/s41467-019-08987-4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.sparse import csr_array, eye_array
+from scipy.sparse.csgraph import laplacian
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_samples
+from sklearn.neighbors import kneighbors_graph
+
+FEWEST = 8
+"""Maps that a class must have to be parted."""
+MOST = 8
+"""Clusters of a class."""
+NEIGHBOURS = 10
+"""At most; of a small class a twelfth, lest a small cluster be joined to another."""
+_DENSE = 500
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Maps in clusters.
+
+    Attributes:
+        eigenvalues: The smallest of the normalised graph Laplacian, ascending, in [0, 2].
+        cluster: Number of each map's cluster, int (n,); 0 is the largest.
+        embedding: Eigenvectors 2 and 3, float (n, 2).
+        silhouette: Of each map, in [-1, 1]; 0 where there is one cluster.
+    """
+
+    eigenvalues: np.ndarray
+    cluster: np.ndarray
+    embedding: np.ndarray
+    silhouette: np.ndarray
+
+
+def partition(maps: np.ndarray) -> Partition:
+    """Parts the maps of a class where the eigenvalues of their neighbour graph leap.
+
+    Maps are near where their square roots are (Hellinger distance). Each is joined to its nearest; the clusters are as
+    many as there are eigenvalues of the normalised Laplacian before the widest gap (von Luxburg 2007, section 8.3), and
+    k-means in the rows of their eigenvectors finds them (Ng, Jordan and Weiss 2001).
+
+    Args:
+        maps: (n, GRID * GRID), each sums to 1; n is at least `FEWEST`.
+    """
+    roots = np.sqrt(maps)
+    neighbours = min(NEIGHBOURS, max(3, len(maps) // 12))
+    joined = kneighbors_graph(roots, neighbours, mode="connectivity", include_self=False)
+    values, vectors = _smallest(csr_array(laplacian((joined + joined.T) / 2, normed=True)), MOST + 1)
+    count = int(np.argmax(np.diff(values[: len(maps) // 4 + 1]))) + 1
+    cluster, silhouette = np.zeros(len(maps), int), np.zeros(len(maps))
+    if count > 1:
+        rows = vectors[:, :count] / np.linalg.norm(vectors[:, :count], axis=1, keepdims=True).clip(1e-12)
+        cluster = _by_size(KMeans(count, n_init=4, random_state=0).fit_predict(rows))
+    if cluster.max() > 0:
+        silhouette = silhouette_samples(roots, cluster)
+    return Partition(values, cluster, vectors[:, 1:3], silhouette)
+
+
+def _smallest(matrix: csr_array, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest eigenvalues of a normalised Laplacian, ascending, and their vectors, the largest entry positive."""
+    count = min(count, matrix.shape[0])
+    if matrix.shape[0] <= _DENSE:
+        values, vectors = eigh(matrix.toarray(), subset_by_index=[0, count - 1])
+    else:  # Lanczos finds the largest fast: those of 2 - L
+        turned = 2 * eye_array(matrix.shape[0], format="csr") - matrix
+        start = np.random.default_rng(0).random(matrix.shape[0])
+        values, vectors = eigsh(turned, count, which="LA", v0=start)
+        values, vectors = 2 - values[::-1], vectors[:, ::-1]
+    largest = vectors[np.abs(vectors).argmax(0), np.arange(count)]
+    return values.clip(0), vectors * np.sign(largest)
+
+
+def _by_size(cluster: np.ndarray) -> np.ndarray:
+    """The same clusters, the largest numbered 0."""
+    order = np.argsort(-np.bincount(cluster), kind="stable")
+    numbers: np.ndarray = np.argsort(order)[cluster]
+    return numbers

@@ -1,0 +1,113 @@
+"""The counter-check of a suspected region: it is covered, equally large ones elsewhere are, and the model is asked."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from pipeline.audit.evidence import Box, Check, Effect, Interval
+from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.job import Job
+
+MOST_IMAGES = 64
+RESAMPLES = 2000
+_AT_ONCE = 16
+
+
+def counter_check(job: Job, paths: Sequence[Path], number: int, box: Box) -> Check | None:
+    """Covers a region in images, and others of its size, and compares what the model says of them.
+
+    Args:
+        job: Of the run: its model and its preprocessing.
+        paths: Of the images; `MOST_IMAGES` of them, spread evenly, are asked, without those that cannot be read.
+        number: Class whose output and whose prediction count.
+        box: The region.
+
+    Returns:
+        None if no image can be read, or the region leaves no room for others.
+    """
+    controls = elsewhere(box, job.classifier.preprocessing.crop)
+    answers = [_ask(job, pixels, number, [box, *controls]) for pixels in _batches(job, _spread(paths))]
+    if not answers or not controls:
+        return None
+    right, score = (torch.cat([answer[kind] for answer in answers]).double().numpy() for kind in (0, 1))
+    changes = [values[:, 1:] - values[:, :1] for values in (right, score)]  # (n, boxes)
+    region, control = ([change[:, part].mean(1) for change in changes] for part in (slice(1), slice(1, None)))
+    difference = Effect(*(interval(one - other) for one, other in zip(region, control, strict=True)))
+    return Check(
+        images=len(right),
+        accuracy=float(right[:, 0].mean()),
+        region=Effect(*map(interval, region)),
+        control=Effect(*map(interval, control)),
+        difference=difference,
+        elsewhere=controls,
+        confirmed=difference.accuracy.high < 0 and difference.score.high < 0,
+    )
+
+
+def elsewhere(box: Box, shape: tuple[int, int]) -> list[Box]:
+    """The boxes of the same size in the corners and the middle of the image that do not touch a box."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    down, right = shape[0] - height, shape[1] - width
+    starts = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)]
+    boxes = [(top, left, top + height, left + width) for top, left in starts]
+    return [other for other in dict.fromkeys(boxes) if not _overlap(box, other)]
+
+
+def cover(pixels: Tensor, box: Box) -> Tensor:
+    """The images (n, 3, H, W) with a box blurred: a Gaussian of half its shorter side, of the whole image."""
+    top, left, bottom, right = box
+    deviation = min(bottom - top, right - left) / 2
+    reach = min(int(2 * deviation) + 1, min(pixels.shape[2:]) - 1)  # reflected at the border, so shorter than a side
+    blurred = gaussian_blur(pixels, [2 * reach + 1] * 2, [deviation] * 2)
+    covered = pixels.clone()
+    covered[:, :, top:bottom, left:right] = blurred[:, :, top:bottom, left:right]
+    return covered
+
+
+def interval(values: np.ndarray) -> Interval:
+    """Mean of values (n,) with its 95 % bootstrap interval (percentiles; Efron 1979); draws do not depend on others."""
+    drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+    low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def _overlap(box: Box, other: Box) -> bool:
+    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+
+
+def _spread(paths: Sequence[Path]) -> list[Path]:
+    places = np.linspace(0, len(paths) - 1, min(MOST_IMAGES, len(paths))).round().astype(int)
+    return [paths[place] for place in places]
+
+
+def _batches(job: Job, paths: Sequence[Path]) -> Iterator[Tensor]:
+    """Pixels in [0, 1], (n, 3, H, W), of the images that can be read."""
+    readable = (pixels for path in paths if (pixels := _read(job, path)) is not None)
+    while batch := list(islice(readable, _AT_ONCE)):
+        yield torch.stack(batch) / 255
+
+
+def _read(job: Job, path: Path) -> Tensor | None:
+    try:
+        return job.classifier.preprocessing(read_image(path))[0]
+    except UnreadableImage:
+        return None
+
+
+@torch.no_grad()
+def _ask(job: Job, pixels: Tensor, number: int, boxes: Sequence[Box]) -> tuple[Tensor, Tensor]:
+    """Whether the class is predicted, and its logit, uncovered and for each covered box: (n, 1 + boxes) each."""
+    right, score = [], []
+    for shown in (pixels, *(cover(pixels, box) for box in boxes)):
+        images = job.classifier.preprocessing.normalize(shown).to(job.device, job.dtype)
+        logits = job.classifier.module(images)
+        if logits.shape[1] == 1:
+            logits = torch.cat([-logits, logits], 1)
+        right.append(logits.argmax(1) == number)
+        score.append(logits[:, number])
+    return torch.stack(right, 1).cpu(), torch.stack(score, 1).cpu()

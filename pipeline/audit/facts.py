@@ -1,0 +1,64 @@
+"""What was audited, and the whole of what was found in numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.audit.findings import ClassFindings, RunFacts, Totals
+from pipeline.audit.images import Images
+from pipeline.audit.shortcuts import SUSPECT
+from pipeline.report.words import printable
+
+
+def facts(images: Images, sums: Mapping[str, Any], *, located: bool) -> RunFacts:
+    """What was audited.
+
+    Args:
+        images: Of the audit.
+        sums: Over the shards' summaries.
+        located: Whether the maps have places in the image.
+    """
+    source, attributes = images.source, images.source.attributes
+    height, width = source.manifest.preprocessing["crop"]
+    return RunFacts(
+        folder=printable(str(source.run)),
+        fingerprint=source.manifest.fingerprint,
+        method=attributes["method"],
+        options=attributes["options"],
+        target=attributes["target_option"],
+        output=attributes["output"],
+        model=attributes["model"],
+        weights_sha256=attributes["weights_sha256"],
+        root=printable(source.manifest.root),
+        images=len(source.manifest),
+        audited=len(images),
+        failures=sums["failures"],
+        missing_shards=source.manifest.n_shards - len(source.shards),
+        height=height,
+        width=width,
+        pooled=located,
+    )
+
+
+def totals(images: Images, relative: np.ndarray, classes: Sequence[ClassFindings]) -> Totals:
+    """The whole run in numbers.
+
+    Args:
+        images: Of the audit.
+        relative: Relative delta of each, NaN without.
+        classes: All.
+    """
+    labelled, measured = int(images.labelled.sum()), int(np.isfinite(relative).sum())
+    doubted, missed = (sum(vars(one)[name] for one in classes) for name in ("doubted", "unfaithful"))
+    return Totals(
+        accuracy=float(images.correct[images.labelled].mean()) if labelled else None,
+        zero_maps=sum(one.zero_maps for one in classes),
+        doubted=doubted,
+        doubted_share=doubted / labelled if labelled else None,
+        outliers=sum(one.outliers for one in classes),
+        unfaithful=missed,
+        unfaithful_share=missed / measured if measured else None,
+        suspects=sum(one.shortcut is not None and one.shortcut.score >= SUSPECT for one in classes),
+        confirmed=0,
+    )

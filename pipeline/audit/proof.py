@@ -1,0 +1,63 @@
+"""The counter-check of the classes that look most as if they rested on a shortcut."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.audit.cover import counter_check
+from pipeline.audit.findings import Audit, ClassFindings
+from pipeline.audit.shortcuts import SUSPECT
+from pipeline.job import Job
+from pipeline.signals import StopRequest
+from pipeline.store.reader import Run
+
+
+def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> Audit:
+    """Covers the regions of the suspects, and of the class with the highest score where none is a suspect.
+
+    Args:
+        audit: Of the run.
+        run: All its rows.
+        job: Of the run: its model.
+        most: Classes to check, those with the highest scores.
+        stop: Asked before each class.
+
+    Raises:
+        Stopped: It was asked to stop.
+    """
+    classes = list(audit.classes)
+    for place, found in enumerate(classes[:most]):
+        if found.shortcut is None or (place > 0 and found.shortcut.score < SUSPECT):
+            break
+        stop.check()
+        paths = [run[row].path for row in rows_of(audit, found).tolist()]
+        check = counter_check(job, paths, found.number, found.shortcut.box)
+        classes[place] = replace(found, shortcut=replace(found.shortcut, check=check))
+    confirmed = sum(bool(one.shortcut and one.shortcut.check and one.shortcut.check.confirmed) for one in classes)
+    return replace(audit, classes=classes, totals=replace(audit.totals, confirmed=confirmed))
+
+
+def sentence(found: ClassFindings) -> str:
+    """A class's suspicion in words."""
+    suspicion = found.shortcut
+    if suspicion is None:
+        return f"{found.name}: too few maps"
+    about = "all" if suspicion.cluster is None else f"cluster {suspicion.cluster}"
+    said = (
+        f"{found.name}: shortcut score {suspicion.score:.2f} ({about}, {suspicion.images} images, box {suspicion.box})"
+    )
+    if (check := suspicion.check) is None:
+        return said
+    accuracy, control = check.region.accuracy.mean, check.control.accuracy.mean
+    verdict = "confirmed" if check.confirmed else "not confirmed"
+    return f"{said}: covered, accuracy {accuracy:+.0%}; elsewhere {control:+.0%}: {verdict}"
+
+
+def rows_of(audit: Audit, found: ClassFindings) -> np.ndarray:
+    """Rows of the run that a class's suspicion is about."""
+    arrays = audit.arrays
+    wanted = arrays.group == found.number
+    if found.shortcut is not None and found.shortcut.cluster is not None:
+        wanted &= arrays.cluster == found.shortcut.cluster
+    rows: np.ndarray = arrays.row[wanted]
+    return rows

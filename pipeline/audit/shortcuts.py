@@ -1,0 +1,115 @@
+"""How much a class looks as if it rested on a shortcut: a place where its maps have mass that others' have not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.audit.clusters import Partition
+from pipeline.audit.evidence import Box, Shortcut
+from pipeline.audit.measures import border, corners
+from pipeline.audit.pooling import GRID
+
+SUSPECT = 0.25
+"""Score from which a class is counted as a suspect."""
+FEWEST = 3
+"""Images that a suspicion must be about."""
+LARGEST_SHARE = 0.5
+"""Of the class: a cluster that is larger is what the class is like, unless its maps are in one place."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Images of a class that may share a shortcut.
+
+    Attributes:
+        members: Numbers of their maps in the class.
+        cluster: Number of the cluster, None for the whole class.
+        apart: Mean silhouette.
+    """
+
+    members: np.ndarray
+    cluster: int | None
+    apart: float
+
+
+def shortcut(maps: np.ndarray, others: np.ndarray, parted: Partition | None, shape: tuple[int, int]) -> Shortcut | None:
+    """The likeliest shortcut of a class.
+
+    Args:
+        maps: Pooled, of the class, (n, GRID * GRID), each sums to 1.
+        others: Mean map of the other classes, (GRID * GRID,).
+        parted: Its clusters, None where they were not looked for.
+        shape: (H, W) of the model's input.
+
+    Returns:
+        That of the candidate (the class, each cluster) with the highest score; None if there are too few maps.
+    """
+    found = [_of(candidate, maps[candidate.members], others, shape) for candidate in _candidates(len(maps), parted)]
+    return max(found, key=lambda one: one.score, default=None)
+
+
+def members(found: Shortcut, parted: Partition | None, count: int) -> np.ndarray:
+    """Numbers in the class of the maps that a shortcut is about."""
+    if parted is None or found.cluster is None:
+        return np.arange(count)
+    return np.flatnonzero(parted.cluster == found.cluster)
+
+
+def region(contrast: np.ndarray) -> tuple[slice, slice]:
+    """The box around the cells about the peak that have at least half of its height.
+
+    Args:
+        contrast: (GRID, GRID), a mean map less the others'.
+    """
+    high, _ = ndimage.label(contrast >= contrast.max() / 2)
+    peak = np.unravel_index(contrast.argmax(), contrast.shape)
+    rows, columns = ndimage.find_objects((high == high[peak]).astype(int))[0]
+    return rows, columns
+
+
+def _candidates(count: int, parted: Partition | None) -> Iterator[Candidate]:
+    if count >= FEWEST:
+        yield Candidate(np.arange(count), None, 0.0)
+    if parted is not None and parted.cluster.any():
+        for cluster in range(parted.cluster.max() + 1):
+            members = np.flatnonzero(parted.cluster == cluster)
+            if len(members) >= FEWEST:
+                yield Candidate(members, cluster, float(parted.silhouette[members].mean().clip(0)))
+
+
+def _of(candidate: Candidate, maps: np.ndarray, others: np.ndarray, shape: tuple[int, int]) -> Shortcut:
+    mean = maps.mean(0)
+    rows, columns = region((mean - others).reshape(GRID, GRID))
+    inside = maps.reshape(-1, GRID, GRID)[:, rows, columns].sum((1, 2))
+    mass, elsewhere = float(np.median(inside)), float(others.reshape(GRID, GRID)[rows, columns].sum())
+    fullest = int(corners(mean).argmax())
+    parts = {
+        "border": _beyond(border(mean), border(others)),
+        "corner": _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest])),
+        "place": _beyond(mass, elsewhere),
+        "apart": candidate.apart,
+    }
+    return Shortcut(
+        score=sum(parts.values()) / len(parts),
+        **parts,
+        cluster=candidate.cluster,
+        images=len(maps),
+        box=_pixels(rows, columns, shape),
+        mass=mass,
+        elsewhere=elsewhere,
+    )
+
+
+def _beyond(share: float, expected: float) -> float:
+    """How far a share is beyond what is expected, of what it could be, in [0, 1]."""
+    return max(0.0, share - expected) / (1 - expected) if expected < 1 else 0.0
+
+
+def _pixels(rows: slice, columns: slice, shape: tuple[int, int]) -> Box:
+    """Cells as adaptive pooling cuts them: from floor to ceiling."""
+    height, width = shape
+    top, left = (side.start * length // GRID for side, length in ((rows, height), (columns, width)))
+    bottom, right = (-(-side.stop * length // GRID) for side, length in ((rows, height), (columns, width)))
+    return top, left, bottom, right
