@@ -117,7 +117,8 @@ def _path(manifest: Manifest, index: int) -> bytes:
 def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings, agreement: Agreement) -> Moved:
     own = agreement.group == here.number
     scores = [one.shortcut.score if one.shortcut else None for one in (here, there)]
-    suspected = [score is not None and score >= SUSPECT for score in scores]
+    first, second = (score is not None and score >= SUSPECT for score in scores)
+    suspected = (first, second)
     known = here.accuracy is not None and there.accuracy is not None
     return Moved(
         number=here.number,
@@ -129,7 +130,9 @@ def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings
         accuracy=there.accuracy - here.accuracy if known else None,  # type: ignore[operator] # both are numbers
         shortcut=scores[0],
         other_shortcut=scores[1],
-        suspect={(1, 1): "both", (1, 0): "appeared", (0, 1): "gone", (0, 0): "neither"}[tuple(map(int, suspected))],
+        suspect={(True, True): "both", (True, False): "appeared", (False, True): "gone", (False, False): "neither"}[
+            suspected
+        ],
     )
 
 
