@@ -21,10 +21,11 @@ from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.share import WHOLE, Share, batches, images_left
 from pipeline.signals import StopRequest
-from pipeline.size import shard_size, targets_per_image, warn_of_little_room
+from pipeline.size import shard_starts, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
+from pipeline.store.start import Start
 from pipeline.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -87,14 +88,19 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
         filter=store["filter"],
         checkpoint_seconds=store["checkpoint_seconds"],
     )
-    with writer, Progress(len(manifest) * targets_per_image(job), name=share.name) as progress:
+    with (
+        Start(job.run, share.worker) as begun,
+        writer,
+        Progress(len(manifest) * targets_per_image(job), name=share.name) as progress,
+    ):
         left = images_left(job, writer, ledger, progress, share=share, repair=repair)
-        for batch in clock.waiting("read", _decoded(job, manifest, batches(left, job.batch_size))):
-            with clock.spent("compute"):
+        for batch in clock.waiting("read", _decoded(job, begun, manifest, batches(left, job.batch_size))):
+            with clock.spent("compute"), begun.at(batch.index.tolist()):
                 rows = _explained(job, batch, line)
             with clock.spent("write"):
                 writer.add(rows)
             chunks.keep()
+            begun.did(len(batch.index) + len(batch.failures), len(rows.failures))
             progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
         with clock.spent("write"):
@@ -104,12 +110,13 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
     log.info("%s; %s", progress.line(), clock)
 
 
-def _decoded(job: Job, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+def _decoded(job: Job, begun: Start, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+    here = num_workers(job) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
         manifest.paths,
         job.classifier.preprocessing,
-        numbers,
+        begun.begins(numbers) if here else numbers,
         num_workers=num_workers(job),
         pin_memory=job.device.type == "cuda",
     )
@@ -121,7 +128,7 @@ def new_manifest(job: Job) -> Manifest:
         root=os.fsencode(job.root),
         paths=job.index.paths,
         label=job.labels,
-        shards=np.append(np.arange(0, len(job.labels), shard_size(job)), len(job.labels)).astype(np.int64),
+        shards=shard_starts(job),
         identity=job.identity,
         class_names=job.classifier.class_names,
         preprocessing=job.classifier.preprocessing.to_json(),

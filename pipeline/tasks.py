@@ -1,38 +1,47 @@
 """What the command line can be asked to do; each task returns its exit status."""
 
+import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.comparison import compare
 from pipeline.audit.findings import Audit
+from pipeline.audit.gate import breaches
+from pipeline.audit.page.write import write_page as write_audit_page
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
+from pipeline.evaluate import evaluate
 from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.metrics.result import FILE as RESULT
+from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.plan import plan
 from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import concluded, derive, finish
 from pipeline.run import run, start
 from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
-from pipeline.status import status_line
+from pipeline.status import status
 from pipeline.store.source import Source
 from pipeline.store.verify import verify
 from pipeline.stored import stored_job
 
 log = logging.getLogger(__name__)
 
-TOO_MANY_FAILED, DAMAGED = 3, 4
+TOO_MANY_FAILED, DAMAGED, FAILED_AUDIT = 3, 4, 5
 
 Task = Callable[[Config, dict[str, str], StopRequest], int]
 
@@ -144,17 +153,28 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder, checks = _folder(config), config["task"]["checks"]
-    _write_audit(folder, stored_job(folder, config) if checks else None, checks, stop)
-    return 0
+    folder, options = _folder(config), config["task"]
+    job = stored_job(folder, config) if options["checks"] else None
+    against = options["against"] and _folder(config | {"run": options["against"]})
+    found = breaches(_write_audit(folder, job, config=config, stop=stop, against=against), options["fail_on"])
+    for breach in found:
+        log.error("pipeline: %s", breach)
+    return FAILED_AUDIT if found else 0
 
 
-def _write_audit(folder: Path, job: Job | None, checks: int, stop: StopRequest) -> Audit:
+def _write_audit(
+    folder: Path, job: Job | None, *, config: Config, stop: StopRequest, against: Path | None = None
+) -> Audit:
+    source = Source(folder)
     with stop.held():
-        audit = survey(Source(folder))
+        audit = survey(source)
+        if against is not None:
+            other = Source(against)
+            audit = compare(audit, source, survey(other), other)
         if job is not None:
-            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
-    log.info("%s", write_audit(audit, folder).resolve())
+            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
+    write_audit(audit, folder)
+    log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
     return audit
 
 
@@ -178,7 +198,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, options["checks"], stop).classes[:3]:
+        for found in _write_audit(folder, job, config=config, stop=stop).classes[:3]:
             log.info("%s", sentence(found))
     return status
 
@@ -193,8 +213,24 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     return 0
 
 
+def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    job = stored_job(folder, config)
+    try:
+        with run_log(folder), stop.held():
+            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
+            log.info("%s", (folder / RESULT).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info(status_line(_folder(config)))
+    found = status(_folder(config))
+    if config["task"]["json"]:
+        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+    else:
+        log.info("%s", found)
     return 0
 
 
@@ -208,6 +244,7 @@ TASKS: dict[str, Task] = {
     "audit": _audit,
     "plant": _plant,
     "render": _render,
+    "evaluate": _evaluate,
     "status": _show_status,
 }
 
@@ -216,7 +253,7 @@ def _folder(config: Config) -> Path:
     """The run's folder that the option ``run`` names."""
     if config["run"] is None:
         raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = Path(config["run"])
+    folder = locate(config["run"])
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder

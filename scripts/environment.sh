@@ -33,11 +33,16 @@ environment() {
     fi
 }
 
-# The daemons that tests/launch/test_slurm.py starts; without them it is skipped and says so.
-slurm() {
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v slurmctld >/dev/null; then
-        echo "Installing Slurm's packages, for the tests of launch=slurm"
-        { apt-get update && apt-get install --yes --no-install-recommends slurmctld slurmd slurm-client munge; } >/dev/null ||
-            echo "They could not be installed: these tests are skipped" >&2
+# `debian COMMAND PACKAGE...` installs Debian packages that tests need, where it may; without them these tests skip and say so.
+debian() {
+    local command=$1
+    shift
+    if command -v "$command" >/dev/null; then return; fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "Some tests are skipped; they need: apt-get install $*" >&2
+        return
     fi
+    echo "Installing with apt-get: $*"
+    { apt-get update && apt-get install --yes --no-install-recommends "$@"; } >/dev/null ||
+        echo "They could not be installed: the tests that need them are skipped" >&2
 }
