@@ -94,7 +94,7 @@ def meanwhile(act: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+def until(holds: Callable[[], bool], seconds: float = 600) -> None:
     """Waits for something."""
     end = time.monotonic() + seconds
     while not holds():
