@@ -81,7 +81,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
 def _rows(run: Path) -> list[tuple[int, int, np.ndarray]]:
     rows = []
     for path in sorted(run.glob("shards/*/*.h5")):
-        with h5py.File(path) as file:
+        with h5py.File(path, locking=False) as file:  # as the package has it open
             columns = (file[name][:] for name in ("index", "target", "attribution"))
             rows += [(int(index), int(target), map) for index, target, map in zip(*columns, strict=True)]
     return rows
