@@ -152,8 +152,9 @@ def differences(one: Path, other: Path) -> Iterator[str]:
     if len(first) != len(second) or sorted(map(str, first.failures())) != sorted(map(str, second.failures())):
         yield f"{len(first)} rows, and {len(second)}; or other failures"
         return
+    others = second.table()
     for name, values in first.table().items():
-        if not np.allclose(values, second.table()[name], rtol=1e-6, atol=1e-6, equal_nan=True):
+        if not np.allclose(values, others[name], rtol=1e-6, atol=1e-6, equal_nan=True):
             yield f"{name} differs"
     for left, right in zip(first, second, strict=True):
         distance = np.abs(left.native - right.native).max()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +69,24 @@ def asked(folder: Path) -> int:
     return sum(map(int, (folder / "asked").read_text().split()))
 
 
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """Every image is there once, and its map is the same; read without the package."""
+    first, second = _rows(one), _rows(other)
+    assert [index for index, *_ in first] == [index for index, *_ in second] == list(range(IMAGES))
+    for (_, target, map), (_, other_target, other_map) in zip(first, second, strict=True):
+        assert target == other_target
+        np.testing.assert_allclose(map, other_map, rtol=0, atol=1e-9 * np.abs(map).max())
+
+
+def _rows(run: Path) -> list[tuple[int, int, np.ndarray]]:
+    rows = []
+    for path in sorted(run.glob("shards/*/*.h5")):
+        with h5py.File(path, locking=False) as file:  # as the package has it open
+            columns = (file[name][:] for name in ("index", "target", "attribution"))
+            rows += [(int(index), int(target), map) for index, target, map in zip(*columns, strict=True)]
+    return rows
+
+
 def meanwhile(act: Callable[[], None]) -> threading.Thread:
     """Does something beside this thread."""
     thread = threading.Thread(target=act)
@@ -74,7 +94,7 @@ def meanwhile(act: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+def until(holds: Callable[[], bool], seconds: float = 600) -> None:
     """Waits for something."""
     end = time.monotonic() + seconds
     while not holds():

@@ -122,7 +122,7 @@ def _submit(launch: Launch, folder: Path) -> str:
     try:
         jobs = executor.submit_array(list(map(Worker, commands)))
     except FailedJobError as error:
-        raise UsageError(f"launch=slurm: {' '.join(str(error.__cause__ or error).split())}") from error
+        raise UsageError(f"launch=slurm: {' '.join(str(error).split())}") from error
     return str(jobs[0].job_id).partition("_")[0]
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from pipeline.signals import Stopped
 from pipeline.store.verify import verify
-from scripts.crash_test import differences
 from tests.conftest import Status
-from tests.counting import IMAGES, asked, meanwhile, until
+from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, until
 
 
 def children() -> list[int]:
@@ -36,7 +35,8 @@ def test_two_of_four_are_killed(counted: Status, alone: Path, tmp_path: Path, ca
     assert counted(f"output_dir={run}", "launch=processes", "launch.workers=4") == 0
     killer.join()
     assert caplog.text.count("was killed by SIGKILL; started again, 1 of 3 times") == 2
-    assert not list(differences(alone, run)) and verify(run).whole and not list(run.rglob("*.part"))
+    assert_equal_runs(alone, run)
+    assert verify(run).whole and not list(run.rglob("*.part"))
     assert (run / "summary.json").read_bytes() == (alone / "summary.json").read_bytes()
     # Doubled: an image in each killed worker's hands, and what helpers took up that its owner was at.
     doubled = asked(tmp_path) / 2 - IMAGES

@@ -13,9 +13,8 @@ import pytest
 from pipeline.errors import UsageError
 from pipeline.report.summary import concluded
 from pipeline.store.verify import verify
-from scripts.crash_test import differences
 from tests.conftest import Status
-from tests.counting import IMAGES, asked, meanwhile, options, until
+from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, options, until
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -96,7 +95,8 @@ def test_a_cluster_that_goes_wrong(
     hurting = meanwhile(hurt)
     assert counted(*LAUNCH, f"output_dir={run}", "launch.follow=true") == 0
     hurting.join()
-    assert not list(differences(alone, run)) and verify(run).whole and not list(run.rglob("*.part"))
+    assert_equal_runs(alone, run)
+    assert verify(run).whole and not list(run.rglob("*.part"))
     # Doubled: what three workers had in hand, and what helpers took up that another was at.
     doubled = asked(tmp_path) / 2 - IMAGES
     assert doubled <= 3 + IMAGES / 4, f"{doubled} images were computed twice"
