@@ -43,8 +43,9 @@ def identity_of(config: Config, classifier: Classifier, images: str) -> Config:
 def list_sha256(index: ImageIndex, labels: np.ndarray) -> str:
     """Sha256 of a list of images and their labels, hex."""
     images = hashlib.sha256()
-    for part in (index.paths.blob, index.paths.offsets, labels):
-        images.update(np.ascontiguousarray(part).tobytes())
+    spans = [] if index.paths.spans is None else [index.paths.spans]  # an archive may be packed anew
+    for part in (index.paths.blob, index.paths.offsets, labels, *spans):
+        images.update(np.ascontiguousarray(part).data)
     return images.hexdigest()
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 
 from pipeline.configuration import Config, build
-from pipeline.data.classes import class_of_folder
-from pipeline.data.demo import demo_index, lay_demo
-from pipeline.data.index import ImageIndex, index_folder, sample
+from pipeline.data.demo import lay_demo
+from pipeline.data.find import find_images, find_labels
+from pipeline.data.index import ImageIndex
 from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
 from pipeline.identity import identity_of, list_sha256
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.ranges import DTYPES
+from pipeline.remote import absolute, is_remote, locate
 from pipeline.store.schema import fingerprint
 from pipeline.view import View
 
@@ -35,7 +36,7 @@ class Job:
         geometry: Of the method's maps on this network's input.
         index: The images.
         labels: int32 (images,), -1 where unknown.
-        root: The folder that the index is relative to.
+        root: The folder that the index is relative to, or its address.
         identity: What the fingerprint is made of.
         run: The run's folder.
     """
@@ -46,7 +47,7 @@ class Job:
     geometry: Geometry
     index: ImageIndex
     labels: np.ndarray
-    root: Path
+    root: str
     identity: Config
     run: Path
 
@@ -77,16 +78,16 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     config = config | {"device": find_device(config["device"]), "names": choices}
     set_precision(config["dtype"])
     classifier = load_classifier(config)
-    index = _images(config["data"])
-    labels = _labels(config, index, classifier)
+    index = find_images(config["data"], choices["data"])
+    labels = find_labels(index, config["data"], classifier.n_outputs)
     if choices["view"] == "neuron" and config["target"] != "pred":
         raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
     check_target(config["target"], classifier.n_outputs, labels)
     method, geometry = build_method(config, classifier)
     identity = identity_of(config, classifier, list_sha256(index, labels))
-    run = Path(config["output_dir"] or _default_folder(config, identity))
-    root = Path(config["data"]["root"]) if config["data"]["root"] else run / "photographs"
-    return Job(config, classifier, method, geometry, index, labels, root.absolute(), identity, run)
+    run = locate(config["output_dir"]) if config["output_dir"] else _default_folder(config, identity)
+    root = absolute(config["data"]["root"] or str(run / "photographs"))
+    return Job(config, classifier, method, geometry, index, labels, root, identity, run)
 
 
 @contextmanager
@@ -105,7 +106,11 @@ def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
 def lay_photographs(job: Job) -> None:
     """Puts the demo's photographs where the job reads them; other jobs' are there."""
     if job.config["data"]["root"] is None:
-        lay_demo(job.root)
+        if is_remote(job.root):
+            raise UsageError(
+                f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
+            )
+        lay_demo(Path(job.root))
 
 
 def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
@@ -152,20 +157,6 @@ def load_classifier(config: Config) -> Classifier:
     classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
     classifier.module.to(config["device"], DTYPES[config["dtype"]])
     return classifier
-
-
-def _images(data: Config) -> ImageIndex:
-    index = demo_index() if data["root"] is None else index_folder(Path(data["root"]), labels=data["labels"])
-    classes = data["classes"] and [str(name) for name in data["classes"]]  # Hydra reads a name of digits as a number
-    return sample(index, limit=data["limit"], per_class=data["per_class"], classes=classes)
-
-
-def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.ndarray:
-    if not config["data"]["labels"]:
-        return np.full(len(index.paths), -1, np.int32)
-    class_map = config["data"]["class_map"]
-    classes = class_of_folder(index.folders, classifier.n_outputs, Path(class_map) if class_map else None)
-    return np.asarray(classes[index.folder], np.int32)
 
 
 def build_method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:

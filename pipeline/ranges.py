@@ -53,7 +53,7 @@ def check(config: Config) -> None:
 
 def _node(config: Config, group: str) -> Config:
     for name in filter(None, group.split(".")):
-        config = config[name]
+        config = config.get(name, {})  # a group's file need not have what another file of it has
     return config
 
 
@@ -65,7 +65,7 @@ def _whole(lowest: int) -> Range:
     return Range(f"a whole number from {lowest}", lambda value: type(value) is int and value >= lowest)
 
 
-def is_time(value: Any) -> bool:
+def _is_time(value: Any) -> bool:
     """Whether a value is a number of minutes, hours or days: 90m, 4h, 2d."""
     return isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value) is not None
 
@@ -113,11 +113,17 @@ RANGES = {
     "task.workers": _whole(1),
     "task.finish": _SWITCH,
     "task.checks": _whole(0),
+    "task.against": _PATH,
+    "task.fail_on.shortcut": _SHARE.or_null(),
+    "task.fail_on.suspects": _whole(0).or_null(),
+    "task.fail_on.confirmed": _whole(0).or_null(),
+    "task.fail_on.doubted": _SHARE.or_null(),
+    "task.fail_on.unfaithful": _SHARE.or_null(),
+    "task.fail_on.failures": _whole(0).or_null(),
     "task.classes": _whole(3),
     "task.per_class": _whole(8),
     "task.watermark": _SWITCH,
     "task.marked": _SHARE,
-    "task.mixed": _SHARE,
     "task.swapped": _SHARE,
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
@@ -132,6 +138,10 @@ RANGES = {
         "own, shared, or a number above 0",
         lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
     ),
+    "task.metrics": _several("a list of metrics: [deletion,sparseness]", (str,)),
+    "task.images": _whole(1).or_null(),
+    "task.seed": _whole(0),
+    "task.resamples": _whole(1),
     "launch.workers": _whole(1).or_null(),
     "launch.restarts": _whole(0),
     "launch.follow": _SWITCH,
@@ -141,11 +151,12 @@ RANGES = {
     "launch.gpus": _whole(0),
     "launch.requeues": _whole(0),
     "launch.warning": _whole(1),
-    "launch.time": Range("a time such as 90m, 4h or 2d", is_time).or_null(),
+    "launch.time": Range("a time such as 90m, 4h or 2d", _is_time),
     "launch.options": _several("a list of sbatch's options: [nodelist=n1]", (str,)),
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
     "data.root": _PATH,
+    "data.list": _PATH,
     "data.labels": _SWITCH,
     "data.class_map": _PATH,
     "data.limit": _whole(1).or_null(),

@@ -21,7 +21,7 @@ from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
 from pipeline.share import WHOLE, Share, batches, images_left
 from pipeline.signals import StopRequest
-from pipeline.size import shard_size, targets_per_image, warn_of_little_room
+from pipeline.size import shard_starts, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
@@ -128,7 +128,7 @@ def new_manifest(job: Job) -> Manifest:
         root=os.fsencode(job.root),
         paths=job.index.paths,
         label=job.labels,
-        shards=np.append(np.arange(0, len(job.labels), shard_size(job)), len(job.labels)).astype(np.int64),
+        shards=shard_starts(job),
         identity=job.identity,
         class_names=job.classifier.class_names,
         preprocessing=job.classifier.preprocessing.to_json(),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -85,7 +85,7 @@ def _size(ledger: Ledger, shard: int) -> int:
     return end - first
 
 
-def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[list[int | None]]:
+def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[Sequence[int | None]]:
     """The images in groups, after those that have killed too often became failures."""
     dealt = deal(images, deaths(job.run))
     for failure in dealt.killed:

@@ -53,7 +53,7 @@ def _load(run: Path, manifest: Manifest, config: Config) -> Job:
     method, geometry = build_method(config, classifier)
     identity = identity_of(config, classifier, manifest.identity[IMAGES])
     index = ImageIndex(manifest.paths, np.full(len(manifest), -1, np.int32), [])
-    root = Path(os.fsdecode(manifest.root))
+    root = os.fsdecode(manifest.root)
     return Job(config, classifier, method, geometry, index, manifest.label, root, identity, run)
 
 

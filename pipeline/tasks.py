@@ -7,23 +7,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.comparison import compare
 from pipeline.audit.findings import Audit
+from pipeline.audit.gate import breaches
+from pipeline.audit.page.write import write_page as write_audit_page
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
+from pipeline.evaluate import evaluate
 from pipeline.job import Job, prepare
-from pipeline.launch import Launch, find_launcher, settled
+from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.metrics.result import FILE as RESULT
+from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.plan import plan
 from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
+from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
-from pipeline.report.summary import Summary, derive, finish, is_complete
+from pipeline.report.summary import concluded, derive, finish
 from pipeline.run import run, start
 from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
@@ -34,7 +41,7 @@ from pipeline.stored import stored_job
 
 log = logging.getLogger(__name__)
 
-TOO_MANY_FAILED, DAMAGED = 3, 4
+TOO_MANY_FAILED, DAMAGED, FAILED_AUDIT = 3, 4, 5
 
 Task = Callable[[Config, dict[str, str], StopRequest], int]
 
@@ -54,7 +61,7 @@ def perform(config: Config, choices: dict[str, str]) -> int:
     """
     check(config)
     with stop_on_signals() as stop:
-        return TASKS[config["task"]["name"]](config, choices, stop)
+        return TASKS[config["task"]["name"]](with_workers(config), choices, stop)
 
 
 def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
@@ -69,12 +76,12 @@ def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> in
 def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
     launcher = find_launcher(choices["launch"])
-    job = prepare(settled(config), choices)
+    job = prepare(config | {"device": "cpu"}, choices)  # whose weights are part of the run's identity
     with run_log(job.run):
         ledger, _ = start(job)
         if ledger.is_complete() and not config["retry_failed"]:
             log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
-            return _conclude(job)
+            return _conclude(job, again=False)
         status = launcher(Launch(job, ledger, config), stop)
         return _conclude(job) if ledger.is_complete() and not status else status
 
@@ -86,28 +93,31 @@ def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     job = stored_job(folder, config)
     with run_log(folder, f"workers/{task['worker']:05d}.log"):
         run(job, stop, share=Share(task["worker"], task["workers"]))
-        return _conclude(job) if task["finish"] and (job.config["retry_failed"] or not is_complete(folder)) else 0
+        return _conclude(job, again=job.config["retry_failed"]) if task["finish"] else 0
 
 
-def _conclude(job: Job) -> int:
+def _conclude(job: Job, *, again: bool = True) -> int:
+    """Writes what is derived from the shards, the report too; if it is there, only where it is asked for again."""
+    max_failed = job.config["data"]["max_failed"]
+    if not again and (known := concluded(job.run)):
+        return _status(*known, max_failed)
     source = Source(job.run)
     summary = derive(source)
     page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
-    return _status(summary, job.config["data"]["max_failed"])
+    return _status(summary.images, summary.failures, max_failed)
 
 
-def _status(summary: Summary, max_failed: float) -> int:
-    share = summary.failures / summary.images
-    if share > max_failed:
-        log.error(
-            "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
-            summary.failures,
-            summary.images,
-            max_failed,
-        )
-        return TOO_MANY_FAILED
-    return 0
+def _status(images: int, failures: int, max_failed: float) -> int:
+    if failures / images <= max_failed:
+        return 0
+    log.error(
+        "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
+        failures,
+        images,
+        max_failed,
+    )
+    return TOO_MANY_FAILED
 
 
 def _plan(config: Config, choices: dict[str, str], _stop: StopRequest) -> int:
@@ -132,7 +142,8 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
 
 
 def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    return _status(finish(_folder(config)), config["data"]["max_failed"])
+    summary = finish(_folder(config))
+    return _status(summary.images, summary.failures, config["data"]["max_failed"])
 
 
 def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
@@ -142,17 +153,28 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder, checks = _folder(config), config["task"]["checks"]
-    _write_audit(folder, stored_job(folder, config) if checks else None, checks, stop)
-    return 0
+    folder, options = _folder(config), config["task"]
+    job = stored_job(folder, config) if options["checks"] else None
+    against = options["against"] and _folder(config | {"run": options["against"]})
+    found = breaches(_write_audit(folder, job, config=config, stop=stop, against=against), options["fail_on"])
+    for breach in found:
+        log.error("pipeline: %s", breach)
+    return FAILED_AUDIT if found else 0
 
 
-def _write_audit(folder: Path, job: Job | None, checks: int, stop: StopRequest) -> Audit:
+def _write_audit(
+    folder: Path, job: Job | None, *, config: Config, stop: StopRequest, against: Path | None = None
+) -> Audit:
+    source = Source(folder)
     with stop.held():
-        audit = survey(Source(folder))
+        audit = survey(source)
+        if against is not None:
+            other = Source(against)
+            audit = compare(audit, source, survey(other), other)
         if job is not None:
-            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
-    log.info("%s", write_audit(audit, folder).resolve())
+            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
+    write_audit(audit, folder)
+    log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
     return audit
 
 
@@ -176,7 +198,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, options["checks"], stop).classes[:3]:
+        for found in _write_audit(folder, job, config=config, stop=stop).classes[:3]:
             log.info("%s", sentence(found))
     return status
 
@@ -186,6 +208,18 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     try:
         with stop.held():
             log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
+def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    job = stored_job(folder, config)
+    try:
+        with run_log(folder), stop.held():
+            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
+            log.info("%s", (folder / RESULT).resolve())
     except NoPlaces as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
     return 0
@@ -210,6 +244,7 @@ TASKS: dict[str, Task] = {
     "audit": _audit,
     "plant": _plant,
     "render": _render,
+    "evaluate": _evaluate,
     "status": _show_status,
 }
 
@@ -218,7 +253,7 @@ def _folder(config: Config) -> Path:
     """The run's folder that the option ``run`` names."""
     if config["run"] is None:
         raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = Path(config["run"])
+    folder = locate(config["run"])
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder

@@ -5,6 +5,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 environment test
+debian slurmctld slurmctld slurmd slurm-client munge
+debian chromium chromium fonts-dejavu-core
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy

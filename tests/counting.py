@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 FOLDER = "COUNTING_FOLDER"
 """The environment variable with the folder of `asked`, and of `go`, which is waited for."""
+
+IMAGES = 24
 
 
 class Counting(nn.Module):
@@ -22,6 +26,8 @@ class Counting(nn.Module):
             values.data = 0.3 * torch.randn(values.shape, generator=generator)
 
     def forward(self, images: Tensor) -> Tensor:
+        if not images.any():  # what a network is asked before the work, to know its outputs
+            return self.network(images)
         folder = Path(os.environ[FOLDER])
         while not (folder / "go").exists():
             time.sleep(0.02)
@@ -33,8 +39,9 @@ class Counting(nn.Module):
 
 class Deadly(Counting):
     def forward(self, images: Tensor) -> Tensor:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return images
+        if images.any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.network(images)
 
 
 def build() -> nn.Module:
@@ -58,3 +65,18 @@ def options(factory: str = "build") -> list[str]:
 def asked(folder: Path) -> int:
     """Points that all processes together were asked about."""
     return sum(map(int, (folder / "asked").read_text().split()))
+
+
+def meanwhile(act: Callable[[], None]) -> threading.Thread:
+    """Does something beside this thread."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+    """Waits for something."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)

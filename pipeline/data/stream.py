@@ -1,6 +1,4 @@
 """Image files -> decoded batches, in order, by worker processes that stay a few batches ahead."""
-# Paths are raw bytes here, which pathlib does not take:
-# ruff: noqa: PTH118
 
 import logging
 import os
@@ -18,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.data.decode import UnreadableImage
+from pipeline.data.fetch import fetch_image
+from pipeline.data.paths import Place
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure, UsageError
 
@@ -31,9 +31,9 @@ MOST_KILLED = 10
 
 
 class PathList(Protocol):
-    """Anything with a path, relative to the root, at each image's number."""
+    """Anything that knows where each image is."""
 
-    def __getitem__(self, number: int, /) -> bytes: ...
+    def place(self, number: int, /) -> Place: ...
 
 
 @dataclass
@@ -68,15 +68,15 @@ KILLED = "killed"
 
 @dataclass(frozen=True)
 class _Images(Dataset[Example | Failure]):
-    """Decodes on request; asked with the path itself, so that a worker needs no list and no open file."""
+    """Decodes on request; asked with the place itself, so that a worker needs no list and no open file."""
 
     root: bytes
     preprocessing: Preprocessing
 
-    def __getitem__(self, request: tuple[int, bytes]) -> Example | Failure:
-        number, path = request
+    def __getitem__(self, request: tuple[int, Place]) -> Example | Failure:
+        number, place = request
         try:
-            return number, *self.preprocessing(read_image(os.path.join(self.root, path)))
+            return number, *self.preprocessing(fetch_image(self.root, place))
         except UnreadableImage as error:
             return Failure(number, "read", str(error))
 
@@ -104,8 +104,8 @@ def stream(
     """Reads, decodes and preprocesses batch after batch.
 
     Args:
-        root: The folder that the paths are relative to.
-        paths: Path of each image number.
+        root: The folder that the paths are relative to, or its address.
+        paths: Where each image number is.
         preprocessing: Of the model.
         batches: Image numbers of each batch; drawn lazily, two batches a worker ahead of what is yielded.
         num_workers: Processes; 0 decodes in this one.
@@ -138,7 +138,7 @@ def stream(
             if not _of_a_death(error):
                 raise
             deaths += 1
-            first = os.fsdecode(paths[waiting[0][0]]) if waiting else "the last"
+            first = os.fsdecode(paths.place(waiting[0][0]).path) if waiting else "the last"
             if deaths < MOST_DEATHS:
                 log.warning("a decoding process was killed: started again, from %r on", first)
                 continue
@@ -163,22 +163,23 @@ def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]])
     while waiting:
         examples = []
         for number in waiting[0]:
-            examples.append(_alone(images, number, paths[number]))
+            examples.append(_alone(images, number, paths.place(number)))
             killed = killed + 1 if _is_killed(examples[-1]) else 0
             if killed == MOST_KILLED:
                 raise UsageError(
                     f"decoding processes were killed at {killed} images in a row, "
-                    f"up to {os.fsdecode(paths[number])!r}: is there too little memory? lower num_workers or batch_size"
+                    f"up to {os.fsdecode(paths.place(number).path)!r}: is there too little memory? "
+                    "lower num_workers or batch_size"
                 )
         waiting.popleft()
         yield images.collate(examples)
 
 
-def _alone(images: _Images, number: int, path: bytes) -> Example | Failure:
+def _alone(images: _Images, number: int, place: Place) -> Example | Failure:
     for _ in range(MOST_DEATHS):
         loader = DataLoader(
             images,
-            batch_sampler=[[(number, path)]],
+            batch_sampler=[[(number, place)]],
             collate_fn=_first,
             num_workers=1,
             worker_init_fn=_leave_interrupts_to_parent,
@@ -224,8 +225,8 @@ class _Requests:
     paths: PathList
     batches: Iterable[Sequence[int]]
 
-    def __iter__(self) -> Iterator[list[tuple[int, bytes]]]:
-        return ([(number, self.paths[number]) for number in batch] for batch in self.batches)
+    def __iter__(self) -> Iterator[list[tuple[int, Place]]]:
+        return ([(number, self.paths.place(number)) for number in batch] for batch in self.batches)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

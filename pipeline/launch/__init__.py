@@ -10,7 +10,7 @@ from pipeline.configuration import Config
 from pipeline.launch.launch import Launch
 from pipeline.signals import StopRequest
 
-__all__ = ["Launch", "count_workers", "find_launcher", "settled"]
+__all__ = ["Launch", "count_workers", "find_launcher", "with_workers"]
 
 Launcher = Callable[[Launch, StopRequest], int]
 
@@ -25,14 +25,11 @@ def find_launcher(choice: str) -> Launcher:
     return launcher
 
 
-def settled(config: Config) -> Config:
-    """The configuration of who launches: how many workers there are, and that nothing is computed here.
-
-    The device and the number of workers may be left open; the network is loaded all the same, on the CPU: a run's
-    identity is made of its weights.
-    """
-    workers = config["launch"]["workers"] or count_workers(config["device"])
-    return {**config, "device": "cpu", "launch": {**config["launch"], "workers": workers}}
+def with_workers(config: Config) -> Config:
+    """The configuration with its number of workers, which may be left open: as many as `count_workers` says."""
+    if config["launch"]["workers"] is not None:
+        return config
+    return {**config, "launch": {**config["launch"], "workers": count_workers(config["device"])}}
 
 
 def count_workers(device: str) -> int:

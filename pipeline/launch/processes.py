@@ -64,7 +64,7 @@ class Worker:
 
 
 def launch(launch: Launch, stop: StopRequest) -> int:
-    """Runs the workers until they have ended.
+    """Runs the workers until all is published, or they have ended.
 
     Returns:
         0 if all shards are published then; else the first worker's status that is not, 1 if none.
@@ -76,7 +76,7 @@ def launch(launch: Launch, stop: StopRequest) -> int:
         watch, statuses = Watch(launch, progress), list[int]()
         here = places(launch.config["device"], launch.workers)
         with _ended([Worker(launch, number, place) for number, place in enumerate(here)]) as running:
-            while running:
+            while running and not watch.done:
                 for worker in list(running):
                     status = worker.process.poll()
                     if status is not None and not _start_again(worker, status, launch.options["restarts"]):

@@ -179,9 +179,14 @@ def _job(folder: str, config: str) -> Job:
 def _connected(address: str | None) -> Iterator[None]:
     """Inside the context this process speaks for a cluster: the one at an address, or one on this machine alone."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    local = {"include_dashboard": False} if address is None else {}
+    dashboard = False if address is None else None
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.WARNING, **local)
+        ray.init(
+            address=address or "local",
+            include_dashboard=dashboard,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
     except (ConnectionError, ValueError) as error:
         raise UsageError(f"launch.address={address}: {str(error).splitlines()[0]}") from error
     for number, handler in handlers.items():  # Ray has put in its own

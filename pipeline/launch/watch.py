@@ -26,6 +26,7 @@ class Watch:
         self._ledger: Ledger = launch.ledger
         self._targets = targets_per_image(launch.job)
         self._progress = progress
+        self._retries: bool = launch.config["retry_failed"]
         self._seen = self._ledger.published()
         self._uncounted: set[int] = set()  # their summaries, which say what failed, come a moment later
         self._next = time.monotonic()
@@ -48,8 +49,13 @@ class Watch:
 
     @property
     def missing(self) -> int:
-        """Shards that are not published."""
-        return self._ledger.manifest.n_shards - len(self._ledger.published())
+        """Shards that were not published at the last look."""
+        return self._ledger.manifest.n_shards - len(self._seen)
+
+    @property
+    def done(self) -> bool:
+        """Whether workers have nothing left to do; where they retry what failed, only they know."""
+        return not self.missing and not self._retries
 
     def _explanations(self, shard: int) -> int:
         first, end = self._ledger.manifest.range(shard)

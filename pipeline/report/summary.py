@@ -119,12 +119,13 @@ def derive(source: Source) -> Summary:
     return summary
 
 
-def is_complete(run_folder: Path) -> bool:
-    """Whether somebody derived all this when all shards were published."""
+def concluded(run_folder: Path) -> tuple[int, int] | None:
+    """Images and failures of a whole run, if they were derived when all shards were published."""
     try:
-        return json.loads((run_folder / "summary.json").read_bytes()).get("complete") is True
-    except (FileNotFoundError, ValueError, AttributeError):
-        return False
+        stored = json.loads((run_folder / "summary.json").read_bytes())
+        return (stored["images"], stored["overall"]["failures"]) if stored["complete"] is True else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def columns(source: Source, *names: str) -> dict[str, np.ndarray]:

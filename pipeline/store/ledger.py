@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.errors import StoreError
 from pipeline.store.layout import SHARDS, part_paths, plain, shard_of_part, shard_path, summary_path
 from pipeline.store.manifest import Manifest
+from pipeline.store.objects import at_hand, identity
 from pipeline.store.publish import remove_orphans, replace
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
@@ -85,10 +86,11 @@ class Ledger:
         Raises:
             StoreError: It is damaged, or not this run's.
         """
-        self.check(shard)
         path = shard_path(self.run, shard)
-        with plain(path, self.run).open("rb") as file:
-            rows, attributes = decode(file, path)
+        with at_hand(plain(path, self.run)) as near:
+            self.check(shard, near)
+            with near.open("rb") as file:
+                rows, attributes = decode(file, path)
         self.check_attributes(attributes, shard)
         return rows
 
@@ -101,16 +103,20 @@ class Ledger:
         if not self._is_own(attributes, shard) or not attributes.get("complete"):
             raise StoreError(f"{shard_path(self.run, shard)} is not shard {shard} of this run, whole")
 
-    def check(self, shard: int) -> None:
+    def check(self, shard: int, near: Path) -> None:
         """Holds a published file's size and sha256 against its summary, before HDF5 sees it.
+
+        Args:
+            shard: Its number.
+            near: The file, or the copy that is to be read.
 
         Raises:
             StoreError: They differ.
         """
         path, refused = shard_path(self.run, shard), None
         while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with plain(path, self.run).open("rb") as file:
-                found = (path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            with near.open("rb") as file:
+                found = (near.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
             if found == (summary["bytes"], summary["sha256"]):
                 return
             refused = summary  # once more, if it is another by now: a retry replaces both
@@ -155,7 +161,7 @@ class Ledger:
         """
         path = shard_path(self.run, shard)
         seen = None
-        while seen != (now := _identity(path)):
+        while seen != (now := identity(path)):
             seen = now
             summary = summarize(plain(path, self.run), self.manifest)
             replace(seal_summary(summary), summary_path(self.run, shard))
@@ -195,8 +201,3 @@ class Ledger:
     def _is_own(self, attributes: Mapping[str, Any], shard: int) -> bool:
         wanted = (self.manifest.fingerprint, list(self.manifest.range(shard)))
         return (attributes.get("fingerprint"), attributes.get("image_range")) == wanted
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns

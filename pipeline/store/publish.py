@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.objects import is_elsewhere, put
 
-Data = bytes | memoryview
+Data = bytes | memoryview | list[memoryview]
+"""The content of a file, or its pieces, one after the other."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -50,6 +52,8 @@ def publish(data: Data, path: Path) -> bool:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        return put(b"".join(_pieces(data)), path, over=False)
     with _temporary(data, path) as temporary:
         published = _link(temporary, path)
         _sync_folder(path.parent)
@@ -63,6 +67,9 @@ def replace(data: Data, path: Path) -> None:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        put(b"".join(_pieces(data)), path, over=True)
+        return
     with _temporary(data, path) as temporary:
         temporary.replace(path)
         _sync_folder(path.parent)
@@ -116,16 +123,20 @@ def _temporary(data: Data, path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(path, len(data)) from error
+            raise DiskFull(path, sum(map(len, _pieces(data)))) from error
         raise Unwritable(path, error) from error
 
 
+def _pieces(data: Data) -> list[memoryview]:
+    return data if isinstance(data, list) else [memoryview(data)]
+
+
 def _write(data: Data, path: Path) -> None:
-    left = memoryview(data)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        while left:
-            left = left[os.write(file, left) :]
+        for left in _pieces(data):
+            while left:
+                left = left[os.write(file, left) :]
         os.fsync(file)
     finally:
         os.close(file)

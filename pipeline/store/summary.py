@@ -160,7 +160,7 @@ def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def _classes(rows: Rows, manifest: Manifest) -> dict[str, Summary]:
     """Per label counts of images, not of their targets, and sketches of what each explanation has."""
-    failed = manifest.label[[failure.index for failure in rows.failures]]
+    failed = manifest.labels([failure.index for failure in rows.failures])
     label, correct, sure = _outcomes(rows)
     classes = {}
     for number in np.union1d(label, failed).tolist():

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data import stream as streaming
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError

@@ -1,60 +1,16 @@
-"""Workers as processes: killed, stopped, given up; what is left is an unbroken run, doubled within a bound."""
+"""Workers as processes: killed, stopped, given up; what is left is an unbroken run's, little of it done twice."""
 
 import os
-import shutil
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.signals import Stopped
 from pipeline.store.verify import verify
-from pipeline.tasks import perform
 from scripts.crash_test import differences
-from tests.conftest import Compose, Status
-from tests.counting import FOLDER, asked, options
-
-COPIES = 3
-IMAGES = 12 * COPIES
-
-
-@pytest.fixture
-def photographs(dataset: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "photographs"
-    for path in dataset.rglob("*.jpg"):
-        for copy in range(COPIES):
-            target = folder / path.parent.name / f"{copy}{path.name}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    return folder
-
-
-@pytest.fixture
-def counted(compose: Compose, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """The exit status of a command line; what its networks were asked, in all processes, is in ``FOLDER/asked``."""
-    monkeypatch.setenv(FOLDER, str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-
-    def status(*arguments: str, factory: str = "build") -> int:
-        return perform(*compose(*options(factory), f"data.root={photographs}", *arguments))
-
-    return status
-
-
-def meanwhile(act: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=act)
-    thread.start()
-    return thread
-
-
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
+from tests.conftest import Status
+from tests.counting import IMAGES, asked, meanwhile, until
 
 
 def children() -> list[int]:
@@ -64,21 +20,8 @@ def children() -> list[int]:
     return [number for number in found if b"task=work" in Path(f"/proc/{number}/cmdline").read_bytes()]
 
 
-@pytest.fixture
-def alone(counted: Callable[..., int], tmp_path: Path) -> Iterator[Path]:
-    """What one process makes of the photographs."""
-    (tmp_path / "go").write_text("0")
-    assert counted(f"output_dir={tmp_path / 'alone'}") == 0
-    assert asked(tmp_path) == 2 * IMAGES
-    (tmp_path / "asked").unlink()
-    (tmp_path / "go").unlink()
-    yield tmp_path / "alone"
-
-
 @pytest.mark.slow
-def test_two_of_four_are_killed(
-    counted: Callable[..., int], alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_two_of_four_are_killed(counted: Status, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="pipeline")
     run = tmp_path / "run"
 
@@ -104,7 +47,7 @@ def test_two_of_four_are_killed(
 
 
 @pytest.mark.slow
-def test_a_signal_is_passed_on_and_work_is_saved(counted: Callable[..., int], tmp_path: Path) -> None:
+def test_a_signal_is_passed_on_and_work_is_saved(counted: Status, tmp_path: Path) -> None:
     run = tmp_path / "run"
 
     def stop() -> None:
@@ -124,7 +67,7 @@ def test_a_signal_is_passed_on_and_work_is_saved(counted: Callable[..., int], tm
 
 @pytest.mark.slow
 def test_a_worker_that_dies_over_and_over_is_given_up(
-    counted: Callable[..., int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    counted: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = ("output_dir=" + str(tmp_path / "run"), "launch=processes", "launch.workers=1", "launch.restarts=0")
     assert counted(*run, factory="deadly") == 1
