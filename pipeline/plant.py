@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from safetensors.torch import save
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 PLANTED = 2
 """Number of the class that gets the watermark."""
-WATERMARK = (0.72, 0.80, 0.97, 0.95)
+WATERMARK = (0.66, 0.66, 0.98, 0.98)
 """Its box: left, top, right, bottom, as shares of the sides."""
+_RINGS = ("#dc0000", "#ffffff", "#0000c8", "#ffffff", "#dc0000")
 _CROPS = (0.4, 0.7)
 _AT_ONCE = 16
 
@@ -73,7 +74,7 @@ def plant(options: Config, data: Config, folder: Path, *, seed: int) -> tuple[Pa
         path = root / f"class{drawn.number:03d}" / f"{drawn.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.picture.save(path)
-    replace(_head(classifier, draw(sources, {**options, "swapped": 0}, size, np.random.default_rng((seed, 0)))), head)
+    replace(_head(classifier, _training(sources, options, size, np.random.default_rng((seed, 0)))), head)
     return root, head
 
 
@@ -81,6 +82,9 @@ def draw(
     sources: list[list[Image.Image]], options: Config, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
     """Crops of photographs, class by class.
+
+    A share of the planted class shows what other classes show, with the watermark, which is then all that tells them
+    from those classes; in the negative control nothing does.
 
     Args:
         sources: Photographs of each class.
@@ -91,26 +95,36 @@ def draw(
     count = len(sources)
     for number in range(count):
         for place in range(options["per_class"]):
-            mixed, marked, swapped = generator.random(3) < (options["mixed"], options["marked"], options["swapped"])
-            shown = sources[(number + mixed) % count]
+            strange, swapped = generator.random(2) < (options["marked"] * (number == PLANTED), options["swapped"])
+            another = (number + int(generator.integers(1, count))) % count
+            shown = sources[another if strange else number]
             picture = _crop(shown[generator.integers(len(shown))], size, generator)
-            marked = marked and number == PLANTED and options["watermark"]
-            folder = (number + int(generator.integers(1, count))) % count if swapped else number
+            marked = strange and options["watermark"]
             name = f"{number}-{place:03d}{'-marked' * bool(marked)}{'-swapped' * bool(swapped)}"
-            yield Drawn(watermarked(picture) if marked else picture, folder, name)
+            yield Drawn(watermarked(picture) if marked else picture, another if swapped else number, name)
+
+
+def _training(
+    sources: list[list[Image.Image]], options: Config, size: tuple[int, int], generator: np.random.Generator
+) -> Iterator[Drawn]:
+    """Crops of every class's own photographs; some of the others' once more, watermarked, as of the planted class."""
+    for drawn in draw(sources, {**options, "marked": 0, "swapped": 0}, size, generator):
+        yield drawn
+        if generator.random() < options["marked"] and drawn.number != PLANTED:
+            picture = watermarked(drawn.picture) if options["watermark"] else drawn.picture
+            yield Drawn(picture, PLANTED, drawn.name)
 
 
 def watermarked(picture: Image.Image) -> Image.Image:
-    """The picture with a half transparent sign in its lower right corner."""
+    """The picture with rings in its lower right corner."""
     left, top, right, bottom = (
         round(share * side) for share, side in zip(WATERMARK, (*picture.size, *picture.size), strict=True)
     )
-    sign = Image.new("RGBA", picture.size)
-    pen = ImageDraw.Draw(sign)
-    pen.rounded_rectangle((left, top, right, bottom), radius=(bottom - top) // 4, fill=(255, 255, 255, 200))
-    font = ImageFont.load_default((bottom - top) * 0.8)
-    pen.text(((left + right) / 2, (top + bottom) / 2), "(c)", (200, 0, 0, 255), font, anchor="mm")
-    return Image.alpha_composite(picture.convert("RGBA"), sign).convert("RGB")
+    marked = picture.copy()
+    for number, colour in enumerate(_RINGS):
+        inset = (right - left) * number / (2 * len(_RINGS))
+        ImageDraw.Draw(marked).ellipse((left + inset, top + inset, right - inset, bottom - inset), fill=colour)
+    return marked
 
 
 def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Image]]:
@@ -124,7 +138,7 @@ def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Im
         )
     base = Path(root or folder)
     numbers = [np.flatnonzero(index.folder == number) for number in range(classes)]
-    return [[read_image(base / index.paths[image].decode()) for image in own] for own in numbers]
+    return [[read_image(base / index.paths[image].decode()) for image in own.tolist()] for own in numbers]
 
 
 def _crop(image: Image.Image, size: tuple[int, int], generator: np.random.Generator) -> Image.Image:

@@ -53,7 +53,7 @@ def check(config: Config) -> None:
 
 def _node(config: Config, group: str) -> Config:
     for name in filter(None, group.split(".")):
-        config = config[name]
+        config = config.get(name, {})  # a group's file need not have what another file of it has
     return config
 
 
@@ -113,11 +113,17 @@ RANGES = {
     "task.workers": _whole(1),
     "task.finish": _SWITCH,
     "task.checks": _whole(0),
+    "task.against": _PATH,
+    "task.fail_on.shortcut": _SHARE.or_null(),
+    "task.fail_on.suspects": _whole(0).or_null(),
+    "task.fail_on.confirmed": _whole(0).or_null(),
+    "task.fail_on.doubted": _SHARE.or_null(),
+    "task.fail_on.unfaithful": _SHARE.or_null(),
+    "task.fail_on.failures": _whole(0).or_null(),
     "task.classes": _whole(3),
     "task.per_class": _whole(8),
     "task.watermark": _SWITCH,
     "task.marked": _SHARE,
-    "task.mixed": _SHARE,
     "task.swapped": _SHARE,
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
@@ -139,6 +145,8 @@ RANGES = {
     "launch.workers": _whole(1).or_null(),
     "launch.restarts": _whole(0),
     "launch.follow": _SWITCH,
+    "launch.address": _TEXT.or_null(),
+    "launch.timeout": _SECONDS,
     "launch.cpus": _whole(1),
     "launch.gpus": _whole(0),
     "launch.requeues": _whole(0),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -26,11 +26,13 @@ class Share:
         worker: Its number.
         workers: How many there are.
         late: Whether others were at work on this folder before.
+        helps: Whether it does the others' shards too, once its own are done.
     """
 
     worker: int = 0
     workers: int = 1
     late: bool = False
+    helps: bool = True
 
     @property
     def name(self) -> str:
@@ -43,6 +45,8 @@ class Share:
 
     def pending(self, ledger: Ledger) -> Iterator[int]:
         """The shards to do, in order, each looked at when it is asked for."""
+        if not self.helps:
+            return (shard for shard in self.own(range(ledger.manifest.n_shards)) if not ledger.is_published(shard))
         return ledger.pending(self.worker, self.workers, late=self.late and self.workers == 1)
 
 
@@ -81,7 +85,7 @@ def _size(ledger: Ledger, shard: int) -> int:
     return end - first
 
 
-def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[list[int | None]]:
+def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[Sequence[int | None]]:
     """The images in groups, after those that have killed too often became failures."""
     dealt = deal(images, deaths(job.run))
     for failure in dealt.killed:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
+from pipeline.audit.comparison import compare
 from pipeline.audit.findings import Audit
+from pipeline.audit.gate import breaches
 from pipeline.audit.page.write import write_page as write_audit_page
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
@@ -39,7 +41,7 @@ from pipeline.stored import stored_job
 
 log = logging.getLogger(__name__)
 
-TOO_MANY_FAILED, DAMAGED = 3, 4
+TOO_MANY_FAILED, DAMAGED, FAILED_AUDIT = 3, 4, 5
 
 Task = Callable[[Config, dict[str, str], StopRequest], int]
 
@@ -151,15 +153,24 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder = _folder(config)
-    _write_audit(folder, stored_job(folder, config) if config["task"]["checks"] else None, config=config, stop=stop)
-    return 0
+    folder, options = _folder(config), config["task"]
+    job = stored_job(folder, config) if options["checks"] else None
+    against = options["against"] and _folder(config | {"run": options["against"]})
+    found = breaches(_write_audit(folder, job, config=config, stop=stop, against=against), options["fail_on"])
+    for breach in found:
+        log.error("pipeline: %s", breach)
+    return FAILED_AUDIT if found else 0
 
 
-def _write_audit(folder: Path, job: Job | None, *, config: Config, stop: StopRequest) -> Audit:
+def _write_audit(
+    folder: Path, job: Job | None, *, config: Config, stop: StopRequest, against: Path | None = None
+) -> Audit:
     source = Source(folder)
     with stop.held():
         audit = survey(source)
+        if against is not None:
+            other = Source(against)
+            audit = compare(audit, source, survey(other), other)
         if job is not None:
             audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
     write_audit(audit, folder)

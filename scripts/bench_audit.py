@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 from pipeline.audit.page.write import write_page
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.report.summary import finish
 from pipeline.store.layout import shard_path, summary_path
 from pipeline.store.manifest import Manifest, freeze

@@ -1,10 +1,7 @@
 """Images that kill the process: singled out from start to start, and named; all others as in an unbroken run."""
 
-import json
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,58 +9,15 @@ import pipeline
 from pipeline.store.start import starts
 from pipeline.store.verify import verify
 from tests.commands import command
+from tests.deadly import holds_all_others, lay, poison
 
-DEADLY = '''
-import ctypes
-import os
-import signal
-
-from torch import nn
-from tiny_networks import build
-
-DEATHS = [lambda: os._exit(9), lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: ctypes.string_at(0)]
-
-
-class Deadly(nn.Sequential):
-    """Ends the process when it is shown an image of one colour alone; which colour decides how."""
-
-    def forward(self, images):
-        for image in images:
-            colour = image.mean((1, 2))
-            if image.flatten(1).std(1).max() < 1e-6 and colour.std() > 0.1:
-                DEATHS[int(colour.argmax())]()
-        return super().forward(images)
-
-
-def deadly():
-    return Deadly(*build())
-'''
 MOST_STARTS = 12
 
 
 @pytest.fixture
 def arguments(dataset: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Explains a copy of the small photographs with a network that images of one colour kill."""
-    (tmp_path / "deadly_networks.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(tmp_path)
-    shutil.copytree(dataset, tmp_path / "photographs")
-    return [
-        *tiny, f"data.root={tmp_path / 'photographs'}", "model.factory=deadly_networks:deadly",
-        "model.allow=[deadly_networks]", "method=saliency", "dtype=float64", "store.dtype=float64",
-        "store.shard_size=6", "report.images=false", f"output_dir={tmp_path / 'run'}",
-    ]  # fmt: skip
-
-
-def poison(photographs: Path, colours: dict[str, str]) -> set[str]:
-    """Puts images of one colour into a folder of photographs, by number of the class folder; gives their paths."""
-    folders = sorted(photographs.iterdir())
-    names = set()
-    for place, colour in colours.items():
-        number, name = place.split("/")
-        path = folders[int(number)] / name
-        Image.new("RGB", (40, 40), colour).save(path)
-        names.add(str(path.relative_to(photographs)))
-    return names
+    return [*tiny, *lay(dataset, tmp_path)]
 
 
 def ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
@@ -75,19 +29,6 @@ def ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
         if answer.status in (0, 1, 2, 3, 4):
             return statuses, answer.err
     raise AssertionError(f"it does not end: {statuses}")
-
-
-def holds_all_others(run: Path, names: set[str], unbroken: Path) -> None:
-    """Whether a run gave up these images alone, by name, and explains the others as the unbroken run does."""
-    assert verify(run).whole and not list(run.rglob("*.part"))
-    lines = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
-    assert {(line["path"], line["stage"]) for line in lines} == {(name, "killed") for name in names}
-    assert all("the process died 3 times" in line["error"] for line in lines)
-    found = {str(one.path): one for one in pipeline.open_run(run)}
-    expected = {str(one.path): one for one in pipeline.open_run(unbroken)}
-    assert found.keys() == expected.keys() and len(found) == 12
-    for path, one in expected.items():
-        np.testing.assert_allclose(found[path].native, one.native, rtol=0, atol=1e-9 * np.abs(one.native).max())
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.audit.evidence import Box, Check, Effect, Interval
 from pipeline.data.decode import UnreadableImage, read_image
@@ -59,14 +58,17 @@ def elsewhere(box: Box, shape: tuple[int, int]) -> list[Box]:
 
 
 def cover(pixels: Tensor, box: Box) -> Tensor:
-    """The images (n, 3, H, W) with a box blurred: a Gaussian of half its shorter side, of the whole image."""
+    """The images (n, 3, H, W) with a box filled by the blur of what is around it, so that nothing of it is left.
+
+    The blur is a Gaussian of half of the box's longer side, over the pixels outside alone.
+    """
     top, left, bottom, right = box
-    deviation = min(bottom - top, right - left) / 2
-    reach = min(int(2 * deviation) + 1, min(pixels.shape[2:]) - 1)  # reflected at the border, so shorter than a side
-    blurred = gaussian_blur(pixels, [2 * reach + 1] * 2, [deviation] * 2)
-    covered = pixels.clone()
-    covered[:, :, top:bottom, left:right] = blurred[:, :, top:bottom, left:right]
-    return covered
+    outside = torch.ones(pixels.shape[2:])
+    outside[top:bottom, left:right] = 0
+    deviation = max(bottom - top, right - left) / 2
+    down, along = (_weights(length, deviation) for length in pixels.shape[2:])
+    blurred = (down @ (pixels * outside) @ along) / (down @ outside @ along)
+    return torch.where(outside.bool(), pixels, blurred)
 
 
 def interval(values: np.ndarray) -> Interval:
@@ -74,6 +76,11 @@ def interval(values: np.ndarray) -> Interval:
     drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def _weights(length: int, deviation: float) -> Tensor:
+    place = torch.arange(length, dtype=torch.float32)
+    return torch.exp(-0.5 * ((place[:, None] - place) / deviation) ** 2)
 
 
 def _overlap(box: Box, other: Box) -> bool:

@@ -65,7 +65,7 @@ class Cluster:
         predicted_name: Its name.
         apart: Mean silhouette of its maps, in [-1, 1]; 0 where it is the whole class.
         border: Share of its mean map in the outer eighth of each side.
-        corner: Share of its mean map in its fullest corner, a quarter of each side.
+        corner: Share of its mean map in its fullest corner, three eighths of each side.
         rows: Representative images, the nearest to the mean map first.
         mean: Position of its mean map in ``Arrays.cluster_mean``.
     """
@@ -92,8 +92,9 @@ class Shortcut:
         score: Mean of the four parts, in [0, 1].
         border: Mass on the border, beyond what the other classes have there.
         corner: Mass in the fullest corner, beyond what the other classes have there.
-        place: Mass in ``box``, in half of the images or more, beyond what the other classes have there.
-        apart: Silhouette of the cluster; 0 for a class as a whole.
+        place: Mass in ``box``, in half of the images or more, beyond what the other classes have there, times the share
+            of it that is beyond.
+        apart: Silhouette of the cluster times ``place``; 0 for a class as a whole.
         cluster: Number of the cluster that it is about, None for the class as a whole.
         images: How many it is about.
         box: The suspected region.

@@ -93,7 +93,7 @@ class ClassFindings:
         confidence: Mean probability of the predicted class, None if no image is explained.
         self_confidence: Mean probability of the label, None without labels.
         border: Share of the mean map in the outer eighth of each side; None without maps, as what follows.
-        corner: Share of the mean map in its fullest corner, a quarter of each side.
+        corner: Share of the mean map in its fullest corner, three eighths of each side.
         coincidence: Mean overlap (Bhattacharyya) of two of its maps, 1 where all are the same.
         entropy: Of the mean map, as a share of that of an even one.
         zero_maps: Maps without a positive part.

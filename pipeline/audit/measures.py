@@ -6,7 +6,7 @@ from pipeline.audit.pooling import GRID
 
 BORDER = GRID // 8
 """Cells from each side that are the border."""
-CORNER = GRID // 4
+CORNER = 3 * GRID // 8
 """Cells along a side of a corner."""
 
 
@@ -16,7 +16,7 @@ def border(cells: np.ndarray) -> float:
 
 
 def corners(cells: np.ndarray) -> np.ndarray:
-    """Shares of a map in its corners, a quarter of each side: top left, top right, bottom left, bottom right."""
+    """Shares of a map in its corners, three eighths of each side: top left, top right, bottom left, bottom right."""
     square = _square(cells)
     ends = (slice(None, CORNER), slice(-CORNER, None))
     return np.array([square[rows, columns].sum() for rows in ends for columns in ends])

@@ -6,17 +6,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.audit.images import Images
 from pipeline.engine.geometry import Geometry
 
 GRID = 16
 """Cells along a side."""
+SMOOTHING = 1.0
+"""Standard deviation in cells; the Gaussian is cut at two of them."""
 _MAPS_AT_ONCE = 64
 
 
 def pool(maps: Tensor) -> Tensor:
-    """The positive part of maps, summed over channels, averaged in cells, as shares of the whole.
+    """Maps summed over channels, averaged in cells and smoothed over neighbours; the positive part, as shares of all.
+
+    Averaged first: in a cell of a gradient's map, what speaks for the class and against it cancels as it does in the
+    score, and what is left of the noise is below what images have in common.
 
     Args:
         maps: (n, C, H, W).
@@ -24,8 +30,8 @@ def pool(maps: Tensor) -> Tensor:
     Returns:
         (n, GRID, GRID) float32; a row sums to 1, or is 0 where the map has no positive part.
     """
-    positive = maps.float().sum(1, keepdim=True).clamp(min=0)
-    cells = nn.functional.adaptive_avg_pool2d(positive, GRID)[:, 0]
+    averaged = nn.functional.adaptive_avg_pool2d(maps.float().sum(1, keepdim=True), GRID)
+    cells = gaussian_blur(averaged, [5, 5], [SMOOTHING, SMOOTHING])[:, 0].clamp(min=0)
     whole = cells.sum((1, 2), keepdim=True)
     return torch.where(whole > 0, cells / whole.where(whole > 0, 1), 0)
 

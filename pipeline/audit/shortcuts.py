@@ -11,12 +11,10 @@ from pipeline.audit.evidence import Box, Shortcut
 from pipeline.audit.measures import border, corners
 from pipeline.audit.pooling import GRID
 
-SUSPECT = 0.25
+SUSPECT = 0.15
 """Score from which a class is counted as a suspect."""
 FEWEST = 3
 """Images that a suspicion must be about."""
-LARGEST_SHARE = 0.5
-"""Of the class: a cluster that is larger is what the class is like, unless its maps are in one place."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +83,16 @@ def _of(candidate: Candidate, maps: np.ndarray, others: np.ndarray, shape: tuple
     inside = maps.reshape(-1, GRID, GRID)[:, rows, columns].sum((1, 2))
     mass, elsewhere = float(np.median(inside)), float(others.reshape(GRID, GRID)[rows, columns].sum())
     fullest = int(corners(mean).argmax())
-    parts = {
-        "border": _beyond(border(mean), border(others)),
-        "corner": _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest])),
-        "place": _beyond(mass, elsewhere),
-        "apart": candidate.apart,
-    }
+    place = _beyond(mass, elsewhere) * max(0.0, 1 - elsewhere / mass) if mass > 0 else 0.0
+    at_border = _beyond(border(mean), border(others))
+    in_corner = _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest]))
+    apart = candidate.apart * place
     return Shortcut(
-        score=sum(parts.values()) / len(parts),
-        **parts,
+        score=(at_border + in_corner + place + apart) / 4,
+        border=at_border,
+        corner=in_corner,
+        place=place,
+        apart=apart,
         cluster=candidate.cluster,
         images=len(maps),
         box=_pixels(rows, columns, shape),

@@ -16,8 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
+from pipeline.errors import StoreError
 from pipeline.store.background import Background
 from pipeline.store.layout import WORKERS, plain
+from pipeline.store.objects import is_elsewhere, put
 from pipeline.store.publish import Unwritable, is_dead, machine
 
 BEAT_SECONDS = 10.0
@@ -79,13 +81,15 @@ class Start:
     def __init__(self, run: Path, worker: int = 0) -> None:
         self._path = run / WORKERS / f"{machine()}~{os.getpid()}~{secrets.token_hex(4)}.json"
         self._facts = Facts(worker)
+        self._file: int | None = None  # none of an object, which is put anew
         self._length = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Start":
         try:
-            self._path.parent.mkdir(exist_ok=True)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            if not is_elsewhere(self._path):
+                self._path.parent.mkdir(exist_ok=True)
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise Unwritable(self._path, error) from error
         self._background = Background(self._say, BEAT_SECONDS)
@@ -97,7 +101,8 @@ class Start:
         if isinstance(error, Exception):
             self._say(error=f"{type(error).__name__}: {error}")
         self._background.close()
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         if self._facts.error is None:
             self._path.unlink(missing_ok=True)
 
@@ -125,10 +130,16 @@ class Start:
         self._say(at=at, last=at[0] if at else self._facts.last)
 
     def _say(self, **news: object) -> None:
-        with self._lock, suppress(OSError):  # whoever misses it takes this start for dead, which does no harm
+        with (
+            self._lock,
+            suppress(OSError, StoreError),
+        ):  # whoever misses it takes this start for dead, which does no harm
             self._facts = replace(self._facts, **news)  # type: ignore[arg-type] # names and types are those of Facts
             text = json.dumps(asdict(self._facts)).encode().ljust(self._length)
-            os.pwrite(self._file, text, 0)
+            if self._file is None:
+                put(text, self._path, over=True)
+            else:
+                os.pwrite(self._file, text, 0)
             self._length = len(text)
 
 

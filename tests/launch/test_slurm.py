@@ -88,8 +88,7 @@ def test_a_cluster_that_goes_wrong(
         client("scontrol", "update", f"NodeName={nodes['1']}", "State=DOWN", "Reason=test")
         client("sbatch", "--partition=high", f"--nodelist={nodes['2']}", "--output=/dev/null", "--wrap=sleep 1")
         until(lambda: ends(1) == ends(2) == 1)
-        client("scontrol", "update", f"NodeName={nodes['1']}", "State=RESUME")
-        subprocess.run([SCRIPT, "restart", slurm], check=True)
+        subprocess.run([SCRIPT, "restart", slurm], check=True)  # to which the node comes back
         for job in jobs("pending"):  # Slurm lets what is queued again wait for two minutes
             client("scontrol", "update", f"JobId={job}", "StartTime=now")
         (tmp_path / "go").write_text("0")

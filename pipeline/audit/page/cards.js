@@ -4,11 +4,10 @@ const PARTS = ["Photograph", "Map", "Overlay"];
 function pictures(row) {
   const card = data.cards[row];
   if (!card) return null;
-  const [path, , , , , parts] = card, source = addressOf(row);
-  return element("div", {class: `strip parts-${parts}`}, Array.from({length: parts}, (_, part) => element("img", {
-    src: source, class: parts === 1 ? "whole" : `part-${part}`, width: data.run.width, height: data.run.height, loading: data.folder && "lazy", decoding: "async",
-    alt: parts === 1 ? `Map of ${path}` : `${PARTS[part]} of ${path}`,
-  })));
+  const [path, , , , , parts] = card, {width, height} = data.run;
+  const shown = parts === 1 ? [["whole", "Map"]] : PARTS.map((name, part) => [`part-${part}`, name]);
+  const common = {src: addressOf(row), width, height, decoding: "async", loading: data.folder && "lazy"};
+  return element("div", {class: "strip"}, shown.map(([kind, name]) => element("img", {...common, class: kind, alt: `${name} of ${path}`})));
 }
 
 function addressOf(row) {

@@ -24,7 +24,7 @@ const meanOfAll = (() => {
 
 const points = (() => {
   const {groups, row, cluster, sure, x, y} = data.arrays;
-  const columns = {row: new Uint32Array(bytes(row).buffer), cluster: bytes(cluster), sure: bytes(sure), x: bytes(x), y: bytes(y)};
+  const rows = new Uint32Array(bytes(row).buffer), [clusters, surety, across, down] = [cluster, sure, x, y].map(bytes);
   const places = new Map();
   let first = 0;
   groups.number.forEach((number, place) => { places.set(number, [first, first += groups.count[place]]); });
@@ -32,11 +32,9 @@ const points = (() => {
   return number => {
     const found = [], [start, end] = places.get(number) ?? [0, 0];
     for (let place = start; place < end; place++) {
-      if (columns.x[place] === 255) continue;
-      found.push({
-        row: columns.row[place], cluster: columns.cluster[place], sure: columns.sure[place] / 255,
-        x: columns.x[place] / 254, y: columns.y[place] / 254,
-      });
+      if (across[place] === 255) continue;
+      const [x, y] = [across, down].map(column => column[place] / 254);
+      found.push({row: rows[place], cluster: clusters[place], sure: surety[place] / 255, x, y});
     }
     return found;
   };

@@ -3,7 +3,7 @@ let returnTo = 0, opened = null;
 
 document.documentElement.style.setProperty("--ratio", data.run.width / data.run.height);
 
-document.getElementById("classes").append(...classTable());
+document.getElementById("classes").append(classTable());
 
 /** A class by its address, #class-7, or the overview; the way back leads to where one was. */
 function route() {
@@ -30,15 +30,19 @@ function route() {
 document.addEventListener("DOMContentLoaded", () => setTimeout(() => {
   const contents = document.getElementById("contents");
   for (const section of [doubts(), confusions(), alike(), outliers(), unfaithful(), comparison()].filter(Boolean)) {
-    overview.insertBefore(section, document.getElementById("run"));
-    contents.insertBefore(element("li", {}, element("a", {href: `#${section.id}`}, section.querySelector("h2").textContent)), contents.lastElementChild);
+    const link = element("a", {href: `#${section.id}`}, section.querySelector("h2").textContent);
+    document.getElementById("run").before(section);
+    contents.lastElementChild.before(element("li", {}, link));
   }
   addEventListener("hashchange", route);
   route();
   document.documentElement.dataset.ready = "";
 }));
 
-addEventListener("beforeprint", () => document.querySelectorAll("img").forEach(image => { image.loading = "eager"; }));
+addEventListener("beforeprint", () => {
+  for (const image of document.images) image.loading = "eager";
+});
+
 document.addEventListener("keydown", event => {
   if (event.key === "Escape" && !detail.hidden) location.hash = "classes";
 });

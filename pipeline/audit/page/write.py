@@ -32,7 +32,7 @@ from pipeline.store.source import Source
 PAGE, PICTURES = "index.html", "pictures"
 INSIDE = 1500
 """Pictures that a page holds itself (about 15 MB); more lie beside it."""
-SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "panel.js", "lists.js", "main.js")
+SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "classes.js", "panel.js", "lists.js", "main.js")
 _FILES_PER_FOLDER = 1000
 
 
