@@ -12,7 +12,6 @@ from pipeline.audit.cases import Comparison, Moved
 from pipeline.audit.findings import Audit, ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.pooling import GRID, pooled
-from pipeline.audit.shortcuts import SUSPECT
 from pipeline.errors import UsageError
 from pipeline.store.manifest import Manifest
 from pipeline.store.source import Source
@@ -117,7 +116,7 @@ def _path(manifest: Manifest, index: int) -> bytes:
 def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings, agreement: Agreement) -> Moved:
     own = agreement.group == here.number
     scores = [one.shortcut.score if one.shortcut else None for one in (here, there)]
-    suspected = [score is not None and score >= SUSPECT for score in scores]
+    suspected = [one.shortcut is not None and one.shortcut.suspect for one in (here, there)]
     known = here.accuracy is not None and there.accuracy is not None
     return Moved(
         number=here.number,

@@ -6,20 +6,19 @@ import numpy as np
 
 from pipeline.audit.cover import counter_check
 from pipeline.audit.findings import Audit, ClassFindings
-from pipeline.audit.shortcuts import SUSPECT
 from pipeline.job import Job
 from pipeline.signals import StopRequest
 from pipeline.store.reader import Run
 
 
 def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> Audit:
-    """Covers the regions of the suspects, and of the class with the highest score where none is a suspect.
+    """Covers the regions of the suspects.
 
     Args:
         audit: Of the run.
         run: All its rows.
         job: Of the run: its model.
-        most: Classes to check, those with the highest scores.
+        most: Suspects to check, those with the highest scores.
         stop: Asked before each class.
 
     Raises:
@@ -27,7 +26,7 @@ def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> 
     """
     classes = list(audit.classes)
     for place, found in enumerate(classes[:most]):
-        if found.shortcut is None or (place > 0 and found.shortcut.score < SUSPECT):
+        if found.shortcut is None or not found.shortcut.suspect:
             break
         stop.check()
         paths = [run[row].path for row in rows_of(audit, found).tolist()]
