@@ -5,19 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
-from pipeline.audit.comparison import compare
-from pipeline.audit.findings import Audit
-from pipeline.audit.gate import breaches
-from pipeline.audit.proof import prove, sentence
-from pipeline.audit.survey import survey
-from pipeline.audit.twin import write_audit
+from pipeline.audit import check_audit_extra
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import StoreError, UsageError
 from pipeline.job import Job, prepare
 from pipeline.models import demo
 from pipeline.plan import plan
-from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import CONFIG, read_config, run_log
 from pipeline.render import render
@@ -138,52 +132,39 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    check_audit_extra()
+    from pipeline.audit.command import audit_run, breaches
+
     folder, options = _folder(config), config["task"]
     job = _stored_job(folder, config) if options["checks"] else None
     other = options["against"] and _folder(config | {"run": options["against"]})
-    audit = _write_audit(folder, job, stop, checks=options["checks"], against=other)
-    found = breaches(audit, options["fail_on"])
+    found = breaches(audit_run(folder, job, stop, checks=options["checks"], against=other), options["fail_on"])
     for breach in found:
         log.error("pipeline: %s", breach)
     return FAILED_AUDIT if found else 0
 
 
-def _write_audit(
-    folder: Path, job: Job | None, stop: StopRequest, *, checks: int, against: Path | None = None
-) -> Audit:
-    with stop.held():
-        source = Source(folder)
-        audit = survey(source)
-        if against is not None:
-            other = Source(against)
-            audit = compare(audit, source, survey(other), other)
-        if job is not None:
-            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
-    log.info("%s", write_audit(audit, folder).resolve())
-    return audit
-
-
 def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Lays the control, runs it as any other, audits it, and says what was found."""
+    check_audit_extra()
+    from pipeline.audit.command import audit_run, sentence
+
     options, data = config["task"], config["data"]
     name = "planted" if options["watermark"] else "unmarked"
     folder = Path(config["output_dir"] or f"outputs/{choices['method']}-{name}").absolute()
     root, head = plant(options, data, folder, seed=config["seed"])
     transform = {**data["transform"], "resize": data["transform"]["crop"] or list(demo.PREPROCESSING.crop)}
-    job = prepare(
-        {
-            **config,
-            "output_dir": str(folder),
-            "task": {"name": "attribute"},
-            "data": {**data, "root": str(root), "transform": transform},
-            "model": {**config["model"], "head": str(head)},
-        },
-        choices,
-    )
+    planted = {
+        "output_dir": str(folder),
+        "task": {"name": "attribute"},
+        "data": {**data, "root": str(root), "transform": transform},
+        "model": {**config["model"], "head": str(head)},
+    }
+    job = prepare({**config, **planted}, choices)
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, stop, checks=options["checks"]).classes[:3]:
+        for found in audit_run(folder, job, stop, checks=options["checks"]).classes[:3]:
             log.info("%s", sentence(found))
     return status
 

@@ -1,0 +1,46 @@
+"""What a command line asks of an audit: made, compared, proven, written, held against limits."""
+
+import logging
+from pathlib import Path
+
+from pipeline import open_run
+from pipeline.audit.comparison import compare
+from pipeline.audit.findings import Audit
+from pipeline.audit.gate import breaches
+from pipeline.audit.proof import prove, sentence
+from pipeline.audit.survey import survey
+from pipeline.audit.twin import write_audit
+from pipeline.job import Job
+from pipeline.signals import StopRequest
+from pipeline.store.source import Source
+
+__all__ = ["audit_run", "breaches", "sentence"]
+
+log = logging.getLogger(__name__)
+
+
+def audit_run(folder: Path, job: Job | None, stop: StopRequest, *, checks: int, against: Path | None = None) -> Audit:
+    """Audits a run and writes what is found into its folder.
+
+    Args:
+        folder: The run's.
+        job: The run's, None where no region is to be covered.
+        stop: Asked before each counter-check.
+        checks: Suspects to check.
+        against: Folder of another run to compare with.
+
+    Raises:
+        UsageError: The two runs cannot be compared.
+        StoreError: Nothing is published yet, or something is damaged.
+        Stopped: It was asked to stop; nothing is written.
+    """
+    with stop.held():
+        source = Source(folder)
+        audit = survey(source)
+        if against is not None:
+            other = Source(against)
+            audit = compare(audit, source, survey(other), other)
+        if job is not None:
+            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
+    log.info("%s", write_audit(audit, folder).resolve())
+    return audit
