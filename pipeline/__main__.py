@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -25,6 +26,7 @@ from pipeline.signals import Stopped
 log = logging.getLogger("pipeline")
 
 WRONG_ARGUMENTS, STORE_REFUSES = 2, 4
+STATUS = ".status"
 
 
 def main() -> None:
@@ -37,8 +39,9 @@ def main() -> None:
     try:
         check_arguments(arguments)
         _register_torchvision()
-        with _sweep_folder(arguments):
+        with _sweep_folder(arguments) as sweep:
             _application(statuses)()
+            statuses += _statuses(sweep)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_refuse(_in_words(error, arguments)))
     except UsageError as error:
@@ -53,9 +56,20 @@ def _application(statuses: list[int]):  # type: ignore[no-untyped-def] # the typ
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def application(config: DictConfig) -> None:
-        statuses.append(_job(config))
+        status = _job(config)
+        of_hydra = HydraConfig.get()
+        if of_hydra.mode == RunMode.MULTIRUN:  # perhaps in another process, or on another machine
+            (Path(of_hydra.sweep.dir) / f"{of_hydra.job.num}{STATUS}").write_text(str(status))
+        else:
+            statuses.append(status)
 
     return application
+
+
+def _statuses(sweep: Path) -> list[int]:
+    """Exit statuses of a sweep's jobs, in their order."""
+    files = sorted(sweep.glob(f"*{STATUS}"), key=lambda file: int(file.stem))
+    return [int(file.read_text()) for file in files]
 
 
 def _job(config: DictConfig) -> int:
@@ -91,14 +105,18 @@ def _register_torchvision() -> None:
 
 
 @contextmanager
-def _sweep_folder(arguments: list[str]) -> Iterator[None]:
-    """Somewhere for the file that Hydra writes for every sweep; a run's own folder has all of it."""
-    if not {"-m", "--multirun"} & set(arguments):
-        yield
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        sys.argv.append(f"hydra.sweep.dir={folder}")
-        yield
+def _sweep_folder(arguments: list[str]) -> Iterator[Path]:
+    """Somewhere for what Hydra, its launchers and the jobs of a sweep write of it; a run's own folder has the rest.
+
+    Other machines must see it too where Slurm runs the jobs: there it is in ``outputs``.
+    """
+    elsewhere = "hydra/launcher=submitit_slurm" in arguments
+    if elsewhere:
+        Path("outputs").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sweep-", dir=Path("outputs").absolute() if elsewhere else None) as folder:
+        if {"-m", "--multirun"} & set(arguments):
+            sys.argv.append(f"hydra.sweep.dir={folder}")
+        yield Path(folder)
 
 
 def _in_words(error: Exception, arguments: list[str]) -> str:

@@ -24,7 +24,8 @@ class Failure:
 
     Attributes:
         index: Number of the image in the manifest.
-        stage: Where it failed: ``read`` (the file), ``model`` (its outputs) or ``map`` (the attribution).
+        stage: Where it failed: ``read`` (the file), ``model`` (its outputs), ``map`` (the attribution) or ``killed``
+            (the process died of it).
         error: The reason, in words.
     """
 

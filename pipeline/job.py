@@ -1,6 +1,5 @@
 """A job: everything that a configuration means, loaded and checked, before any work starts."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,15 +9,17 @@ import numpy as np
 import torch
 
 from pipeline.configuration import Config, build
-from pipeline.data.classes import class_of_folder
-from pipeline.data.demo import demo_index, lay_demo
-from pipeline.data.index import ImageIndex, index_folder, sample
+from pipeline.data.demo import lay_demo
+from pipeline.data.find import find_images, find_labels
+from pipeline.data.index import ImageIndex
 from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
+from pipeline.identity import identity_of, list_sha256
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.ranges import DTYPES
-from pipeline.store.schema import SCHEMA_VERSION, fingerprint
+from pipeline.remote import absolute, is_remote, locate
+from pipeline.store.schema import fingerprint
 from pipeline.view import View
 
 DEMO = "demo"
@@ -35,7 +36,7 @@ class Job:
         geometry: Of the method's maps on this network's input.
         index: The images.
         labels: int32 (images,), -1 where unknown.
-        root: The folder that the index is relative to.
+        root: The folder that the index is relative to, or its address.
         identity: What the fingerprint is made of.
         run: The run's folder.
     """
@@ -46,7 +47,7 @@ class Job:
     geometry: Geometry
     index: ImageIndex
     labels: np.ndarray
-    root: Path
+    root: str
     identity: Config
     run: Path
 
@@ -74,38 +75,42 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     Raises:
         UsageError: If anything in the configuration cannot be; :func:`pipeline.ranges.check` was asked before.
     """
-    config = config | {"device": _device(config["device"]), "names": choices}
-    _set_precision(config["dtype"])
-    classifier = _classifier(config)
-    index = _images(config["data"])
-    labels = _labels(config, index, classifier)
+    config = config | {"device": find_device(config["device"]), "names": choices}
+    set_precision(config["dtype"])
+    classifier = load_classifier(config)
+    index = find_images(config["data"], choices["data"])
+    labels = find_labels(index, config["data"], classifier.n_outputs)
     if choices["view"] == "neuron" and config["target"] != "pred":
         raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
     check_target(config["target"], classifier.n_outputs, labels)
-    method, geometry = _method(config, classifier)
-    identity = _identity(config, classifier, index, labels)
-    run = Path(config["output_dir"] or _default_folder(config, identity))
-    root = Path(config["data"]["root"]) if config["data"]["root"] else run / "photographs"
-    return Job(config, classifier, method, geometry, index, labels, root.absolute(), identity, run)
+    method, geometry = build_method(config, classifier)
+    identity = identity_of(config, classifier, list_sha256(index, labels))
+    run = locate(config["output_dir"]) if config["output_dir"] else _default_folder(config, identity)
+    root = absolute(config["data"]["root"] or str(run / "photographs"))
+    return Job(config, classifier, method, geometry, index, labels, root, identity, run)
 
 
 @contextmanager
 def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
     """The same job, computed in another dtype inside the context; its maps are not for the same store."""
     config = job.config | {"dtype": dtype}
-    _set_precision(dtype)
+    set_precision(dtype)
     try:
-        classifier = _classifier(config)
-        method, geometry = _method(config, classifier)
+        classifier = load_classifier(config)
+        method, geometry = build_method(config, classifier)
         yield replace(job, config=config, classifier=classifier, method=method, geometry=geometry)
     finally:
-        _set_precision(job.config["dtype"])
+        set_precision(job.config["dtype"])
 
 
 def lay_photographs(job: Job) -> None:
     """Puts the demo's photographs where the job reads them; other jobs' are there."""
     if job.config["data"]["root"] is None:
-        lay_demo(job.root)
+        if is_remote(job.root):
+            raise UsageError(
+                f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
+            )
+        lay_demo(Path(job.root))
 
 
 def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
@@ -125,7 +130,12 @@ def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
         raise UsageError(f"target={target}: expected pred, label, top3, or class numbers from 0 to {n_outputs - 1}")
 
 
-def _device(device: str) -> str:
+def find_device(device: str) -> str:
+    """The device that an option names; ``auto`` is a GPU where there is one.
+
+    Raises:
+        UsageError: It is not there.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -135,12 +145,13 @@ def _device(device: str) -> str:
     return device
 
 
-def _set_precision(dtype: str) -> None:
+def set_precision(dtype: str) -> None:
     """TF32 only where it is asked for: PyTorch has it on for convolutions, and it changes maps in the third digit."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
 
 
-def _classifier(config: Config) -> Classifier:
+def load_classifier(config: Config) -> Classifier:
+    """The network of a configuration, on its device."""
     classifier: Classifier = build(config["model"])
     overrides = {key: value for key, value in config["data"]["transform"].items() if value is not None}
     classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
@@ -148,21 +159,12 @@ def _classifier(config: Config) -> Classifier:
     return classifier
 
 
-def _images(data: Config) -> ImageIndex:
-    index = demo_index() if data["root"] is None else index_folder(Path(data["root"]), labels=data["labels"])
-    classes = data["classes"] and [str(name) for name in data["classes"]]  # Hydra reads a name of digits as a number
-    return sample(index, limit=data["limit"], per_class=data["per_class"], classes=classes)
+def build_method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
+    """The method of a configuration around a network, and the geometry of its maps.
 
-
-def _labels(config: Config, index: ImageIndex, classifier: Classifier) -> np.ndarray:
-    if not config["data"]["labels"]:
-        return np.full(len(index.paths), -1, np.int32)
-    class_map = config["data"]["class_map"]
-    classes = class_of_folder(index.folders, classifier.n_outputs, Path(class_map) if class_map else None)
-    return np.asarray(classes[index.folder], np.int32)
-
-
-def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
+    Raises:
+        UsageError: An option's value cannot be.
+    """
     preprocessing, view_name = classifier.preprocessing, config["names"]["view"]
     if "layer" in config["method"] and view_name != "input":
         raise UsageError(
@@ -185,48 +187,6 @@ def _method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
         return method, method.geometry((len(preprocessing.mean), height, width), config["store"]["channels"])
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _identity(config: Config, classifier: Classifier, index: ImageIndex, labels: np.ndarray) -> Config:
-    """What makes two jobs the same, under the names that the command line has for them."""
-    images = hashlib.sha256()
-    for part in (index.paths.blob, index.paths.offsets, labels):
-        images.update(np.ascontiguousarray(part).tobytes())
-    options = {key: _content(value) for key, value in config["method"].items() if key != "_target_"}
-    return {
-        "method": config["names"]["method"],
-        **options,
-        **smoothing(config),
-        **viewing(config),
-        **{key: config[key] for key in ("target", "output", "seed", "dtype")},
-        "store.dtype": config["store"]["dtype"],
-        "store.channels": config["store"]["channels"],
-        "model": classifier.name,
-        "preprocessing": classifier.preprocessing.to_json(),
-        "model.weights": classifier.weights_sha256,
-        "model.multi_label": classifier.multi_label,
-        "data (list of images and labels)": images.hexdigest(),
-        "schema": SCHEMA_VERSION,
-    }
-
-
-def _content(value: object) -> object:
-    """An option's value; of one that names a file, such as a baseline's picture, the content too."""
-    if not isinstance(value, str) or not Path(value).is_file():
-        return value
-    return f"{value} (sha256 {hashlib.sha256(Path(value).read_bytes()).hexdigest()[:16]})"
-
-
-def smoothing(config: Config) -> Config:
-    """What is wrapped around the method, under the command line's names; empty for the method alone."""
-    options = {f"smooth.{key}": value for key, value in config["smooth"].items() if key != "_target_"}
-    return {} if config["names"]["smooth"] == "none" else {"smooth": config["names"]["smooth"], **options}
-
-
-def viewing(config: Config) -> Config:
-    """What is explained, under the command line's names; empty for a class in the pixels."""
-    options = {key: value for key, value in config["view"].items() if key != "_target_"}
-    return {} if config["names"]["view"] == "input" else {"view": config["names"]["view"], **options}
 
 
 def _default_folder(config: Config, identity: Config) -> Path:

@@ -8,7 +8,7 @@ import torch
 from pipeline.data.stream import stream
 from pipeline.explain import explain
 from pipeline.job import Job, lay_photographs
-from pipeline.size import free_bytes, in_bytes, row_bytes, shard_size, targets_per_image
+from pipeline.size import free_bytes, in_bytes, row_bytes, shard_starts, targets_per_image
 
 SAMPLED = 3
 """Images explained to measure the rate; the first warms the machine up and does not count."""
@@ -26,7 +26,7 @@ def plan(job: Job) -> str:
     seconds = seconds_per_image(job)
     lines = [
         f"folder    {job.run}",
-        f"images    {images}, in {-(-images // shard_size(job))} shards",
+        f"images    {images}, in {len(shard_starts(job)) - 1} shards",
         f"rows      {rows}, each {'x'.join(map(str, job.geometry.native_shape))} {job.config['store']['dtype']}",
         f"bytes     {in_bytes(size)}; free: {in_bytes(free)}" + ("" if free > size else "  NOT ENOUGH"),
         f"time      {in_time(seconds * images)} at {1 / seconds:.3g} images/s, measured on {job.device}",

@@ -138,7 +138,7 @@ def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Im
         )
     base = Path(root or folder)
     numbers = [np.flatnonzero(index.folder == number) for number in range(classes)]
-    return [[read_image(base / index.paths[image].decode()) for image in own] for own in numbers]
+    return [[read_image(base / index.paths[image].decode()) for image in own.tolist()] for own in numbers]
 
 
 def _crop(image: Image.Image, size: tuple[int, int], generator: np.random.Generator) -> Image.Image:

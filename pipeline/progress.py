@@ -19,9 +19,11 @@ class Progress:
 
     Args:
         total: Explanations of the whole run.
+        name: Of one worker of several, in words: its lines then say what it did, since others do the rest.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, name: str = "") -> None:
+        self._name = name
         self.total, self.done, self.new, self.failed = total, 0, 0, 0
         self._bar = tqdm(total=total, unit=" explanations", disable=not sys.stderr.isatty(), smoothing=0.05)
         self._redirect = logging_redirect_tqdm()
@@ -58,7 +60,9 @@ class Progress:
     def line(self) -> str:
         """Rate and remaining time in one plain line."""
         if not self.new and self.done == self.total:
-            return f"{self.done}/{self.total} explanations, nothing was left to do"
+            return f"{self._name}{self.done}/{self.total} explanations, nothing was left to do"
         rate = self.new / max(time.monotonic() - self._began, 1e-9)
+        if self._name:
+            return f"{self._name}{self.new} explanations, {rate:.3g}/s, {self.failed} failed"
         left = tqdm.format_interval((self.total - self.done) / rate) if rate else "?"
         return f"{self.done}/{self.total} explanations, {rate:.3g}/s, {left} left, {self.failed} failed"

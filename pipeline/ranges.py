@@ -1,5 +1,6 @@
 """Which values the options may have that no constructor checks."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,11 @@ def _whole(lowest: int) -> Range:
     return Range(f"a whole number from {lowest}", lambda value: type(value) is int and value >= lowest)
 
 
+def _is_time(value: Any) -> bool:
+    """Whether a value is a number of minutes, hours or days: 90m, 4h, 2d."""
+    return isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value) is not None
+
+
 def _one_of(*names: str) -> Range:
     return Range(f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names)
 
@@ -102,6 +108,10 @@ RANGES = {
     "retry_failed": _SWITCH,
     "report.images": _SWITCH,
     "task.repair": _SWITCH,
+    "task.json": _SWITCH,
+    "task.worker": _whole(0),
+    "task.workers": _whole(1),
+    "task.finish": _SWITCH,
     "task.checks": _whole(0),
     "task.against": _PATH,
     "task.fail_on.shortcut": _SHARE.or_null(),
@@ -128,9 +138,25 @@ RANGES = {
         "own, shared, or a number above 0",
         lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
     ),
-    "launch.workers": _whole(1),
+    "task.metrics": _several("a list of metrics: [deletion,sparseness]", (str,)),
+    "task.images": _whole(1).or_null(),
+    "task.seed": _whole(0),
+    "task.resamples": _whole(1),
+    "launch.workers": _whole(1).or_null(),
+    "launch.restarts": _whole(0),
+    "launch.follow": _SWITCH,
+    "launch.address": _TEXT.or_null(),
+    "launch.timeout": _SECONDS,
+    "launch.cpus": _whole(1),
+    "launch.gpus": _whole(0),
+    "launch.requeues": _whole(0),
+    "launch.warning": _whole(1),
+    "launch.time": Range("a time such as 90m, 4h or 2d", _is_time),
+    "launch.options": _several("a list of sbatch's options: [nodelist=n1]", (str,)),
+    "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
     "data.root": _PATH,
+    "data.list": _PATH,
     "data.labels": _SWITCH,
     "data.class_map": _PATH,
     "data.limit": _whole(1).or_null(),

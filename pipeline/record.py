@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -17,10 +18,12 @@ import yaml
 
 from pipeline.configuration import Config
 from pipeline.errors import StoreError, UsageError
-from pipeline.job import Job, smoothing, viewing
+from pipeline.identity import smoothing, viewing
+from pipeline.job import Job
 from pipeline.redaction import redacted, without_secrets
 from pipeline.signals import Stopped
-from pipeline.store.publish import publish
+from pipeline.store.objects import is_elsewhere
+from pipeline.store.publish import publish, replace
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,8 @@ def write_config(job: Job) -> bool:
         "versions": versions(),
         "fingerprint_of": job.identity,
         **job.config,
-        "data": {**data, "root": data["root"] and str(job.root)},  # absolute: a repair may start in another folder
+        "device": job.config["device"] if job.config["names"]["launch"] == "local" else "auto",  # each worker's own
+        "data": {**data, "root": data["root"] and job.root},  # absolute: a repair may start in another folder
     }
     return publish(yaml.safe_dump(redacted(described), sort_keys=False).encode(), job.run / CONFIG)
 
@@ -80,15 +84,23 @@ def read_config(run: Path) -> Config:
 
 
 @contextmanager
-def run_log(run: Path) -> Iterator[None]:
-    """Copies what is logged inside the context, and the error that ends it, to the end of run.log, with the time.
+def run_log(run: Path, name: str = "run.log") -> Iterator[None]:
+    """Copies what is logged inside the context, and the error that ends it, to the end of a file, with the time.
+
+    Args:
+        run: The run's folder.
+        name: Of the file in it.
 
     Raises:
         UsageError: The folder cannot be made, or not be written to.
     """
+    if is_elsewhere(run):
+        with _put_afterwards(run / name) as folder, run_log(folder, name):
+            yield
+        return
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        handler = _LogFile(run / "run.log", encoding="utf-8")
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        handler = _LogFile(run / name, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"output_dir={run}: {error.filename}: {error.strerror}") from error
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -105,6 +117,18 @@ def run_log(run: Path) -> Iterator[None]:
         logging.getLogger().removeHandler(handler)
         with suppress(OSError):  # what a full disk did not take before
             handler.close()
+
+
+@contextmanager
+def _put_afterwards(path: Path) -> Iterator[Path]:
+    """A folder of this machine; what a file of this name in it holds at the end is put behind what is there already."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            yield Path(folder)
+        finally:
+            written = [file.read_bytes() for file in Path(folder).rglob(path.name)]
+            before = path.read_bytes() if path.exists() else b""
+            replace(b"".join([before, *written]), path)
 
 
 class _LogFile(logging.FileHandler):

@@ -64,7 +64,7 @@ def render(run: Run, options: Config, *, stop: StopRequest) -> Path:
         Stopped: It was asked to stop; the same command goes on.
     """
     panels = panels_of(options)
-    folder = Path(options["folder"] or run.folder / "pictures")
+    folder = Path(options["folder"]) if options["folder"] else run.folder / "pictures"
     total = len(run) if options["limit"] is None else min(len(run), options["limit"])
     if options["scale"] == "shared":
         panels = shared_scale(panels, islice(run, total), stop=stop)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,11 +19,13 @@ from pipeline.job import Job, lay_photographs
 from pipeline.precision import measure_precision
 from pipeline.progress import Progress
 from pipeline.record import attributes, write_config
+from pipeline.share import WHOLE, Share, batches, images_left
 from pipeline.signals import StopRequest
-from pipeline.size import shard_size, targets_per_image, warn_of_little_room
+from pipeline.size import shard_starts, targets_per_image, warn_of_little_room
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
+from pipeline.store.start import Start
 from pipeline.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -30,12 +33,13 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
-    """Explains all images of a job that its folder does not hold yet.
+def run(job: Job, stop: StopRequest, *, share: Share = WHOLE, repair: Collection[int] = ()) -> None:
+    """Explains all images of a job that its folder does not hold yet; a worker begins with its own.
 
     Args:
         job: What to do.
         stop: Asked before every pass of the network.
+        share: Which worker of how many this is.
         repair: Published shards to compute anew.
 
     Raises:
@@ -43,16 +47,13 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
         StoreError: The folder holds another job, or cannot be written.
         Stopped: A signal came; what was finished is saved.
     """
-    lay_photographs(job)
-    manifest = freeze(job.run, new_manifest(job))
-    ledger, first = Ledger(job.run, manifest), write_config(job)
-    published = sorted(ledger.published())
-    warn_of_little_room(job, manifest, sum(np.diff(manifest.shards)[published]))
+    ledger, first = start(job)
     job.method.on_chunk(stop.check)
     try:
         with stop.held():
-            measure_precision(job, stop.check)
-            _work(job, ledger, stop, repair=repair, late=not first)
+            if share.worker == 0:
+                measure_precision(job, stop.check)
+            _work(job, ledger, stop, share=replace(share, late=not first), repair=repair)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -60,7 +61,24 @@ def run(job: Job, stop: StopRequest, *, repair: Collection[int] = ()) -> None:
         raise UsageError(f"out of memory: {str(error).splitlines()[-1] if str(error) else advice}") from error
 
 
-def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int], late: bool) -> None:
+def start(job: Job) -> tuple[Ledger, bool]:
+    """Freezes what a job is about in its run's folder, where it is not frozen yet.
+
+    Returns:
+        The ledger, and whether this start is the first.
+
+    Raises:
+        StoreError: The folder holds another job, or cannot be written.
+    """
+    lay_photographs(job)
+    manifest = freeze(job.run, new_manifest(job))
+    ledger, first = Ledger(job.run, manifest), write_config(job)
+    published = sorted(ledger.published())
+    warn_of_little_room(job, manifest, sum(np.diff(manifest.shards)[published]))
+    return ledger, first
+
+
+def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: Collection[int]) -> None:
     manifest, store, clock = ledger.manifest, job.config["store"], Clock()
     line, chunks = FlatLine(job.batch_size, unit="image"), Chunks(job)
     writer = Writer(
@@ -70,14 +88,19 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int
         filter=store["filter"],
         checkpoint_seconds=store["checkpoint_seconds"],
     )
-    with writer, Progress(len(manifest) * targets_per_image(job)) as progress:
-        left = _left(job, writer, ledger, progress, repair=repair, late=late)
-        for batch in clock.waiting("read", _decoded(job, manifest, _batches(left, job.batch_size))):
-            with clock.spent("compute"):
+    with (
+        Start(job.run, share.worker) as begun,
+        writer,
+        Progress(len(manifest) * targets_per_image(job), name=share.name) as progress,
+    ):
+        left = images_left(job, writer, ledger, progress, share=share, repair=repair)
+        for batch in clock.waiting("read", _decoded(job, begun, manifest, batches(left, job.batch_size))):
+            with clock.spent("compute"), begun.at(batch.index.tolist()):
                 rows = _explained(job, batch, line)
             with clock.spent("write"):
                 writer.add(rows)
             chunks.keep()
+            begun.did(len(batch.index) + len(batch.failures), len(rows.failures))
             progress.add(len(rows) + len(rows.failures) * targets_per_image(job), len(rows.failures))
             stop.check()
         with clock.spent("write"):
@@ -87,12 +110,13 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, repair: Collection[int
     log.info("%s; %s", progress.line(), clock)
 
 
-def _decoded(job: Job, manifest: Manifest, batches: Iterable[list[int]]) -> Iterator[Batch]:
+def _decoded(job: Job, begun: Start, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+    here = num_workers(job) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
         manifest.paths,
         job.classifier.preprocessing,
-        batches,
+        begun.begins(numbers) if here else numbers,
         num_workers=num_workers(job),
         pin_memory=job.device.type == "cuda",
     )
@@ -104,7 +128,7 @@ def new_manifest(job: Job) -> Manifest:
         root=os.fsencode(job.root),
         paths=job.index.paths,
         label=job.labels,
-        shards=np.append(np.arange(0, len(job.labels), shard_size(job)), len(job.labels)).astype(np.int64),
+        shards=shard_starts(job),
         identity=job.identity,
         class_names=job.classifier.class_names,
         preprocessing=job.classifier.preprocessing.to_json(),
@@ -122,36 +146,6 @@ def _explained(job: Job, batch: Batch, line: FlatLine) -> Rows:
     answers = [Rows({}, batch.failures)]
     line.walk(len(batch.index), lambda start, stop: answers.append(explain(job, batch.part(start, stop))))
     return Rows.join(answers)
-
-
-def _left(
-    job: Job, writer: Writer, ledger: Ledger, progress: Progress, *, repair: Collection[int], late: bool
-) -> Iterator[int]:
-    """Numbers of the images that are left to do, shard by shard."""
-    targets = targets_per_image(job)
-    published = sorted(ledger.published())
-    progress.found(targets * sum(np.diff(ledger.manifest.range(shard))[0] for shard in published))
-    for shard in published:
-        if shard in repair or job.config["retry_failed"]:
-            again = writer.repair(shard) if shard in repair else writer.retry(shard)
-            progress.found(-targets * len(again))
-            yield from again.tolist()
-    for shard in ledger.pending(late=late):
-        left = writer.restore(shard)
-        progress.found(targets * int(np.diff(ledger.manifest.range(shard))[0] - len(left)))
-        yield from left.tolist()
-
-
-def _batches(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Cuts a row of numbers every ``size``, as late as possible."""
-    batch: list[int] = []
-    for number in numbers:
-        batch.append(number)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 class Clock:

@@ -1,6 +1,8 @@
 """What the command line can be asked to do; each task returns its exit status."""
 
+import json
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,20 +10,27 @@ from pipeline import open_run
 from pipeline.audit import check_audit_extra
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import UsageError
+from pipeline.evaluate import evaluate
 from pipeline.job import Job, prepare
+from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.metrics.result import FILE as RESULT
+from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.plan import plan
 from pipeline.ranges import check
-from pipeline.record import CONFIG, read_config, run_log
+from pipeline.record import run_log
+from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
-from pipeline.report.summary import Summary, derive, finish
-from pipeline.run import run
+from pipeline.report.summary import concluded, derive, finish
+from pipeline.run import run, start
+from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
-from pipeline.status import status_line
+from pipeline.status import status
 from pipeline.store.source import Source
 from pipeline.store.verify import verify
+from pipeline.stored import stored_job
 
 log = logging.getLogger(__name__)
 
@@ -45,35 +54,63 @@ def perform(config: Config, choices: dict[str, str]) -> int:
     """
     check(config)
     with stop_on_signals() as stop:
-        return TASKS[config["task"]["name"]](config, choices, stop)
+        return TASKS[config["task"]["name"]](with_workers(config), choices, stop)
 
 
 def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    if choices["launch"] != "local":
+        return _launch(config, choices, stop)
     job = prepare(config, choices)
     with run_log(job.run):
         run(job, stop)
         return _conclude(job)
 
 
-def _conclude(job: Job) -> int:
+def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
+    """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
+    launcher = find_launcher(choices["launch"])
+    job = prepare(config | {"device": "cpu"}, choices)  # whose weights are part of the run's identity
+    with run_log(job.run):
+        ledger, _ = start(job)
+        if ledger.is_complete() and not config["retry_failed"]:
+            log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
+            return _conclude(job, again=False)
+        status = launcher(Launch(job, ledger, config), stop)
+        return _conclude(job) if ledger.is_complete() and not status else status
+
+
+def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder, task = _folder(config), config["task"]
+    if task["worker"] >= task["workers"]:
+        raise UsageError(f"task.worker={task['worker']}: expected 0 to {task['workers'] - 1}, below task.workers")
+    job = stored_job(folder, config)
+    with run_log(folder, f"workers/{task['worker']:05d}.log"):
+        run(job, stop, share=Share(task["worker"], task["workers"]))
+        return _conclude(job, again=job.config["retry_failed"]) if task["finish"] else 0
+
+
+def _conclude(job: Job, *, again: bool = True) -> int:
+    """Writes what is derived from the shards, the report too; if it is there, only where it is asked for again."""
+    max_failed = job.config["data"]["max_failed"]
+    if not again and (known := concluded(job.run)):
+        return _status(*known, max_failed)
     source = Source(job.run)
     summary = derive(source)
     page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
-    return _status(summary, job.config["data"]["max_failed"])
+    return _status(summary.images, summary.failures, max_failed)
 
 
-def _status(summary: Summary, max_failed: float) -> int:
-    share = summary.failures / summary.images
-    if share > max_failed:
-        log.error(
-            "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
-            summary.failures,
-            summary.images,
-            max_failed,
-        )
-        return TOO_MANY_FAILED
-    return 0
+def _status(images: int, failures: int, max_failed: float) -> int:
+    if failures / images <= max_failed:
+        return 0
+    log.error(
+        "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
+        failures,
+        images,
+        max_failed,
+    )
+    return TOO_MANY_FAILED
 
 
 def _plan(config: Config, choices: dict[str, str], _stop: StopRequest) -> int:
@@ -89,7 +126,7 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
         return 0
     if not config["task"]["repair"]:
         return DAMAGED
-    job = _stored_job(folder, config)
+    job = stored_job(folder, config)
     with run_log(folder):
         run(job, stop, repair=found.damaged_shards)
         left = verify(folder)
@@ -97,32 +134,9 @@ def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
         return _conclude(job) if left.whole else DAMAGED
 
 
-def _stored_job(folder: Path, config: Config) -> Job:
-    """The job of a run's folder; code that its config.yaml names runs only if the command line names it too.
-
-    Raises:
-        UsageError: It names code that the command line does not.
-        StoreError: It is damaged.
-    """
-    stored = read_config(folder)
-    try:
-        check(stored)
-        if _runs_code(stored["model"]) and stored["model"] != config["model"]:
-            raise UsageError(
-                f"run={folder}: its config.yaml names code to run: give model=checkpoint and the options of model "
-                "as in the folder's command"
-            )
-        return prepare({**stored, "run": None, "output_dir": str(folder)}, stored["names"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{folder / CONFIG} is damaged: {error}") from error
-
-
-def _runs_code(model: Config) -> bool:
-    return bool(model.get("factory")) or str(model.get("weights")).endswith(".pt2")
-
-
 def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    return _status(finish(_folder(config)), config["data"]["max_failed"])
+    summary = finish(_folder(config))
+    return _status(summary.images, summary.failures, config["data"]["max_failed"])
 
 
 def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
@@ -136,9 +150,10 @@ def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     from pipeline.audit.command import audit_run, breaches
 
     folder, options = _folder(config), config["task"]
-    job = _stored_job(folder, config) if options["checks"] else None
+    job = stored_job(folder, config) if options["checks"] else None
     other = options["against"] and _folder(config | {"run": options["against"]})
-    found = breaches(audit_run(folder, job, stop, checks=options["checks"], against=other), options["fail_on"])
+    audit = audit_run(folder, job, config, stop=stop, against=other)
+    found = breaches(audit, options["fail_on"])
     for breach in found:
         log.error("pipeline: %s", breach)
     return FAILED_AUDIT if found else 0
@@ -148,6 +163,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Lays the control, runs it as any other, audits it, and says what was found."""
     check_audit_extra()
     from pipeline.audit.command import audit_run, sentence
+    from pipeline.plant import plant
 
     options, data = config["task"], config["data"]
     name = "planted" if options["watermark"] else "unmarked"
@@ -164,7 +180,7 @@ def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in audit_run(folder, job, stop, checks=options["checks"]).classes[:3]:
+        for found in audit_run(folder, job, config, stop=stop).classes[:3]:
             log.info("%s", sentence(found))
     return status
 
@@ -179,13 +195,30 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     return 0
 
 
+def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    folder = _folder(config)
+    job = stored_job(folder, config)
+    try:
+        with run_log(folder), stop.held():
+            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
+            log.info("%s", (folder / RESULT).resolve())
+    except NoPlaces as reason:
+        raise UsageError(f"run={folder}: {reason}") from reason
+    return 0
+
+
 def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info(status_line(_folder(config)))
+    found = status(_folder(config))
+    if config["task"]["json"]:
+        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+    else:
+        log.info("%s", found)
     return 0
 
 
 TASKS: dict[str, Task] = {
     "attribute": _attribute,
+    "work": _work,
     "plan": _plan,
     "verify": _verify,
     "finish": _finish,
@@ -193,6 +226,7 @@ TASKS: dict[str, Task] = {
     "audit": _audit,
     "plant": _plant,
     "render": _render,
+    "evaluate": _evaluate,
     "status": _show_status,
 }
 
@@ -201,7 +235,7 @@ def _folder(config: Config) -> Path:
     """The run's folder that the option ``run`` names."""
     if config["run"] is None:
         raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = Path(config["run"])
+    folder = locate(config["run"])
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder

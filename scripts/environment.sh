@@ -32,3 +32,17 @@ environment() {
         echo "$wanted" >"$stamp"
     fi
 }
+
+# `debian COMMAND PACKAGE...` installs Debian packages that tests need, where it may; without them these tests skip and say so.
+debian() {
+    local command=$1
+    shift
+    if command -v "$command" >/dev/null; then return; fi
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "Some tests are skipped; they need: apt-get install $*" >&2
+        return
+    fi
+    echo "Installing with apt-get: $*"
+    { apt-get update && apt-get install --yes --no-install-recommends "$@"; } >/dev/null ||
+        echo "They could not be installed: the tests that need them are skipped" >&2
+}

@@ -5,8 +5,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 environment test
+debian slurmctld slurmctld slurmd slurm-client munge
+debian chromium chromium fonts-dejavu-core
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy
 .venv/bin/lint-imports
-.venv/bin/pytest "$@"
+# A process for each of up to four cores, with one thread: most tests are too small for more. Files stay whole.
+OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

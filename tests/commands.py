@@ -6,9 +6,10 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pipeline.__main__ import main
 
@@ -41,11 +42,19 @@ class Command:
         arguments: The command line.
         folder: Where it is given.
         room: Bytes of memory that it may take above what it has when it starts.
+        environment: Variables that it has besides.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path, room: int | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        room: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._files = Path(tempfile.mkdtemp())
-        self._process = _CONTEXT.Process(target=_perform, args=(list(arguments), folder, self._files, room))
+        given = (list(arguments), folder, self._files, room, dict(environment))
+        self._process = _CONTEXT.Process(target=_perform, args=given)
         self._process.start()
 
     @property
@@ -77,7 +86,8 @@ def command(*arguments: str, folder: Path, room: int | None = None) -> Answer:
     return Command(arguments, folder, room).wait()
 
 
-def _perform(arguments: list[str], folder: Path, files: Path, room: int | None) -> None:
+def _perform(arguments: list[str], folder: Path, files: Path, room: int | None, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     multiprocessing.set_start_method("fork", force=True)  # of decoding processes, as in a process of its own
     os.chdir(folder)
     for number, name in ((1, "out"), (2, "err")):

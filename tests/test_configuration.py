@@ -1,8 +1,9 @@
 import inspect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 import yaml
@@ -133,6 +134,22 @@ def test_method_options_stand_at_the_top_level(method: str) -> None:
     node = written.pop("method")
     del node["_target_"]
     assert node == {name: f"${{{name}}}" for name in written}
+
+
+def metrics_as_written() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """Metrics of task=evaluate: what is called, with which options."""
+    written = yaml.safe_load((conf_folder() / "task" / "evaluate.yaml").read_text())
+    nodes = {name: dict(node) for name, node in written.items() if isinstance(node, dict)}
+    return {name: (resolve_name(node.pop("_target_")), node) for name, node in nodes.items()}
+
+
+def test_metrics_have_the_defaults_of_their_constructors() -> None:
+    assert len(metrics_as_written()) >= 10
+    for target, options in metrics_as_written().values():
+        parameters = inspect.signature(target).parameters
+        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        assert options == {name: list(one) if isinstance(one, tuple) else one for name, one in defaults.items()}
+        assert all(type(options[name]) is type(one) for name, one in defaults.items() if not isinstance(one, tuple))
 
 
 def test_targets_are_the_packaged_ones(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import pipeline
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StoreError, UsageError
 from pipeline.render import panels_of, picture_name, render

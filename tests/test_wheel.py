@@ -48,6 +48,9 @@ def test_every_file_of_the_package_travels(wheel: Path) -> None:
         "pipeline/conf/config.yaml",
         "pipeline/data/imagenet_wordnet_ids.txt",
         "pipeline/report/page.html.jinja",
+        "pipeline/audit/page/index.html.jinja",
+        "pipeline/audit/page/style.css",
+        "pipeline/audit/page/main.js",
     }
     assert not_python <= found
 

@@ -7,9 +7,11 @@ from pipeline import open_run
 from pipeline.audit.comparison import compare
 from pipeline.audit.findings import Audit
 from pipeline.audit.gate import breaches
+from pipeline.audit.page.write import write_page
 from pipeline.audit.proof import prove, sentence
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import write_audit
+from pipeline.configuration import Config
 from pipeline.job import Job
 from pipeline.signals import StopRequest
 from pipeline.store.source import Source
@@ -19,14 +21,16 @@ __all__ = ["audit_run", "breaches", "sentence"]
 log = logging.getLogger(__name__)
 
 
-def audit_run(folder: Path, job: Job | None, stop: StopRequest, *, checks: int, against: Path | None = None) -> Audit:
+def audit_run(
+    folder: Path, job: Job | None, config: Config, *, stop: StopRequest, against: Path | None = None
+) -> Audit:
     """Audits a run and writes what is found into its folder.
 
     Args:
         folder: The run's.
         job: The run's, None where no region is to be covered.
+        config: Whose task says how many suspects are checked, and whose report whether the page has photographs.
         stop: Asked before each counter-check.
-        checks: Suspects to check.
         against: Folder of another run to compare with.
 
     Raises:
@@ -34,13 +38,14 @@ def audit_run(folder: Path, job: Job | None, stop: StopRequest, *, checks: int, 
         StoreError: Nothing is published yet, or something is damaged.
         Stopped: It was asked to stop; nothing is written.
     """
+    source = Source(folder)
     with stop.held():
-        source = Source(folder)
         audit = survey(source)
         if against is not None:
             other = Source(against)
             audit = compare(audit, source, survey(other), other)
         if job is not None:
-            audit = prove(audit, open_run(folder), job, most=checks, stop=stop)
-    log.info("%s", write_audit(audit, folder).resolve())
+            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
+    write_audit(audit, folder)
+    log.info("%s", write_page(audit, source, images=config["report"]["images"]).resolve())
     return audit

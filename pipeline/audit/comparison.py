@@ -1,9 +1,7 @@
 """Two runs over the same images, such as of two checkpoints or two methods: which classes' maps moved."""
 
 import os
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
@@ -86,8 +84,7 @@ def top_overlap(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _agreement(images: Images, others: Images) -> Agreement:
     here, there = _common(images, others)
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = (pooled(each, Path(folder)) for each in (images, others))
+    first, second = (pooled(each) for each in (images, others))
     correlation, overlap = np.full((2, len(here)), np.nan)
     for part in np.array_split(np.arange(len(here)), max(1, len(here) // 256)):
         maps, other = first[here[part]], second[there[part]]
@@ -116,7 +113,8 @@ def _path(manifest: Manifest, index: int) -> bytes:
 def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings, agreement: Agreement) -> Moved:
     own = agreement.group == here.number
     scores = [one.shortcut.score if one.shortcut else None for one in (here, there)]
-    suspected = [one.shortcut is not None and one.shortcut.suspect for one in (here, there)]
+    first, second = (one.shortcut is not None and one.shortcut.suspect for one in (here, there))
+    suspected = (first, second)
     known = here.accuracy is not None and there.accuracy is not None
     return Moved(
         number=here.number,
@@ -128,7 +126,9 @@ def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings
         accuracy=there.accuracy - here.accuracy if known else None,  # type: ignore[operator] # both are numbers
         shortcut=scores[0],
         other_shortcut=scores[1],
-        suspect={(1, 1): "both", (1, 0): "appeared", (0, 1): "gone", (0, 0): "neither"}[tuple(map(int, suspected))],
+        suspect={(True, True): "both", (True, False): "appeared", (False, True): "gone", (False, False): "neither"}[
+            suspected
+        ],
     )
 
 

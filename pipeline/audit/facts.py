@@ -1,16 +1,16 @@
 """What was audited, and the whole of what was found in numbers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.audit.findings import ClassFindings, RunFacts, Totals
 from pipeline.audit.images import Images
 from pipeline.report.words import printable
+from pipeline.store.summary import Total
 
 
-def facts(images: Images, sums: Mapping[str, Any], *, located: bool) -> RunFacts:
+def facts(images: Images, sums: Total, *, located: bool) -> RunFacts:
     """What was audited.
 
     Args:
@@ -32,7 +32,7 @@ def facts(images: Images, sums: Mapping[str, Any], *, located: bool) -> RunFacts
         root=printable(source.manifest.root),
         images=len(source.manifest),
         audited=len(images),
-        failures=sums["failures"],
+        failures=len(sums.failed),
         missing_shards=source.manifest.n_shards - len(source.shards),
         height=height,
         width=width,

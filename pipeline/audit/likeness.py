@@ -24,7 +24,8 @@ def alike(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> li
     known = [one for one in classes if one.mean is not None and one.images - one.zero_maps >= FEWEST]
     if len(known) < 3:  # of two classes, one departs just as the other does not
         return []
-    departures = means[[one.mean for one in known]] - means[[one.mean for one in known]].mean(0)
+    own = means[[one.mean for one in known if one.mean is not None]]
+    departures = own - own.mean(0)
     departures /= np.linalg.norm(departures, axis=1, keepdims=True).clip(1e-12)
     cosines = np.triu(departures @ departures.T, 1)
     first, second = np.nonzero(cosines >= ALIKE)

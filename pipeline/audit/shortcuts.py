@@ -88,15 +88,15 @@ def _of(candidate: Candidate, maps: np.ndarray, others: np.ndarray, shape: tuple
     mass, elsewhere = float(np.median(inside)), float(others.reshape(GRID, GRID)[rows, columns].sum())
     fullest = int(corners(mean).argmax())
     place = _beyond(mass, elsewhere) * max(0.0, 1 - elsewhere / mass) if mass > 0 else 0.0
-    parts = {
-        "border": _beyond(border(mean), border(others)),
-        "corner": _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest])),
-        "place": place,
-        "apart": candidate.apart * place,
-    }
+    at_border = _beyond(border(mean), border(others))
+    in_corner = _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest]))
+    apart = candidate.apart * place
     return Shortcut(
-        score=sum(parts.values()) / len(parts),
-        **parts,
+        score=(at_border + in_corner + place + apart) / 4,
+        border=at_border,
+        corner=in_corner,
+        place=place,
+        apart=apart,
         cluster=candidate.cluster,
         images=len(maps),
         box=_pixels(rows, columns, shape),

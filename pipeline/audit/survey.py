@@ -21,9 +21,8 @@ from pipeline.audit.outliers import OUTSIDE
 from pipeline.audit.pooling import GRID, pooled
 from pipeline.audit.shortcuts import suspects
 from pipeline.engine.geometry import NoPlaces
-from pipeline.store.layout import plain_folder
 from pipeline.store.source import Source
-from pipeline.store.summary import total
+from pipeline.store.summary import Total, total
 
 LISTED = 1000
 """Of each list, at most; the totals count all."""
@@ -113,16 +112,16 @@ def survey(source: Source) -> Audit:
 
 def _pooled(images: Images) -> np.ndarray | None:
     try:
-        return pooled(images, plain_folder(images.source.run))
+        return pooled(images)
     except NoPlaces:
         return None
 
 
 def _classes(
-    images: Images, evidence: Evidence, sums: Mapping[str, Any], *, means: Means, maps: np.ndarray | None
+    images: Images, evidence: Evidence, sums: Total, *, means: Means, maps: np.ndarray | None
 ) -> list[ClassFindings]:
     """All classes by number; fills in evidence and means."""
-    failures = {int(label): int(counts["failures"]) for label, counts in sums["classes"].items()}
+    failures = {label: counts.failures for label, counts in sums.classes.items()}
     groups = dict(images.groups())
     whole = _class_means(groups, maps)
     height, width = images.source.manifest.preprocessing["crop"]

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.audit.findings import VERSION, Arrays, Audit
 from pipeline.audit.tables import inner, tables
 from pipeline.errors import StoreError, UsageError
+from pipeline.remote import locate
 from pipeline.store.layout import plain_folder
 from pipeline.store.publish import replace
 
@@ -47,7 +48,7 @@ def open_audit(run: str | Path) -> Audit:
         UsageError: The run was not audited.
         StoreError: The audit is damaged or of a newer version.
     """
-    folder = Path(run) / FOLDER
+    folder = (locate(run) if isinstance(run, str) else run) / FOLDER
     if not (folder / JSON).is_file():
         raise UsageError(f"{run} has no audit: python -m pipeline task=audit run={run}")
     try:

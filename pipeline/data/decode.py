@@ -2,12 +2,14 @@
 # Paths are raw bytes here, which pathlib does not take:
 # ruff: noqa: PTH116, PTH123
 
+import io
 import os
 import stat
 import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -54,11 +56,31 @@ def read_image(path: bytes | str | Path) -> Image.Image:
     """
     try:
         _check_file(path)
+        with open(path, "rb") as file:
+            return _decoded(file)
+    except OSError as error:
+        raise UnreadableImage(_reason(error)) from error
+
+
+def decode_image(content: bytes) -> Image.Image:
+    """Decodes the content of an image file, as :func:`read_image` does.
+
+    Raises:
+        UnreadableImage: It is empty, no image, damaged, or larger than Pillow allows.
+    """
+    if not content:
+        raise UnreadableImage("the file is empty")
+    return _decoded(io.BytesIO(content))
+
+
+def _decoded(file: BinaryIO) -> Image.Image:
+    try:
         # Pillow warns of odd metadata and of large images: no news to the user of a million files.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             return _to_rgb(image)
     except UnidentifiedImageError as error:
-        raise UnreadableImage(f"no image of a known format: it begins with {_beginning(path)!r}") from error
+        file.seek(0)
+        raise UnreadableImage(f"no image of a known format: it begins with {file.read(12)!r}") from error
     except DECODER_ERRORS as error:
         raise UnreadableImage(_reason(error)) from error
 
@@ -69,11 +91,6 @@ def _check_file(path: bytes | str | Path) -> None:
         raise UnreadableImage("not a regular file")
     if status.st_size == 0:
         raise UnreadableImage("the file is empty")
-
-
-def _beginning(path: bytes | str | Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(12)
 
 
 def _reason(error: BaseException) -> str:

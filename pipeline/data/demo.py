@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.index import ImageIndex, Paths
+from pipeline.data.index import ImageIndex
+from pipeline.data.paths import Paths
 from pipeline.errors import MissingExtra
 
 

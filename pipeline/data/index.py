@@ -1,62 +1,25 @@
 """A folder of images -> a sorted list of their paths and classes, without opening one."""
-# Paths are raw bytes here, which pathlib does not take:
-# ruff: noqa: PTH116, PTH118, PTH122
 
 import difflib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.data.decode import EXTENSIONS
+from pipeline.data.paths import Paths
+from pipeline.data.walk import tree
 from pipeline.errors import UsageError
 
 log = logging.getLogger(__name__)
 
 ENDINGS = frozenset(os.fsencode(ending) for ending in EXTENSIONS)
-# Device and inode of a folder and of those above it: where a link leads back to one of them, the walk stops.
-Chain = frozenset[tuple[int, int]]
-
-
-@dataclass(frozen=True, eq=False)
-class Paths:
-    """Many paths in two arrays: half the memory of as many objects, and stored as they are.
-
-    Attributes:
-        blob: All bytes, one path after the other, uint8.
-        offsets: Where each path starts in the blob and, last, its length, int64 (n + 1,).
-    """
-
-    blob: np.ndarray
-    offsets: np.ndarray
-
-    @classmethod
-    def from_bytes(cls, paths: Iterable[bytes]) -> "Paths":
-        listed = list(paths)
-        lengths = np.fromiter(map(len, listed), np.int64, len(listed))
-        return cls(np.frombuffer(b"".join(listed), np.uint8), np.concatenate([[0], np.cumsum(lengths)]))
-
-    @classmethod
-    def join(cls, parts: Sequence["Paths"]) -> "Paths":
-        lengths = [np.diff(part.offsets) for part in parts]
-        blobs = [part.blob for part in parts]
-        return cls(np.concatenate(blobs), np.concatenate([[0], np.cumsum(np.concatenate(lengths))]))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, number: int) -> bytes:
-        number = range(len(self))[number]
-        return self.blob[self.offsets[number] : self.offsets[number + 1]].tobytes()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return (self[number] for number in range(len(self)))
-
-    def take(self, numbers: np.ndarray) -> "Paths":
-        return Paths.from_bytes(self[number] for number in numbers)
+LISTERS = 8
+"""Class folders that are listed at once: a network, or a cold disk, answers each after its time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +30,20 @@ class ImageIndex:
         paths: Relative to the root, raw bytes, separated by ``/``.
         folder: Number of each image's class folder, -1 without labels, int32 (n,).
         folders: Names of all class folders, sorted; those of no image too, since classes are counted by them.
+        label: Class of each image, int32 (n,), where the data say it themselves; None where the folders do.
+        archive: Number of the archive that each image is in, rising, int32 (n,); None without archives.
     """
 
     paths: Paths
     folder: np.ndarray
     folders: list[str]
+    label: np.ndarray | None = None
+    archive: np.ndarray | None = None
+
+    def take(self, numbers: np.ndarray) -> "ImageIndex":
+        """Some of the images; the class folders stay, so that the class numbers do."""
+        label, archive = (None if one is None else one[numbers] for one in (self.label, self.archive))
+        return ImageIndex(self.paths.take(numbers), self.folder[numbers], self.folders, label, archive)
 
 
 def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
@@ -87,15 +59,16 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     Raises:
         UsageError: A folder cannot be listed, or there is no image, or no class folder.
     """
-    top = os.fsencode(root)
-    folders, images, chain = _list(top, frozenset())
+    listed = tree(str(root), ENDINGS)
+    folders, images = listed.top()
     if not labels:
-        paths = Paths.from_bytes(sorted(images + _images_below(top, folders, chain)))
+        paths = Paths.from_bytes(sorted(images + listed.below(folders)))
         index = ImageIndex(paths, np.full(len(paths), -1, np.int32), [])
     elif folders:
         if images:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
-        parts = [Paths.from_bytes(sorted(_images_below(top, [folder], chain))) for folder in sorted(folders)]
+        with ThreadPoolExecutor(LISTERS) as pool:
+            parts = [*pool.map(lambda folder: Paths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
         numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         index = ImageIndex(Paths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
     else:
@@ -133,13 +106,15 @@ def sample(
     if classes is not None:
         chosen = chosen[np.isin(index.folder, [_folder_number(index.folders, name) for name in classes])]
     if per_class is not None:
-        first = np.searchsorted(index.folder, index.folder)
-        chosen = chosen[chosen - first[chosen] < per_class]
+        order = chosen[np.argsort(index.folder[chosen], kind="stable")]  # a list may have them in any order
+        sorted_folders = index.folder[order]
+        place = np.arange(len(order)) - np.searchsorted(sorted_folders, sorted_folders)
+        chosen = np.sort(order[place < per_class])
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.arange(limit) * len(chosen) // limit]
     if not len(chosen):
         raise UsageError(f"data.classes={list(classes or [])}: no images in these folders")
-    return ImageIndex(index.paths.take(chosen), index.folder[chosen], index.folders)
+    return index.take(chosen)
 
 
 def _folder_number(folders: list[str], name: str) -> int:
@@ -148,45 +123,3 @@ def _folder_number(folders: list[str], name: str) -> int:
     near = difflib.get_close_matches(name, folders)
     advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the first is {folders[0]!r}"
     raise UsageError(f"data.classes: no class folder {name!r} among {len(folders)}; {advice}")
-
-
-def _images_below(top: bytes, folders: list[bytes], chain: Chain) -> list[bytes]:
-    """Paths, relative to ``top``, of all images in some of its folders, at any depth, in no order."""
-    found: list[bytes] = []
-    pending = [(folder, chain) for folder in folders]
-    while pending:
-        folder, above = pending.pop()
-        folders_inside, images, here = _list(os.path.join(top, folder), above)
-        found += [folder + b"/" + name for name in images]
-        pending += [(folder + b"/" + name, here) for name in folders_inside]
-    return found
-
-
-def _list(path: bytes, above: Chain) -> tuple[list[bytes], list[bytes], Chain]:
-    """Names of the folders and of the images directly in a folder, and the chain that ends in it."""
-    folders, images = [], []
-    try:
-        here = above | {_identity(os.stat(path))}
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith(b"."):
-                    continue
-                if _is_folder(entry):
-                    if _identity(entry.stat()) not in here:
-                        folders.append(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
-                    images.append(entry.name)
-    except OSError as error:
-        raise UsageError(f"data.root: cannot list {os.fsdecode(path)!r}: {error.strerror}") from error
-    return folders, images, here
-
-
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself: as a dangling link, an image that cannot be read
-        return False
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

@@ -1,6 +1,4 @@
 """Image files -> decoded batches, in order, by worker processes that stay a few batches ahead."""
-# Paths are raw bytes here, which pathlib does not take:
-# ruff: noqa: PTH118
 
 import logging
 import os
@@ -18,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.data.decode import UnreadableImage
+from pipeline.data.fetch import fetch_image
+from pipeline.data.paths import Place
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure, UsageError
 
@@ -29,9 +29,9 @@ MOST_DEATHS = 3
 
 
 class PathList(Protocol):
-    """Anything with a path, relative to the root, at each image's number."""
+    """Anything that knows where each image is."""
 
-    def __getitem__(self, number: int, /) -> bytes: ...
+    def place(self, number: int, /) -> Place: ...
 
 
 @dataclass
@@ -64,15 +64,15 @@ Example = tuple[int, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class _Images(Dataset[Example | Failure]):
-    """Decodes on request; asked with the path itself, so that a worker needs no list and no open file."""
+    """Decodes on request; asked with the place itself, so that a worker needs no list and no open file."""
 
     root: bytes
     preprocessing: Preprocessing
 
-    def __getitem__(self, request: tuple[int, bytes]) -> Example | Failure:
-        number, path = request
+    def __getitem__(self, request: tuple[int, Place]) -> Example | Failure:
+        number, place = request
         try:
-            return number, *self.preprocessing(read_image(os.path.join(self.root, path)))
+            return number, *self.preprocessing(fetch_image(self.root, place))
         except UnreadableImage as error:
             return Failure(number, "read", str(error))
 
@@ -100,8 +100,8 @@ def stream(
     """Reads, decodes and preprocesses batch after batch.
 
     Args:
-        root: The folder that the paths are relative to.
-        paths: Path of each image number.
+        root: The folder that the paths are relative to, or its address.
+        paths: Where each image number is.
         preprocessing: Of the model.
         batches: Image numbers of each batch; drawn lazily, two batches a worker ahead of what is yielded.
         num_workers: Processes; 0 decodes in this one.
@@ -134,7 +134,7 @@ def stream(
             if not _of_a_death(error):
                 raise
             deaths += 1
-            first = os.fsdecode(paths[waiting[0][0]]) if waiting else "the last"
+            first = os.fsdecode(paths.place(waiting[0][0]).path) if waiting else "the last"
             if deaths == MOST_DEATHS:
                 raise UsageError(
                     f"decoding processes were killed {deaths} times in a row, at the images from {first!r} on: "
@@ -172,8 +172,8 @@ class _Requests:
     paths: PathList
     batches: Iterable[Sequence[int]]
 
-    def __iter__(self) -> Iterator[list[tuple[int, bytes]]]:
-        return ([(number, self.paths[number]) for number in batch] for batch in self.batches)
+    def __iter__(self) -> Iterator[list[tuple[int, Place]]]:
+        return ([(number, self.paths.place(number)) for number in batch] for batch in self.batches)
 
 
 def _leave_interrupts_to_parent(worker: int) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import StochasticDepth, stochastic_depth
 
+from pipeline.engine.freeze import freeze
+
 IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity, StochasticDepth)
 DROPOUTS = (nn.functional.dropout, nn.functional.dropout2d, stochastic_depth)
 OUT_OF_PLACE = {
@@ -37,7 +39,7 @@ def trace(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
     Raises:
         CannotTrace: The network's path depends on its values, or it holds something that torch.fx does not know.
     """
-    return graph_of(copy.deepcopy(module).eval().requires_grad_(False), layer)
+    return graph_of(freeze(copy.deepcopy(module).eval()), layer)
 
 
 def graph_of(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
@@ -83,7 +85,7 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
             graph_module.graph.erase_node(node)
     graph_module.delete_all_unused_submodules()
     graph_module.recompile()
-    return graph_module.requires_grad_(False)
+    return freeze(graph_module)
 
 
 def _folded(convolution: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:

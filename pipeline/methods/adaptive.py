@@ -96,7 +96,7 @@ class Integral:
         self._to_maps, self._precision = to_maps, precision
         self._cells = np.ones(STRATA, int)
         self._changes = np.empty((STRATA, 0))  # (STRATA, T), L2 of the map's change by the last halving
-        self._sums = self._fresh = torch.empty(0)
+        self._sums, self._fresh = torch.empty(0), list[Tensor]()
         self._strata: list[int] = []
         self._ask(ends())
 
@@ -113,7 +113,7 @@ class Integral:
     def add(self, gradient: Tensor) -> None:
         """Takes the gradient (T, *) at the next place."""
         if self._answered == 0:
-            self._fresh = gradient.new_zeros(int(self._nodes.slots[-1]) + 1, *gradient.shape)
+            self._fresh = [torch.zeros_like(gradient) for _ in range(int(self._nodes.slots[-1]) + 1)]
         self._fresh[self._nodes.slots[self._answered]].add_(gradient, alpha=self._nodes.weights[self._answered])
         self._answered += 1
         if len(self.places) == 0:
@@ -124,24 +124,28 @@ class Integral:
         self.asked += len(nodes.places)
 
     def _end_round(self) -> None:
+        fresh = torch.stack(self._fresh)
         if self._strata:
-            self._refine()
+            self._refine(fresh)
             self._strata = self._worst()
         else:
-            self._sums = self._fresh.clone()
-            self._sums[1:] += self._fresh[:-1]
+            self._sums = fresh.clone()
+            self._sums[1:] += fresh[:-1]
             self._changes = np.empty((STRATA, self._sums.shape[1]))
             self._strata = list(range(STRATA))
-        self._fresh = torch.empty(0)
+        self._fresh = []
         self._ask(middles(self._strata, self._cells))
 
-    def _refine(self) -> None:
-        """T becomes (T + M) / 2; how much that changes the map is measured on the sum of all changes of the round."""
-        for change, stratum in zip(self._fresh, self._strata, strict=True):
+    def _refine(self, fresh: Tensor) -> None:
+        """T becomes (T + M) / 2, with the fresh sums M (strata, T, *).
+
+        How much that changes the map is measured on the sum of all changes of the round.
+        """
+        for change, stratum in zip(fresh, self._strata, strict=True):
             self._sums[stratum] += change.sub_(self._sums[stratum]).div_(2)
-        change = self._fresh.sum(0)
+        change = fresh.sum(0)
         scale = _ratio(self._map_norms(change), _norms(change))
-        for own, stratum in zip(self._fresh, self._strata, strict=True):
+        for own, stratum in zip(fresh, self._strata, strict=True):
             self._changes[stratum] = _norms(own) * scale
         self._cells[self._strata] *= 2
 

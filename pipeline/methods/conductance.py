@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import rule
+from pipeline.methods.sums import Sums
 from pipeline.view import Gradients, View
 
 Add = Callable[[Tensor, Tensor, Gradients], None]
@@ -76,23 +77,22 @@ class Conductance(_AlongThePath):
     further_nodes: ClassVar[int] = 1
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        maps: Tensor | None = None
+        sums = Sums(len(images))
         last: Gradients | None = None  # of the points before
 
         def add(image: Tensor, step: Tensor, found: Gradients) -> None:
-            nonlocal maps, last
-            maps = found.gradients.new_zeros(len(images), *found.gradients.shape[1:]) if maps is None else maps
+            nonlocal last
             gradients, values = found.gradients, found.inputs[:, None]
             if last is None:
                 image, step = image[1:], step[1:]
             else:
                 gradients, values = torch.cat((last.gradients, gradients)), torch.cat((last.inputs[:, None], values))
             flow = gradients[:-1] * values.diff(dim=0)
-            maps.index_add_(0, image[step > 0], flow[step > 0])
+            sums.add(image[step > 0], flow[step > 0])
             last = Gradients(*(tensor[-1:].clone() for tensor in found))
 
         baseline_score = self._walk(images, self.baselines(images, seeds), targets, add)
-        assert maps is not None
+        maps = sums.result()
         delta = maps.flatten(2).sum(2) - (scores - baseline_score)
         return Attribution(maps, baseline_score, delta, evaluations=len(self.nodes) + 2)
 
@@ -117,15 +117,11 @@ class InternalInfluence(_AlongThePath):
     reads_scores: ClassVar[bool] = False
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        maps: Tensor | None = None
+        sums = Sums(len(images))
 
         def add(image: Tensor, step: Tensor, found: Gradients) -> None:
-            nonlocal maps
-            maps = found.gradients.new_zeros(len(images), *found.gradients.shape[1:]) if maps is None else maps
-            weights = self.weights.to(found.gradients)[step].reshape(-1, *[1] * (found.gradients.ndim - 1))
-            maps.index_add_(0, image, weights * found.gradients)
+            sums.add(image, found.gradients, self.weights[step.to(self.weights.device)])
 
         baseline_score = self._walk(images, self.baselines(images, seeds), targets, add)
-        assert maps is not None
         undefined = torch.full_like(scores, torch.nan)
-        return Attribution(maps, baseline_score, undefined, evaluations=len(self.nodes) + 2)
+        return Attribution(sums.result(), baseline_score, undefined, evaluations=len(self.nodes) + 2)

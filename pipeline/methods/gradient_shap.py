@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pipeline.methods.distribution import DistributionLike, members_of
 from pipeline.methods.draws import deviations, normal, sample_seeds
 from pipeline.methods.method import Attribution, Method
+from pipeline.methods.sums import Sums
 from pipeline.view import View
 
 
@@ -53,11 +54,10 @@ class GradientShap(Method):
         count = self.n_samples
         choices, noise, others = (sample_seeds(seeds, range(i * count, (i + 1) * count)).flatten() for i in range(3))
         members, alphas = self._choices(choices)
-        maps: Tensor | None = None
+        sums = Sums(len(images))
         totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
 
         def ask(start: int, stop: int) -> None:
-            nonlocal maps
             pairs = torch.arange(start, stop)
             image = (pairs // count).to(images.device)
             clean, wanted = images[image], targets[image]
@@ -68,15 +68,13 @@ class GradientShap(Method):
             gradients = self.view.gradients(points, wanted).gradients / count
             between = self.view.inside(ends).values - self.view.inside(drawn).values[which]
             product = between[:, None] * gradients
-            maps = gradients.new_zeros(len(images), *gradients.shape[1:]) if maps is None else maps
-            maps.index_add_(0, image, product if self.multiply_by_inputs else gradients)
+            sums.add(image, product if self.multiply_by_inputs else gradients)
             totals.index_add_(0, image, product.flatten(2).sum(2))
             baseline_score.index_add_(0, image, values / count)
 
         self.line.walk(len(choices), ask)
-        assert maps is not None
         evaluations = 2 * count + 1  # F at the baselines and at the image
-        return Attribution(maps, baseline_score, totals - (scores - baseline_score), evaluations)
+        return Attribution(sums.result(), baseline_score, totals - (scores - baseline_score), evaluations)
 
     def _choices(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """For each seed (P,) the number of a member of the distribution and a place in [0, 1) on the path to it."""

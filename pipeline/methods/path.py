@@ -9,6 +9,7 @@ from pipeline.methods.adaptive import TOL, Gradients, Integrals, integrate, prec
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import DEFAULT, rule
+from pipeline.methods.sums import Sums
 from pipeline.view import Segment, View
 
 
@@ -80,11 +81,11 @@ class IntegratedGradients(Method):
 
     def _integrals(self, segment: Segment, targets: Tensor) -> Integrals:
         """The gradients' integrals over the lines."""
-        ends, starts = segment.ends, segment.starts.expand_as(segment.ends)
+        starts, line = segment.starts, segment.ends - segment.starts
 
         def gradients(image: Tensor, places: Tensor) -> Tensor:
-            image = image.to(ends.device)
-            points = starts[image] + places.to(ends).reshape(-1, *[1] * (ends.ndim - 1)) * (ends[image] - starts[image])
+            image, places = image.to(line.device), places.to(line).reshape(-1, *[1] * (line.ndim - 1))
+            points = torch.addcmul(starts[image] if len(starts) > 1 else starts, places, line[image])
             return self.view.gradients_of(lambda inner: segment.logits(inner, image), points, targets[image]).gradients
 
         def to_maps(sums: Tensor, which: slice) -> Tensor:
@@ -92,18 +93,17 @@ class IntegratedGradients(Method):
             return maps * segment.differences[which, None] if self.multiply_by_inputs else maps
 
         if self.precision:
-            return integrate(self.line, gradients, to_maps, images=len(ends), precision=self.precision)
-        return self._fixed(gradients, ends.new_zeros(targets.shape + ends.shape[1:]))
+            return integrate(self.line, gradients, to_maps, images=len(line), precision=self.precision)
+        return self._fixed(gradients, len(line))
 
-    def _fixed(self, gradients: Gradients, sums: Tensor) -> Integrals:
-        """Adds to the sums (N, T, *) each image's gradients at the rule's nodes, by its weights."""
-        steps = len(self.nodes)
-        weights = self.weights.to(sums).reshape(-1, *[1] * (sums.ndim - 1))
+    def _fixed(self, gradients: Gradients, images: int) -> Integrals:
+        """Each image's gradients at the rule's nodes, by its weights."""
+        steps, sums = len(self.nodes), Sums(images)
 
         def ask(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop)
             image, step = pairs // steps, pairs % steps
-            sums.index_add_(0, image.to(sums.device), gradients(image, self.nodes[step]) * weights[step])
+            sums.add(image, gradients(image, self.nodes[step]), self.weights[step])
 
-        self.line.walk(len(sums) * steps, ask)
-        return Integrals(sums, steps)
+        self.line.walk(images * steps, ask)
+        return Integrals(sums.result(), steps)

@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models import AlexNet_Weights
 
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.freeze import freeze
 from pipeline.errors import UsageError
 from pipeline.models.outputs import with_logits
 from pipeline.models.weights import weights_sha256
@@ -64,7 +65,7 @@ class Classifier:
             UsageError: The network refuses an image of the crop size, returns something else, or has another number of
                 outputs than ``class_names``.
         """
-        network.eval().requires_grad_(False)
+        freeze(network.eval())
         digest = weights_sha256(network)
         module, n_outputs = with_logits(network, preprocessing.crop)
         names = list(class_names if class_names is not None else default_class_names(n_outputs))

@@ -1,11 +1,10 @@
-"""A run in numbers: failures.jsonl, summary.json and summary.csv, derived from the published shards."""
+"""A run in numbers: failures.jsonl, summary.json, summary.csv and index.h5, derived from the published shards."""
 
 import csv
-import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest
 from pipeline.store.publish import replace
 from pipeline.store.schema import COLUMNS
+from pipeline.store.sketch import Sketch
 from pipeline.store.source import Source
-from pipeline.store.summary import total
+from pipeline.store.summary import ClassTotal, Total, total
+from pipeline.store.virtual import INDEX, virtual_index
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -32,7 +33,7 @@ class Line:
         n: Images explained.
         accuracy: Share of them that the model predicts as labelled, None without labels.
         confidence: Mean probability of the predicted class.
-        delta_5: 5 % quantile of the convergence deltas' magnitudes, None where the method has none.
+        delta_5: 5 % quantile of the convergence deltas' magnitudes, to 1 % of it, None where the method has none.
         delta_50: Their median.
         delta_95: Their 95 % quantile.
         error_50: Median of the maps' estimated relative errors, None where the method estimates none.
@@ -106,11 +107,25 @@ def derive(source: Source) -> Summary:
     """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
     run_folder = source.run
     source.ledger.tidy()
-    summary = _summary(source)
-    replace(_lines(source), run_folder / "failures.jsonl")
-    replace(_json({**asdict(summary), "complete": summary.complete}), run_folder / "summary.json")
+    sums = total(source.ledger.summary(shard) for shard in source.shards)
+    summary = _summary(source, sums)
+    replace(_lines(source.manifest, sums.failed), run_folder / "failures.jsonl")
     replace(_csv([summary.overall, *summary.classes]), run_folder / "summary.csv")
+    index = virtual_index(source, sums.failed)
+    if index is not None:
+        replace(index, run_folder / INDEX)
+    # last: whoever finds it takes all for done
+    replace(_json({**asdict(summary), "complete": summary.complete}), run_folder / "summary.json")
     return summary
+
+
+def concluded(run_folder: Path) -> tuple[int, int] | None:
+    """Images and failures of a whole run, if they were derived when all shards were published."""
+    try:
+        stored = json.loads((run_folder / "summary.json").read_bytes())
+        return (stored["images"], stored["overall"]["failures"]) if stored["complete"] is True else None
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def columns(source: Source, *names: str) -> dict[str, np.ndarray]:
@@ -127,87 +142,59 @@ def class_name(manifest: Manifest, number: int) -> str:
     return "(no label)" if number < 0 else names[number] if number < len(names) else f"class {number}"
 
 
-def _summary(source: Source) -> Summary:
-    manifest, ledger, digest = source.manifest, source.ledger, hashlib.sha256()
-
-    def stored() -> Iterator[dict[str, Any]]:
-        for shard in source.shards:
-            counts = ledger.summary(shard)
-            digest.update(counts["sha256"].encode())
-            yield counts
-
-    sums = total(stored())
-    classes = {int(label): counts for label, counts in sums["classes"].items()}
-    magnitudes = {name: _magnitudes(source, name) for name in ("convergence_delta", "error_estimate")}
+def _summary(source: Source, sums: Total) -> Summary:
+    manifest, classes = source.manifest, sums.classes
     return Summary(
         fingerprint=manifest.fingerprint,
         images=len(manifest),
         published=int(np.diff(manifest.shards)[source.shards].sum()),
-        explanations=sums["rows"],
+        explanations=sums.rows,
         missing_shards=np.setdiff1d(np.arange(manifest.n_shards), source.shards).tolist(),
-        evaluations=sums["evaluations"],
-        bytes=sums["bytes"],
-        sha256=digest.hexdigest(),
-        overall=_line("all", None, classes, magnitudes),
-        classes=[_line(class_name(manifest, label), label, {label: classes[label]}, magnitudes) for label in classes],
+        evaluations=sums.evaluations,
+        bytes=sums.bytes,
+        sha256=sums.sha256,
+        overall=_line("all", None, classes),
+        classes=[_line(class_name(manifest, label), label, {label: classes[label]}) for label in classes],
     )
 
 
-def _line(
-    name: str,
-    label: int | None,
-    classes: dict[int, dict[str, float]],
-    magnitudes: dict[str, dict[int, np.ndarray]],
-) -> Line:
-    """Adds up classes: their counts, and the magnitudes of some columns."""
-    n, failures = (int(sum(counts[key] for counts in classes.values())) for key in ("n", "failures"))
-    labelled = [counts for number, counts in classes.items() if number >= 0]
-    delta_5, delta_50, delta_95 = _quantiles(magnitudes["convergence_delta"], classes)
-    _, error_50, error_95 = _quantiles(magnitudes["error_estimate"], classes)
+def _line(name: str, label: int | None, classes: dict[int, ClassTotal]) -> Line:
+    """Adds up classes."""
+    n = sum(one.n for one in classes.values())
+    labelled = [one for number, one in classes.items() if number >= 0]
+    delta_5, delta_50, delta_95 = _quantiles("convergence_delta", classes.values())
+    _, error_50, error_95 = _quantiles("error_estimate", classes.values())
     return Line(
         name,
         label,
         n,
-        _ratio(sum(counts["correct"] for counts in labelled), sum(counts["n"] for counts in labelled)),
-        _ratio(sum(counts["confidence_sum"] for counts in classes.values()), n),
+        _ratio(sum(one.correct for one in labelled), sum(one.n for one in labelled)),
+        _ratio(sum(one.confidence_sum for one in classes.values()), n),
         delta_5,
         delta_50,
         delta_95,
         error_50,
         error_95,
-        failures,
+        sum(one.failures for one in classes.values()),
     )
 
 
-def _quantiles(magnitudes: dict[int, np.ndarray], labels: Iterable[int]) -> list[float | None]:
-    """`QUANTILES` of the magnitudes under some labels; None if there are none."""
-    found = np.concatenate([np.empty(0), *(magnitudes[label] for label in labels if label in magnitudes)])
-    return np.quantile(found, QUANTILES).tolist() if len(found) else [None] * len(QUANTILES)
+def _quantiles(name: str, classes: Collection[ClassTotal]) -> list[float | None]:
+    """`QUANTILES` of a column's magnitudes, as near as the sketches know them; None if there are none."""
+    merged = Sketch()
+    for one in classes:
+        merged.merge(one.sketches[name])
+    return [merged.quantile(q) for q in QUANTILES] if merged.count else [None] * len(QUANTILES)
 
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _magnitudes(source: Source, name: str) -> dict[int, np.ndarray]:
-    """Magnitudes of a column's finite values, by label."""
-    label, values = columns(source, "label", name).values()
-    label, magnitude = label[np.isfinite(values)], np.abs(values[np.isfinite(values)])
-    order = np.argsort(label, kind="stable")
-    found, first = np.unique(label[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(magnitude[order], first)[1:], strict=True))
-
-
-def _lines(source: Source) -> bytes:
+def _lines(manifest: Manifest, failed: list[Failure]) -> bytes:
     """A JSON object a line for each failure; ``os.fsencode(path)`` gives the path's bytes, whatever they are."""
-    failures = (failure for shard in source.shards for failure in _failures(source, shard))
-    paths = source.manifest.paths
-    described = ({"path": os.fsdecode(paths[failure.index]), **asdict(failure)} for failure in failures)
+    described = ({"path": os.fsdecode(manifest.paths[failure.index]), **asdict(failure)} for failure in failed)
     return b"".join(json.dumps(line).encode() + b"\n" for line in described)
-
-
-def _failures(source: Source, shard: int) -> list[Failure]:
-    return source.failures(shard) if source.ledger.summary(shard)["failures"] else []
 
 
 def _json(value: dict[str, Any]) -> bytes:

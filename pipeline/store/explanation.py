@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.data.decode import UnreadableImage, read_image
+from pipeline.data.decode import UnreadableImage
+from pipeline.data.fetch import fetch_image
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.source import Source
 from pipeline.visualize.panel import Panel, chosen, without_image
@@ -124,7 +125,9 @@ class Explanation:
             UnreadableImage: The image file is gone or damaged.
         """
         manifest = self._source.manifest
-        pixels, _ = Preprocessing.from_json(manifest.preprocessing)(read_image(self.path))
+        pixels, _ = Preprocessing.from_json(manifest.preprocessing)(
+            fetch_image(manifest.root, manifest.paths.place(self.index))
+        )
         return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
     def show(self, *panels: Panel, **options: Any) -> Image.Image:

@@ -8,6 +8,7 @@ from pipeline.errors import StoreError
 
 MANIFEST = "manifest.h5"
 SHARDS = "shards"
+WORKERS = "workers"
 _FILES_PER_FOLDER = 1000
 _PART = re.compile(r"(?P<shard>\d{7,})\.rows-(?P<first>\d+)-(?P<last>\d+)\.part")
 

@@ -12,9 +12,11 @@ import numpy as np
 from pipeline.errors import StoreError
 from pipeline.store.layout import SHARDS, part_paths, plain, shard_of_part, shard_path, summary_path
 from pipeline.store.manifest import Manifest
+from pipeline.store.objects import at_hand, identity
 from pipeline.store.publish import remove_orphans, replace
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
+from pipeline.store.start import forget_deaths
 from pipeline.store.summary import Summary, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
@@ -44,22 +46,40 @@ class Ledger:
         """Whether one shard is done."""
         return shard_path(self.run, shard).exists()
 
+    def is_complete(self) -> bool:
+        """Whether all shards are done."""
+        return len(self.published()) == self.manifest.n_shards
+
     def pending(self, worker: int = 0, workers: int = 1, *, late: bool = False) -> Iterator[int]:
         """The shards for one worker of several: its own in order, then the others' in random order.
 
-        Each is looked at when it is asked for, so what another worker has published by then is passed over.
+        Each is looked at when it is asked for, so what another worker has published by then is passed over. What its
+        own worker is probably at, since that has published the one before, comes last.
 
         Args:
             worker: Number of the worker.
             workers: How many there are.
             late: Another may be at the same shards: they are begun somewhere in the middle, at random, and so shared.
         """
+        known = self.published()  # one listing: to ask for each of them may take a request each
+
+        def is_done(shard: int) -> bool:
+            return shard in known or self.is_published(shard)
+
         own = np.arange(worker, self.manifest.n_shards, workers)
-        if late and (left := np.setdiff1d(own, list(self.published()))).size:
+        if late and (left := np.setdiff1d(own, list(known))).size:
             own = np.roll(left, np.random.default_rng().integers(len(left)))
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
-        return (shard for shard in (*own.tolist(), *others.tolist()) if not self.is_published(shard))
+        yield from (shard for shard in own.tolist() if not is_done(shard))
+        at_work = []
+        for shard in others.tolist():
+            if not (shard < workers or is_done(shard - workers)):
+                if not is_done(shard):
+                    yield shard
+            else:
+                at_work.append(shard)
+        yield from (shard for shard in at_work if not is_done(shard))
 
     def parts(self, shard: int) -> list[Rows]:
         """The finished rows of an unfinished shard; a damaged part is removed, a vanished one passed over."""
@@ -71,10 +91,11 @@ class Ledger:
         Raises:
             StoreError: It is damaged, or not this run's.
         """
-        self.check(shard)
         path = shard_path(self.run, shard)
-        with plain(path, self.run).open("rb") as file:
-            rows, attributes = decode(file, path)
+        with at_hand(plain(path, self.run)) as near:
+            self.check(shard, near)
+            with near.open("rb") as file:
+                rows, attributes = decode(file, path)
         self.check_attributes(attributes, shard)
         return rows
 
@@ -87,16 +108,20 @@ class Ledger:
         if not self._is_own(attributes, shard) or not attributes.get("complete"):
             raise StoreError(f"{shard_path(self.run, shard)} is not shard {shard} of this run, whole")
 
-    def check(self, shard: int) -> None:
+    def check(self, shard: int, near: Path) -> None:
         """Holds a published file's size and sha256 against its summary, before HDF5 sees it.
+
+        Args:
+            shard: Its number.
+            near: The file, or the copy that is to be read.
 
         Raises:
             StoreError: They differ.
         """
         path, refused = shard_path(self.run, shard), None
         while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with plain(path, self.run).open("rb") as file:
-                found = (path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            with near.open("rb") as file:
+                found = (near.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
             if found == (summary["bytes"], summary["sha256"]):
                 return
             refused = summary  # once more, if it is another by now: a retry replaces both
@@ -122,12 +147,15 @@ class Ledger:
             raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
 
     def summary(self, shard: int) -> Summary:
-        """The summary of a published shard; computed, if it is not there yet.
+        """The summary of a published shard; computed, if it is not there yet or an older version wrote it.
 
         Raises:
             StoreError: It, or the shard, is damaged.
         """
-        return self.stored_summary(shard) or summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
+        stored = self.stored_summary(shard)
+        if stored is not None and "failed" in stored:
+            return stored
+        return summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
 
     def write_summary(self, shard: int) -> None:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
@@ -138,21 +166,24 @@ class Ledger:
         """
         path = shard_path(self.run, shard)
         seen = None
-        while seen != (now := _identity(path)):
+        while seen != (now := identity(path)):
             seen = now
             summary = summarize(plain(path, self.run), self.manifest)
             replace(seal_summary(summary), summary_path(self.run, shard))
 
     def tidy(self) -> None:
-        """Writes missing summaries, and removes the parts of published shards and what dead writers left."""
+        """Writes missing summaries, and removes what nobody needs any more: parts, and what dead starts left."""
         self.remove_orphans()
-        for shard in sorted(self.published()):
+        published = sorted(self.published())
+        for shard in published:
             if not summary_path(self.run, shard).exists():
                 self.write_summary(shard)
         for path in (self.run / SHARDS).glob("*/*.part"):
             shard_number = shard_of_part(path)
             if shard_number is not None and self.is_published(shard_number):
                 path.unlink(missing_ok=True)
+        if len(published) == self.manifest.n_shards:
+            forget_deaths(self.run)
 
     def remove_orphans(self) -> None:
         """Removes the temporary files of dead writers."""
@@ -175,8 +206,3 @@ class Ledger:
     def _is_own(self, attributes: Mapping[str, Any], shard: int) -> bool:
         wanted = (self.manifest.fingerprint, list(self.manifest.range(shard)))
         return (attributes.get("fingerprint"), attributes.get("image_range")) == wanted
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns

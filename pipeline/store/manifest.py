@@ -1,8 +1,8 @@
 """The frozen list of a run's work: its images in order, its shards, and what job it is."""
 
-import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.errors import StoreError, UsageError
+from pipeline.remote import locate
+from pipeline.store import columns
 from pipeline.store.hdf5 import dataset
 from pipeline.store.layout import MANIFEST, plain
+from pipeline.store.objects import at_hand
+from pipeline.store.pages import MappedPaths, digests
 from pipeline.store.publish import publish
 from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
-from pipeline.store.shard import DAMAGE, is_sealed, seal
+from pipeline.store.shard import DAMAGE
 
 _JSON = ("identity", "class_names", "preprocessing")
 
@@ -76,67 +80,74 @@ class Manifest:
         return int(self.shards[shard]), int(self.shards[shard + 1])
 
     def path(self, image: int) -> Path:
-        """Full path of an image."""
-        return Path(os.fsdecode(self.root), os.fsdecode(self.paths[image]))
+        """Full path of an image; of one in an archive the archive's, and its name there."""
+        return locate(os.fsdecode(self.root)) / os.fsdecode(self.paths[image])
 
-    def find(self, path: bytes) -> int | None:
-        """Number of the image with this path, relative to the root; None if there is none."""
-        blob, offsets, start = self.paths.blob.tobytes(), self.paths.offsets, 0
-        while path and (found := blob.find(path, start)) >= 0:
-            image = int(np.searchsorted(offsets, found))
-            if offsets[image] == found and self.paths[image] == path:
-                return image
-            start = found + 1
-        return None
+    def labels(self, images: slice | Sequence[int]) -> np.ndarray:
+        """Classes of some images, -1 unknown, int32.
+
+        Raises:
+            StoreError: The manifest is damaged there.
+        """
+        if isinstance(images, slice):
+            first, end, _ = images.indices(len(self))
+        else:
+            first, end = min(images, default=0), max(images, default=-1) + 1
+        self.paths.check(first, end)
+        found: np.ndarray = self.label[images if isinstance(images, slice) else list(images)]
+        return found
 
     @classmethod
     def open(cls, run: Path) -> "Manifest":
-        """Reads a run's manifest; paths and labels are mapped, not loaded.
+        """Reads what a run's manifest says of all images; of paths and labels what is asked for, when it is.
 
         Raises:
             UsageError: The folder is no run's.
-            StoreError: The manifest is damaged, of a newer schema, or names files outside its root.
+            StoreError: The manifest is damaged, or of a newer schema; also later, when damaged images are asked for.
         """
         path = run / MANIFEST
         if not path.exists():
             raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
         try:
-            with plain(path, run).open("rb") as file:
-                if not is_sealed(file):  # before HDF5 sees it
+            with at_hand(plain(path, run)) as file:
+                if not columns.is_whole(file):  # before HDF5 sees it
                     raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
-            with h5py.File(path, "r", locking=False) as opened:
-                manifest = cls._read(opened, path)
-            _check_paths(manifest.paths)
+                with h5py.File(file, "r", locking=False) as opened:
+                    return cls._read(opened, path)
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error
-        return manifest
 
     @classmethod
     def _read(cls, file: h5py.File, path: Path) -> "Manifest":
         check_version(int(file.attrs["schema_version"]), path)
         whole, numbers = dataset(file, "root", ("uint8",))[...], dataset(file, "shards", ("int64",))[...]
-        paths, offsets = (_mapped(path, dataset(file, *one)) for one in (("paths", ["uint8"]), ("offsets", ["int64"])))
-        label = _mapped(path, dataset(file, "label", ("int32",)))
+        label, offsets, blob = (
+            columns.mapped(dataset(file, name, (dtype,)))
+            for name, dtype in (("label", "int32"), ("offsets", "int64"), ("paths", "uint8"))
+        )
+        spans = columns.mapped(dataset(file, "spans", ("int64",))) if "spans" in file else None
+        pages = dataset(file, "digests", ("uint8",))[...] if "digests" in file else None
+        if len(offsets) != len(label) + 1 or (spans is not None and spans.shape != (len(label), 2)):
+            raise ValueError("its columns are of different lengths")
+        paths = MappedPaths(blob, offsets, spans, label, pages, str(path))
         stored = {name: json.loads(file.attrs[name]) for name in _JSON}
-        manifest = cls(root=whole.tobytes(), paths=Paths(paths, offsets), label=label, shards=numbers, **stored)
+        manifest = cls(root=whole.tobytes(), paths=paths, label=label, shards=numbers, **stored)
         if manifest.fingerprint != file.attrs["fingerprint"]:
             raise ValueError("its fingerprint is not that of its content")
         return manifest
 
-    def encode(self) -> bytes:
-        """The bytes of the file, sealed; contiguous datasets, so that they can be mapped."""
-        stream = io.BytesIO()
-        with h5py.File(stream, "w", libver=("v110", "v110")) as file:
-            file["root"] = np.frombuffer(self.root, np.uint8)
-            file["paths"] = self.paths.blob
-            file["offsets"] = self.paths.offsets
-            file["label"] = self.label
-            file["shards"] = self.shards
-            file.attrs["schema_version"] = SCHEMA_VERSION
-            file.attrs["fingerprint"] = self.fingerprint
-            for name in _JSON:
-                file.attrs[name] = canonical_json(getattr(self, name))
-        return seal(memoryview(stream.getvalue()))
+    def encode(self) -> list[memoryview]:
+        """The bytes of the file, in pieces: what is small, with checksums, then the columns as they are."""
+        spans = {} if self.paths.spans is None else {"spans": self.paths.spans}
+        large = {"label": self.label, "offsets": self.paths.offsets, **spans, "paths": self.paths.blob}
+        small = {
+            "root": np.frombuffer(self.root, np.uint8),
+            "shards": self.shards,
+            "digests": digests(self.paths, self.label),
+        }
+        attributes: dict[str, str | int] = {name: canonical_json(getattr(self, name)) for name in _JSON}
+        attributes |= {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint}
+        return columns.encode(small, large, attributes)
 
 
 def freeze(run: Path, manifest: Manifest) -> Manifest:
@@ -172,23 +183,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return leaves
-
-
-def _check_paths(paths: Paths) -> None:
-    """Holds paths against one another and against leaving their root.
-
-    Raises:
-        ValueError: They overlap, or one is absolute or goes up.
-    """
-    ends = paths.offsets
-    if ends[0] != 0 or ends[-1] != len(paths.blob) or np.any(np.diff(ends) < 1):
-        raise ValueError("its paths do not follow one another")
-    goes_up = b".." in paths.blob.tobytes() and any(b".." in path.split(b"/") for path in paths)
-    if goes_up or np.any(paths.blob[ends[:-1]] == ord("/")):
-        raise ValueError("it names images outside of their root")
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> np.ndarray:
-    """A contiguous dataset as an array that is read from the disk where it is touched."""
-    offset = dataset.id.get_offset()
-    return np.asarray(np.memmap(path, dataset.dtype, "r", offset=offset, shape=dataset.shape))

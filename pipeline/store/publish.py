@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.objects import is_elsewhere, put
 
-Data = bytes | memoryview
+Data = bytes | memoryview | list[memoryview]
+"""The content of a file, or its pieces, one after the other."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -50,6 +52,8 @@ def publish(data: Data, path: Path) -> bool:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        return put(b"".join(_pieces(data)), path, over=False)
     with _temporary(data, path) as temporary:
         published = _link(temporary, path)
         _sync_folder(path.parent)
@@ -63,6 +67,9 @@ def replace(data: Data, path: Path) -> None:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
+    if is_elsewhere(path):
+        put(b"".join(_pieces(data)), path, over=True)
+        return
     with _temporary(data, path) as temporary:
         temporary.replace(path)
         _sync_folder(path.parent)
@@ -77,14 +84,35 @@ def remove_orphans(folder: Path) -> None:
     """Removes the temporary files that dead writers left directly in a folder."""
     for path in folder.glob(".*.tmp"):
         match = _TEMPORARY.fullmatch(path.name)
-        if match and (_is_dead(match["machine"], int(match["process"])) or _is_old(path)):
+        if match and (is_dead(match["machine"], int(match["process"])) or _is_old(path)):
             path.unlink(missing_ok=True)
+
+
+def machine() -> str:
+    """Where a process number means something: the host and, in containers, its process namespace."""
+    namespace = Path("/proc/self/ns/pid")
+    host = socket.gethostname().replace("~", "-")
+    return f"{host}.{namespace.stat().st_ino}" if namespace.exists() else host
+
+
+def is_dead(where: str, process: int) -> bool:
+    """Whether a process is known to be gone; of another machine's nothing is known."""
+    if where != machine():
+        return False
+    try:
+        os.kill(process, 0)
+        state = Path(f"/proc/{process}/stat")
+        return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody asked how it ended
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+    except PermissionError:  # alive, another user's
+        return False
 
 
 @contextmanager
 def _temporary(data: Data, path: Path) -> Iterator[Path]:
     """A synced copy of the data beside its final name, gone at the end."""
-    name = f".{path.name}~{_machine()}~{os.getpid()}~{secrets.token_hex(4)}.tmp"
+    name = f".{path.name}~{machine()}~{os.getpid()}~{secrets.token_hex(4)}.tmp"
     temporary = path.with_name(name)
     try:
         try:
@@ -95,16 +123,20 @@ def _temporary(data: Data, path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in _FULL:
-            raise DiskFull(path, len(data)) from error
+            raise DiskFull(path, sum(map(len, _pieces(data)))) from error
         raise Unwritable(path, error) from error
 
 
+def _pieces(data: Data) -> list[memoryview]:
+    return data if isinstance(data, list) else [memoryview(data)]
+
+
 def _write(data: Data, path: Path) -> None:
-    left = memoryview(data)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        while left:
-            left = left[os.write(file, left) :]
+        for left in _pieces(data):
+            while left:
+                left = left[os.write(file, left) :]
         os.fsync(file)
     finally:
         os.close(file)
@@ -143,25 +175,6 @@ def _sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(file)
-
-
-def _machine() -> str:
-    """Where a process number means something: the host and, in containers, its process namespace."""
-    namespace = Path("/proc/self/ns/pid")
-    host = socket.gethostname().replace("~", "-")
-    return f"{host}.{namespace.stat().st_ino}" if namespace.exists() else host
-
-
-def _is_dead(machine: str, process: int) -> bool:
-    if machine != _machine():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # alive, another user's
-        return False
-    return False
 
 
 def _is_old(path: Path) -> bool:

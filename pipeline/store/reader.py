@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from pipeline.errors import Failure
+from pipeline.remote import absolute
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import COLUMNS
@@ -38,7 +39,7 @@ class Condition:
         first, end = manifest.range(shard)
         if self.image is not None and not first <= self.image < end:
             return False
-        return self.label is None or bool(np.any(manifest.label[first:end] == self.label))
+        return self.label is None or bool(np.any(manifest.labels(slice(first, end)) == self.label))
 
     def rows(self, source: Source, shard: int) -> np.ndarray:
         """Which rows of a shard are wanted, bool (n,)."""
@@ -162,10 +163,9 @@ class Run:
         return self._selected[shard]
 
     def _image(self, path: bytes) -> int:
-        root, full = (Path(os.fsdecode(name)).absolute() for name in (self.manifest.root, path))
-        below = os.fsencode(full.relative_to(root)) if full.is_relative_to(root) else path
-        for relative in (path, below):
-            image = self.manifest.find(relative)
+        root, full = (os.fsencode(absolute(os.fsdecode(name))) for name in (self.manifest.root, path))
+        for relative in (path, full.removeprefix(root + b"/")):
+            image = self.manifest.paths.find(relative)
             if image is not None:
                 return image
         raise ValueError(f"{os.fsdecode(path)} is no image of {self.folder}")

@@ -4,9 +4,11 @@ The structure is DDSketch's (Masson, Rim and Lee 2019, arXiv:1908.10693), withou
 of bins: float32 values fill at most about 9,000.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -45,30 +47,37 @@ class Sketch:
         """How many values the quantiles are of."""
         return self.positive.total() + self.negative.total() + self.zeros
 
-    def merge(self, other: "Sketch") -> "Sketch":
-        """The sketch of both sets of values."""
-        return Sketch(
-            self.positive + other.positive,
-            self.negative + other.negative,
-            self.zeros + other.zeros,
-            self.undefined + other.undefined,
-        )
+    def merge(self, other: "Sketch") -> None:
+        """Takes in the values of another sketch."""
+        self.positive.update(other.positive)
+        self.negative.update(other.negative)
+        self.zeros += other.zeros
+        self.undefined += other.undefined
+
+    def add(self, stored: dict[str, Any]) -> None:
+        """Takes in the values of the sketch that :meth:`to_json` described."""
+        for bins, pairs in ((self.positive, stored["positive"]), (self.negative, stored["negative"])):
+            bins.update(dict(zip(pairs[::2], pairs[1::2], strict=True)))
+        self.zeros += stored["zeros"]
+        self.undefined += stored["undefined"]
 
     def quantile(self, q: float) -> float:
-        """A value within `ACCURACY` of the lower q-quantile, q in [0, 1]; NaN if there are no values."""
-        rank, seen = q * (self.count - 1), 0
-        for value, count in self._ascending():
-            seen += count
-            if seen > rank:
-                return value
-        return float("nan")
+        """The q-quantile, q in [0, 1], linear between two values each within `ACCURACY`; NaN if there are none."""
+        if not self.count:
+            return float("nan")
+        values, counts = zip(*self._ascending(), strict=True)
+        rank = q * (self.count - 1)
+        below = math.floor(rank)
+        places = np.searchsorted(np.cumsum(counts), [below, math.ceil(rank)], side="right")
+        lower, upper = (values[place] for place in places)
+        return float(lower + (rank - below) * (upper - lower))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists, for :meth:`from_json`."""
+        """Plain numbers and lists, for :meth:`from_json`; bin, count, bin, count, ..."""
         return {
             "accuracy": ACCURACY,
-            "positive": [list(item) for item in sorted(self.positive.items())],
-            "negative": [list(item) for item in sorted(self.negative.items())],
+            "positive": list(chain.from_iterable(sorted(self.positive.items()))),
+            "negative": list(chain.from_iterable(sorted(self.negative.items()))),
             "zeros": self.zeros,
             "undefined": self.undefined,
         }
@@ -76,16 +85,15 @@ class Sketch:
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Sketch":
         """The sketch that :meth:`to_json` described."""
-        positive, negative = (Counter(dict(stored[sign])) for sign in ("positive", "negative"))
-        return cls(positive, negative, stored["zeros"], stored["undefined"])
+        sketch = cls()
+        sketch.add(stored)
+        return sketch
 
     def _ascending(self) -> Iterator[tuple[float, int]]:
-        for key in sorted(self.negative, reverse=True):
-            yield -_middle(key), self.negative[key]
+        yield from ((-_middle(key), self.negative[key]) for key in sorted(self.negative, reverse=True))
         if self.zeros:
             yield 0.0, self.zeros
-        for key in sorted(self.positive):
-            yield _middle(key), self.positive[key]
+        yield from ((_middle(key), self.positive[key]) for key in sorted(self.positive))
 
 
 def _count(magnitudes: np.ndarray) -> Counter[int]:

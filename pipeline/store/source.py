@@ -13,6 +13,7 @@ from pipeline.errors import Failure, StoreError
 from pipeline.store.layout import plain, shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
+from pipeline.store.objects import at_hand
 from pipeline.store.shard import DAMAGE, check_columns, read_attributes, read_column, read_failures
 
 LARGEST_MAP = 2**28
@@ -89,11 +90,15 @@ class Source:
 
     def _open(self, shard: int) -> h5py.File:
         path = shard_path(self.run, shard)
+        with at_hand(plain(path, self.run)) as near:
+            return self._open_checked(shard, path, near)
+
+    def _open_checked(self, shard: int, path: Path, near: Path) -> h5py.File:
         if self._verify and shard not in self._checked:
-            self.ledger.check(shard)
+            self.ledger.check(shard, near)
             self._checked.add(shard)
         try:
-            file = h5py.File(plain(path, self.run), "r", locking=False)
+            file = h5py.File(near, "r", locking=False)
             attributes = read_attributes(file, path)
             check_columns(file)
             maps, native = file["attribution"].shape, from_json(attributes["geometry"]).native_shape

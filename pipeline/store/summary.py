@@ -3,12 +3,15 @@
 import hashlib
 import io
 import json
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import SCHEMA_VERSION, Rows, canonical_json, fingerprint
 from pipeline.store.shard import decode
@@ -16,7 +19,9 @@ from pipeline.store.sketch import Sketch
 
 Summary = dict[str, Any]
 CHECK = "check"
-_COUNTS = ("n", "correct", "confidence_sum", "failures")
+SKETCHED = ("convergence_delta", "error_estimate")
+_HEX = 64  # letters of a sha256
+_SUMMED = ("bytes", "rows", "evaluations")
 
 
 def summarize(path: Path, manifest: Manifest) -> Summary:
@@ -48,9 +53,11 @@ def unseal_summary(text: bytes) -> Summary:
     Raises:
         ValueError: It is not what was sealed.
     """
-    summary: Summary = json.loads(text)
-    if not isinstance(summary, dict) or summary.pop(CHECK, None) != fingerprint(summary):
+    before, _, after = text.partition(f'"{CHECK}":"'.encode())
+    sealed, after = after[:_HEX], after[_HEX + len('",') :]
+    if hashlib.sha256(before + after).hexdigest().encode() != sealed:
         raise ValueError("it does not say what was written")
+    summary: Summary = json.loads(before + after)
     return summary
 
 
@@ -58,34 +65,79 @@ def describe(rows: Rows, manifest: Manifest) -> Summary:
     """What a shard's rows add up to.
 
     Returns:
-        Counts, per class (by label) the numbers of images explained, of correct predictions and of failures
-        and the sum of confidences, a sketch of the convergence deltas, and model evaluations.
+        Counts, model evaluations, the failures, and per class (by label) what a :class:`ClassTotal` adds up.
     """
-    deltas = rows.columns["convergence_delta"] if len(rows) else np.empty(0)
     return {
         "rows": len(rows),
         "failures": len(rows.failures),
+        "failed": [[failure.index, failure.stage, failure.error] for failure in rows.failures],
         "classes": _classes(rows, manifest),
-        "convergence_delta": Sketch.of(deltas).to_json(),
         "evaluations": int(rows.columns["evaluations"].sum(dtype=np.int64)) if len(rows) else 0,
     }
 
 
-def total(summaries: Iterable[Summary]) -> Summary:
-    """The sums over shards: shards, bytes, rows, failures, classes, convergence_delta, evaluations."""
-    sums: Summary = {"shards": 0, "bytes": 0, "rows": 0, "failures": 0, "evaluations": 0}
-    classes: dict[str, dict[str, float]] = {}
-    deltas = Sketch()
+@dataclass
+class ClassTotal:
+    """What the images of a class, by label, add up to.
+
+    Attributes:
+        n: Images explained.
+        correct: How many of them are predicted as labelled.
+        confidence_sum: Of the probabilities of the predicted classes.
+        failures: Images that could not be explained.
+        sketches: Of the magnitudes in the columns `SKETCHED`, of each explanation.
+    """
+
+    n: int = 0
+    correct: int = 0
+    confidence_sum: float = 0.0
+    failures: int = 0
+    sketches: dict[str, Sketch] = field(default_factory=lambda: {name: Sketch() for name in SKETCHED})
+
+    def add(self, stored: Summary) -> None:
+        """Adds what a shard's summary says of the class."""
+        self.n += stored["n"]
+        self.correct += stored["correct"]
+        self.confidence_sum += stored["confidence_sum"]
+        self.failures += stored["failures"]
+        for name, sketch in self.sketches.items():
+            sketch.add(stored[name])
+
+
+@dataclass
+class Total:
+    """What shards add up to.
+
+    Attributes:
+        bytes: Of their files.
+        rows: Explanations.
+        evaluations: Of the model.
+        failed: Images that could not be explained.
+        classes: By label, in its order.
+        sha256: Of the shards' sha256s, in order, hex.
+    """
+
+    bytes: int
+    rows: int
+    evaluations: int
+    failed: list[Failure]
+    classes: dict[int, ClassTotal]
+    sha256: str
+
+
+def total(summaries: Iterable[Summary]) -> Total:
+    """The sums over shards, in one pass; the work and the memory do not depend on how many images they have."""
+    sums, digest = dict.fromkeys(_SUMMED, 0), hashlib.sha256()
+    classes: defaultdict[int, ClassTotal] = defaultdict(ClassTotal)
+    failed: list[Failure] = []
     for summary in summaries:
-        sums["shards"] += 1
-        for name in ("bytes", "rows", "failures", "evaluations"):
+        digest.update(summary["sha256"].encode())
+        for name in _SUMMED:
             sums[name] += summary[name]
-        for label, counts in summary["classes"].items():
-            sofar = classes.setdefault(label, dict.fromkeys(_COUNTS, 0))
-            classes[label] = {name: sofar[name] + counts[name] for name in _COUNTS}
-        deltas = deltas.merge(Sketch.from_json(summary["convergence_delta"]))
-    ordered = {label: classes[label] for label in sorted(classes, key=int)}
-    return {**sums, "classes": ordered, "convergence_delta": deltas.to_json()}
+        for label, stored in summary["classes"].items():
+            classes[int(label)].add(stored)
+        failed += [Failure(*failure) for failure in summary["failed"]]
+    return Total(**sums, failed=failed, classes=dict(sorted(classes.items())), sha256=digest.hexdigest())
 
 
 def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -106,16 +158,25 @@ def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return probability
 
 
-def _classes(rows: Rows, manifest: Manifest) -> dict[str, dict[str, float]]:
-    """Counts per label, of images, not of their targets."""
-    failed = manifest.label[[failure.index for failure in rows.failures]]
+def _classes(rows: Rows, manifest: Manifest) -> dict[str, Summary]:
+    """Per label counts of images, not of their targets, and sketches of what each explanation has."""
+    failed = manifest.labels([failure.index for failure in rows.failures])
     label, correct, sure = _outcomes(rows)
     classes = {}
     for number in np.union1d(label, failed).tolist():
         own = label == number
-        explained = (int(own.sum()), int(correct[own].sum()), float(sure[own].sum()))
-        classes[str(number)] = dict(zip(_COUNTS, (*explained, int(np.sum(failed == number))), strict=True))
+        classes[str(number)] = {
+            "n": int(own.sum()),
+            "correct": int(correct[own].sum()),
+            "confidence_sum": float(sure[own].sum()),
+            "failures": int(np.sum(failed == number)),
+            **{name: _sketch(rows, name, number).to_json() for name in SKETCHED},
+        }
     return classes
+
+
+def _sketch(rows: Rows, name: str, label: int) -> Sketch:
+    return Sketch.of(np.abs(rows.columns[name][rows.columns["label"] == label])) if len(rows) else Sketch()
 
 
 def _outcomes(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -71,6 +71,7 @@ def verify(run: Path) -> Report:
         StoreError: The manifest is damaged.
     """
     ledger = Ledger(run, Manifest.open(run))
+    ledger.manifest.labels(slice(None))  # and with them all that it says of its images
     numbers = range(ledger.manifest.n_shards)
     problems = [*_file_problems(ledger)]
     published = [shard for shard in numbers if ledger.is_published(shard)]

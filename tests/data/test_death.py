@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.data.index import Paths
+from pipeline.data.paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import MOST_DEATHS, Batch, stream
 from pipeline.errors import UsageError

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.index import ImageIndex, Paths, index_folder, sample
+from pipeline.data.index import ImageIndex, index_folder, sample
+from pipeline.data.paths import Paths
 from pipeline.errors import UsageError
 
 

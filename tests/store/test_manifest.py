@@ -1,15 +1,19 @@
+import io
 import multiprocessing
 import os
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from pipeline.data.index import Paths
+from pipeline.data.paths import PAGE, Paths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import SCHEMA_VERSION
+from pipeline.store.shard import seal
+from pipeline.store.verify import verify
 from tests.store import synthetic
 
 
@@ -52,10 +56,10 @@ def test_paths_stay_on_the_disk(tmp_path):
 
 def test_an_image_is_found_by_its_path(tmp_path):
     found = freeze(tmp_path, synthetic.manifest())
-    assert all(found.find(path) == image for image, path in enumerate(found.paths))
-    assert found.find(b"class0/image") is None
-    assert found.find(b"image0000.png") is None
-    assert found.find(b"") is None
+    assert all(found.paths.find(path) == image for image, path in enumerate(found.paths))
+    assert found.paths.find(b"class0/image") is None
+    assert found.paths.find(b"image0000.png") is None
+    assert found.paths.find(b"") is None
 
 
 def test_the_first_start_deals_the_shards(tmp_path):
@@ -95,12 +99,60 @@ def test_damage_is_refused_by_name(tmp_path, edit):
     }
     path.write_bytes(edited[edit])
     with pytest.raises(StoreError, match=r"manifest\.h5 is damaged"):
+        Manifest.open(tmp_path).paths[7]
+
+
+@pytest.mark.parametrize("column", ["paths", "offsets", "label"])
+def test_a_flipped_bit_is_found_by_whoever_reads_its_page(tmp_path, column):
+    n = 3 * PAGE
+    many = Manifest(
+        **{
+            **vars(synthetic.manifest()),
+            "paths": Paths.from_bytes(b"%d.png" % number for number in range(n)),
+            "label": np.arange(n, dtype=np.int32),
+            "shards": np.array([0, n]),
+        }
+    )
+    freeze(tmp_path, many)
+    path = tmp_path / "manifest.h5"
+    with h5py.File(path) as file:
+        middle = file[column].id.get_offset() + file[column].nbytes // 2
+    data = bytearray(path.read_bytes())
+    data[middle] ^= 1
+    path.write_bytes(data)
+    found = Manifest.open(tmp_path)
+    assert (found.paths[0], found.labels([0]), found.paths[n - 1]) == (b"0.png", [0], b"%d.png" % (n - 1))
+    for read in (
+        lambda: found.paths[PAGE],
+        lambda: found.labels(slice(PAGE, PAGE + 9)),
+        lambda: found.paths.find(b"?"),
+    ):
+        with pytest.raises(StoreError, match=rf"manifest\.h5 is damaged: .* images {PAGE}"):
+            read()
+    with pytest.raises(StoreError, match="damaged"):
+        verify(tmp_path)
+
+
+def test_one_that_was_sealed_as_a_whole_is_read(tmp_path):
+    given = synthetic.manifest()
+    with (
+        h5py.File(io.BytesIO(b"".join(given.encode())), "r") as new,
+        h5py.File(stream := io.BytesIO(), "w", libver=("v110", "v110")) as old,
+    ):
+        for key in set(new) - {"digests"}:
+            old[key] = new[key][...]
+        old.attrs.update(new.attrs)
+    data = seal(memoryview(stream.getvalue()))
+    (tmp_path / "manifest.h5").write_bytes(data)
+    assert list(Manifest.open(tmp_path).paths) == list(given.paths)
+    (tmp_path / "manifest.h5").write_bytes(data.replace(b"image0007", b"image0008"))
+    with pytest.raises(StoreError, match=r"manifest\.h5 is damaged"):
         Manifest.open(tmp_path)
 
 
 def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.store.manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    (tmp_path / "manifest.h5").write_bytes(synthetic.manifest().encode())
+    (tmp_path / "manifest.h5").write_bytes(b"".join(synthetic.manifest().encode()))
     with pytest.raises(StoreError, match="store schema 3, this version reads up to 2"):
         Manifest.open(tmp_path)
 

@@ -91,7 +91,7 @@ def test_a_full_disk_is_said_with_needed_and_free_bytes(small_disk):
 def test_orphans_of_the_dead_and_of_long_ago_go(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    here = publishing._machine()
+    here = publishing.machine()
     left = {
         "dead": f".0000000.h5~{here}~{dead.pid}~0123abcd.tmp",
         "alive": f".0000000.h5~{here}~{os.getpid()}~0123abcd.tmp",

@@ -12,7 +12,7 @@ VALUES = np.concatenate([GAINS, LOSSES, np.zeros(7)]).astype(np.float32)
 
 @pytest.mark.parametrize("q", [0, 0.01, 0.25, 0.3745, 0.5, 0.9, 0.999, 1])
 def test_every_quantile_is_within_the_accuracy(q):
-    exact = np.quantile(VALUES, q, method="lower")
+    exact = np.quantile(VALUES.astype(np.float64), q)
     assert Sketch.of(VALUES).quantile(q) == pytest.approx(exact, rel=ACCURACY * 1.0001)
 
 
@@ -20,7 +20,7 @@ def test_merging_is_the_sketch_of_all():
     parts = np.array_split(np.random.default_rng(2).permutation(VALUES), 7)
     merged = Sketch()
     for part in parts:
-        merged = merged.merge(Sketch.of(part))
+        merged.merge(Sketch.of(part))
     assert merged == Sketch.of(VALUES)
     assert merged.count == VALUES.size
 

@@ -44,12 +44,16 @@ def test_the_total_is_what_one_large_shard_would_say(run):
     ledger = Ledger(run, Manifest.open(run))
     sums = total(ledger.summary(shard) for shard in range(5))
     whole = describe(synthetic.rows(range(50), targets=2), ledger.manifest)
-    assert sums["shards"] == 5
-    assert (sums["rows"], sums["failures"], sums["evaluations"]) == (86, 7, 86 * 50)
-    assert sums["convergence_delta"] == whole["convergence_delta"]
-    for label, counts in whole["classes"].items():
-        assert sums["classes"][label] == pytest.approx(counts)
-    assert Sketch.from_json(sums["convergence_delta"]).undefined > 0
+    assert (sums.rows, len(sums.failed), sums.evaluations) == (86, 7, 86 * 50)
+    assert [failure.index for failure in sums.failed] == [3, 7, 20, 21, 22, 23, 24]
+    assert list(sums.classes) == [int(label) for label in whole["classes"]]
+    for label, stored in whole["classes"].items():
+        found = sums.classes[int(label)]
+        assert (found.n, found.correct, found.failures) == (stored["n"], stored["correct"], stored["failures"])
+        assert found.confidence_sum == pytest.approx(stored["confidence_sum"])
+        for name, sketch in found.sketches.items():
+            assert sketch == Sketch.from_json(stored[name])
+    assert sums.classes[0].sketches["convergence_delta"].undefined > 0
 
 
 def test_a_missing_summary_is_computed(run):

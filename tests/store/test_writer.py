@@ -44,7 +44,7 @@ def start(run: Path, pause: float) -> subprocess.Popen:
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

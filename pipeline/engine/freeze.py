@@ -1,0 +1,21 @@
+"""Parameters of which nobody asks a gradient."""
+
+from typing import TypeVar
+
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def freeze(network: Network) -> Network:
+    """Asks no gradient of the parameters of a network, in place.
+
+    Where tokens do not lie one after the other in memory, as inside :class:`torch.nn.MultiheadAttention`, PyTorch
+    multiplies image by image with a matrix that needs no gradient, half as slow again as all tokens at once (measured
+    on ViT-B/16). Those matrices go on needing one; as long as nobody asks for it, none is computed.
+    """
+    network.requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+            module.in_proj_weight.requires_grad_(True)
+    return network

@@ -1,0 +1,143 @@
+"""The page is one file that says what audit.json says, and lets nothing run but its own script."""
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.audit.findings import Audit
+from pipeline.audit.page.choice import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
+from pipeline.audit.page.pack import pack_maps, pack_points
+from pipeline.audit.page.scores import scores
+from pipeline.audit.page.write import write_page
+from pipeline.store.source import Source
+from tests.conftest import Status
+
+from .runs import CLASSES, HOSTILE, audited
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Audit, Source]:
+    return audited(tmp_path)
+
+
+def data_of(page: str) -> dict:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, Source]) -> None:
+    page = write_page(*made).read_text()
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    assert policy is not None and "unsafe" not in policy[1] and "default-src &#39;none&#39;" in policy[1]
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in policy[1]
+    assert " style=" not in page and " onclick" not in page
+
+
+def test_it_needs_no_other_file_and_no_network(made: tuple[Audit, Source]) -> None:
+    page = write_page(*made).read_text()
+    assert not re.search(r"url\(|@import|<link|fetch\(|XMLHttp|import\(", page)
+    assert set(re.findall(r"https?://[^\"\s]+", page)) == {"http://www.w3.org/2000/svg"}  # the name of a namespace
+
+
+def test_names_are_never_markup(made: tuple[Audit, Source]) -> None:
+    page = write_page(*made).read_text()
+    assert HOSTILE.decode() not in page and CLASSES[1] not in page
+    assert data_of(page)["classes"][2]["name"] == CLASSES[1]
+    assert data_of(page)["cards"]["4"][0] == f"0/{HOSTILE.decode()}"
+
+
+def test_the_data_are_the_findings(made: tuple[Audit, Source]) -> None:
+    audit, source = made
+    data = data_of(write_page(audit, source).read_text())
+    assert [found["accuracy"] for found in data["classes"]] == [1.0, 0.8, 1.0]
+    assert data["classes"][0]["shortcut"]["check"]["difference"]["accuracy"]["high"] == -0.7
+    assert {int(row) for row in data["cards"]} == set(range(15))
+    assert data["cards"]["4"][1:4] == ["tabby", "jay", False]
+    assert data["alike"][0]["similarity"] == 0.9
+
+
+def test_the_same_audit_gives_the_same_page(made: tuple[Audit, Source]) -> None:
+    assert write_page(*made).read_bytes() == write_page(*made).read_bytes()
+
+
+def test_without_images_no_photograph_is_opened(made: tuple[Audit, Source], tmp_path: Path) -> None:
+    first = write_page(*made, images=False).read_bytes()
+    for photograph in (tmp_path / "photographs").rglob("*.png"):
+        photograph.unlink()
+    page = write_page(*made, images=False)
+    assert page.read_bytes() == first
+    assert {card[5] for card in data_of(page.read_text())["cards"].values()} == {1}
+
+
+def test_a_lost_photograph_leaves_the_map(made: tuple[Audit, Source], tmp_path: Path) -> None:
+    (tmp_path / "photographs" / "1" / "6.png").unlink()
+    cards = data_of(write_page(*made).read_text())["cards"]
+    assert cards["6"][5] == 1 and cards["7"][5] == 3
+
+
+def test_an_audit_without_places_has_a_page(made: tuple[Audit, Source]) -> None:
+    audit, source = made
+    classes = [replace(found, mean=None, rows=[], clusters=[], shortcut=None) for found in audit.classes]
+    page = write_page(replace(audit, run=replace(audit.run, pooled=False), classes=classes, alike=[]), source)
+    assert "belong nowhere in the image" in page.read_text() and data_of(page.read_text())["cards"] == {}
+
+
+def test_the_task_writes_it(explain: Status, tmp_path: Path) -> None:
+    assert explain("method=saliency", "target=label") == 0
+    assert explain("task=audit", f"run={tmp_path / 'run'}") == 0
+    assert len(data_of((tmp_path / "run" / "audit" / "index.html").read_text())["classes"]) == 3
+
+
+def test_a_damaged_evaluation_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert scores(tmp_path) == []
+    (tmp_path / "evaluate.json").write_text('{"metrics": {"deletion": {}}}')
+    assert scores(tmp_path) == [] and "left out" in caplog.text
+
+
+def test_marks_lie_on_one_axis(tmp_path: Path) -> None:
+    means = {"map": {"mean": 1.0, "low": 0.0, "high": 2.0}, "random": {"mean": 4.0, "low": 4.0, "high": 4.0}}
+    metric = {"protocol": "words", "scores": {"insertion": {"better": "higher", **means}}}
+    (tmp_path / "evaluate.json").write_text(json.dumps({"metrics": {"deletion": metric}}))
+    (score,) = scores(tmp_path)
+    own, other = score.marks
+    assert (own.place, own.low, own.high, other.place) == (25, 0, 50, 100)
+    assert (score.better, own.value) == ("higher is better", "1 [0, 2]")
+
+
+def test_examples_are_bounded_however_many_classes_there_are() -> None:
+    assert quota(10) == EXAMPLES and quota(10**6) == FEWEST and 1000 * quota(1000) <= BUDGET
+    assert spaced(range(10), 4) == [0, 2, 5, 7] and spaced([1, 2], 4) == [1, 2]
+
+
+def test_rows_are_chosen_once_and_in_order(made: tuple[Audit, Source]) -> None:
+    audit, _ = made
+    rows = chosen(audit)
+    assert sorted(rows) == sorted(set(rows)) and rows[: len(audit.classes[0].rows)] == audit.classes[0].rows
+    assert {4, 12, 1} <= set(rows) and LISTED > 0
+
+
+def test_packed_maps_keep_their_values_to_a_step() -> None:
+    maps = np.random.default_rng(0).random((3, 16, 16))
+    maps[1] = 0
+    packed = pack_maps(maps)
+    levels = np.frombuffer(base64.b64decode(packed["levels"]), np.uint8).reshape(3, 256)
+    restored = levels / 255 * np.array(packed["top"])[:, None] / 256
+    np.testing.assert_allclose(restored, maps.reshape(3, 256), atol=1 / 255)
+    assert packed["top"][1] == 0
+
+
+def test_packed_points_fill_the_square_of_their_group() -> None:
+    points = np.array([[0, 5], [1, 7], [np.nan, np.nan], [3, 3]])
+    packed = pack_points(points, np.array([0, 0, 0, 1]))
+    x, y = (np.frombuffer(base64.b64decode(packed[name]), np.uint8).tolist() for name in "xy")
+    assert x == [0, 254, 255, 0] and y == [0, 254, 255, 0]

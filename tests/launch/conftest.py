@@ -1,0 +1,39 @@
+"""Photographs enough to share, and what one process makes of them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.tasks import perform
+from tests.conftest import Compose, Status
+from tests.counting import FOLDER, IMAGES, asked, options
+
+
+@pytest.fixture
+def counted(dataset: Path, compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Status:
+    """The exit status of a command line; what all its processes asked the network is in ``tmp_path / "asked"``."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the processes, which find `tests` there
+    photographs = tmp_path / "photographs"
+    for path in dataset.rglob("*.jpg"):
+        for copy in range(IMAGES // 12):
+            target = photographs / path.parent.name / f"{copy}{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+    def status(*arguments: str, factory: str = "build") -> int:
+        return perform(*compose(*options(factory), f"data.root={photographs}", *arguments))
+
+    return status
+
+
+@pytest.fixture
+def alone(counted: Status, tmp_path: Path) -> Path:
+    """The run of one process."""
+    (tmp_path / "go").write_text("0")
+    assert counted(f"output_dir={tmp_path / 'alone'}") == 0
+    assert asked(tmp_path) == 2 * IMAGES
+    (tmp_path / "asked").unlink()
+    (tmp_path / "go").unlink()
+    return tmp_path / "alone"

@@ -1,0 +1,54 @@
+"""The files for Kubernetes, held against its schemas and against the command line; no cluster was at hand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pipeline.ranges import check
+from tests.conftest import Compose
+
+FOLDER = Path(__file__).parents[2] / "scripts" / "k8s"
+VERSIONS = ("1.33", "1.37")
+
+
+@pytest.fixture
+def jobs() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((FOLDER / "job.yaml").read_text()))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_jobs_are_as_the_schema_has_them(jobs: list[dict[str, Any]], version: str) -> None:
+    for job in jobs:
+        kubernetes_validate.validate(job, version, strict=True)
+    jobs[1]["spec"]["backOffLimitPerIndex"] = jobs[1]["spec"].pop("backoffLimitPerIndex")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(jobs[1], version, strict=True)
+
+
+def test_the_commands_are_what_the_pipeline_takes(jobs: list[dict[str, Any]], compose: Compose) -> None:
+    start, work = (job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs)
+    frozen, _ = compose(*start)
+    check(frozen)
+    index = "$(JOB_COMPLETION_INDEX)"
+    assert any(index in argument for argument in work)
+    worker, choices = compose(*(argument.replace(index, "31") for argument in work))
+    check(worker)
+    assert choices["task"] == "work" and worker["task"]["worker"] < worker["task"]["workers"]
+    assert worker["run"] == frozen["output_dir"]
+    spec = jobs[1]["spec"]
+    assert spec["completionMode"] == "Indexed"
+    counts = (spec["parallelism"], spec["completions"], frozen["launch"]["workers"], worker["task"]["workers"])
+    assert set(counts) == {32}
+    (waits,) = (container["command"][-1] for container in spec["template"]["spec"]["initContainers"])
+    assert f"{worker['run']}/config.yaml" in waits
+
+
+def test_the_image_has_what_is_copied_into_it() -> None:
+    text = (FOLDER / "Dockerfile").read_text()
+    sources = [name for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
+    assert sources and all((FOLDER.parents[1] / name).exists() for name in sources)
+    assert 'ENTRYPOINT ["python", "-m", "pipeline"]' in text

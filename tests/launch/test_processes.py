@@ -1,0 +1,85 @@
+"""Workers as processes: killed, stopped, given up; what is left is an unbroken run's, little of it done twice."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from pipeline.signals import Stopped
+from pipeline.store.verify import verify
+from scripts.crash_test import differences
+from tests.conftest import Status
+from tests.counting import IMAGES, asked, meanwhile, until
+
+
+def children() -> list[int]:
+    """Process ids of this process's workers, in the order in which they were started."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    found = sorted(int(number) for file in tasks for number in file.read_text().split())
+    return [number for number in found if b"task=work" in Path(f"/proc/{number}/cmdline").read_bytes()]
+
+
+@pytest.mark.slow
+def test_two_of_four_are_killed(counted: Status, alone: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="pipeline")
+    run = tmp_path / "run"
+
+    def kill() -> None:
+        until(lambda: len(list(run.glob("workers/*.log"))) == 4)
+        (tmp_path / "go").write_text("0.1")
+        until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 6)
+        for worker in children()[:2]:
+            os.kill(worker, signal.SIGKILL)
+
+    killer = meanwhile(kill)
+    assert counted(f"output_dir={run}", "launch=processes", "launch.workers=4") == 0
+    killer.join()
+    assert caplog.text.count("was killed by SIGKILL; started again, 1 of 3 times") == 2
+    assert not list(differences(alone, run)) and verify(run).whole and not list(run.rglob("*.part"))
+    assert (run / "summary.json").read_bytes() == (alone / "summary.json").read_bytes()
+    # Doubled: an image in each killed worker's hands, and what helpers took up that its owner was at.
+    doubled = asked(tmp_path) / 2 - IMAGES
+    assert doubled <= 2 + IMAGES / 4, f"{doubled} images were computed twice"
+    caplog.clear()
+    assert counted(f"output_dir={run}", "launch=processes", "launch.workers=4") == 0
+    assert "nothing is left to do" in caplog.text and asked(tmp_path) / 2 - IMAGES == doubled
+
+
+@pytest.mark.slow
+def test_a_signal_is_passed_on_and_work_is_saved(counted: Status, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def stop() -> None:
+        until(lambda: len(list(run.glob("workers/*.log"))) == 2)
+        (tmp_path / "go").write_text("0.1")
+        until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopper = meanwhile(stop)
+    with pytest.raises(Stopped) as stopped:
+        counted(f"output_dir={run}", "launch=processes", "launch.workers=2", "store.shard_size=6")
+    stopper.join()
+    assert stopped.value.status == 143 and not children()
+    assert all("stopped by SIGTERM" in log.read_text() for log in run.glob("workers/*.log"))
+    assert 2 <= len(list(run.glob("shards/*/*.h5"))) < 6 and list(run.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_over_and_over_is_given_up(
+    counted: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = ("output_dir=" + str(tmp_path / "run"), "launch=processes", "launch.workers=1", "launch.restarts=0")
+    assert counted(*run, factory="deadly") == 1
+    assert "worker 0 of 1 was killed by SIGKILL; it is not started again" in caplog.text
+    assert f"{IMAGES} of {IMAGES} shards are not published" in caplog.text
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+def test_nothing_is_started_where_others_do_it(
+    explain: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pipeline")
+    assert explain("launch=none", "launch.workers=3", "n_steps=7") == 0
+    assert (tmp_path / "run" / "manifest.h5").exists() and not (tmp_path / "run" / "shards").exists()
+    assert "task.worker=0" in caplog.text and "task.workers=3" in caplog.text
