@@ -1,4 +1,4 @@
-const suspected = found => found.shortcut !== null && found.shortcut.score >= data.suspect;
+const suspected = found => found.shortcut !== null && found.shortcut.suspect;
 
 /** What the table says of each class; columns in which no class has anything are left out. */
 function classColumns() {
