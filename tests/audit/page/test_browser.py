@@ -1,7 +1,6 @@
 """The page in a real browser: it sorts, searches, opens classes, draws maps where they lie, and is accessible."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,25 +14,16 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.audit.page.write import write_page
 
-from .runs import BOX, CLASSES, HOSTILE, SIDE, audited
+from .runs import BOX, CLASSES, HOSTILE, SIDE, audited, write_scores
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-SCORE = {"mean": 0.2, "low": 0.1, "high": 0.3}
-EVALUATION = {
-    "metrics": {
-        "deletion": {
-            "protocol": "28 steps <b>of</b> grey",
-            "scores": {"deletion": {"better": "lower", "map": SCORE, "random": {**SCORE, "mean": None}}},
-        }
-    }
-}
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     audit, source = audited(tmp_path_factory.mktemp("inside"))
-    (source.run / "evaluate.json").write_text(json.dumps(EVALUATION))
+    write_scores(source.run, random=None)
     return write_page(audit, source).as_uri()
 
 
@@ -119,7 +109,7 @@ def test_lists_and_scores_are_shown_and_open(open_page: Open, address: str) -> N
     page = open_page(address)
     page.locator("#doubts summary").click()
     assert page.locator("#doubts tbody tr").count() == 1
-    expect(page.locator("#health")).to_contain_text("28 steps <b>of</b> grey")
+    expect(page.locator("#health")).to_contain_text("so <b>many</b> steps")
     expect(page.locator("#health")).to_contain_text("undefined")
     expect(page.locator("#confusions")).to_contain_text("tabby taken for jay")
     assert page.locator("#alike canvas.map").count() == 2
