@@ -164,6 +164,8 @@ def test_pictures_lie_beside_a_large_page(open_page: Open, tmp_path: Path) -> No
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("image => image.naturalWidth") == 3 * SIDE
     assert len(list((source.run / "audit" / "pictures").rglob("*.jpg"))) == 15
+    write_page(audit, source)
+    assert not list((source.run / "audit" / "pictures").rglob("*.jpg"))
 
 
 def test_it_fits_a_phone_and_prints(open_page: Open, address: str) -> None:
