@@ -128,7 +128,7 @@ def _cluster(number: int, rows: list[int]) -> Cluster:
 
 
 def _shortcut(score: float, check: Check | None) -> Shortcut:
-    return Shortcut(score, 0.2, 0.9, 0.8, 0.5, 1 if check else None, 2, BOX, 0.95, 0.1, check)
+    return Shortcut(score, 0.2, 0.9, 0.8, 0.5, 1 if check else None, 2, BOX, 0.95, 0.1, check is not None, check)
 
 
 def _check() -> Check:
