@@ -186,12 +186,11 @@ def _alone(images: _Images, number: int, place: Place) -> Example | Failure:
             generator=torch.Generator(),
         )
         try:
-            (example,) = _iterate(loader)
+            found: Example | Failure = next(_iterate(loader))
         except (RuntimeError, EOFError, ConnectionError) as error:
             if not _of_a_death(error):
                 raise
         else:
-            found: Example | Failure = example
             return found
     words = f"the process that decoded it died {MOST_DEATHS} times: a crash in the decoder, or too little memory"
     return Failure(number, KILLED, words)
@@ -210,8 +209,8 @@ def _of_a_death(error: Exception) -> bool:
     return not isinstance(error, RuntimeError) or str(error).startswith("DataLoader worker (pid")
 
 
-def _iterate(loader: DataLoader[Any]) -> Iterator[Batch]:
-    """The loader's batches; a worker's death is an error here alone, not in whatever the caller just does."""
+def _iterate(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What the loader gives; a worker's death is an error here alone, not in whatever the caller just does."""
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
     before = signal.getsignal(signal.SIGCHLD)
