@@ -60,14 +60,19 @@ def suspects(found: Sequence[Shortcut | None]) -> list[Shortcut | None]:
 
 
 def region(contrast: np.ndarray) -> tuple[slice, slice]:
-    """The box around the cells about the peak that have at least half of its height.
+    """The box around the cells about the peak that have at least half of its height, and a cell more on each side.
+
+    A box that cut a sign in two would, covered, leave the model enough of it.
 
     Args:
         contrast: (GRID, GRID), a mean map less the others'.
     """
     high, _ = ndimage.label(contrast >= contrast.max() / 2)
     peak = np.unravel_index(contrast.argmax(), contrast.shape)
-    rows, columns = ndimage.find_objects((high == high[peak]).astype(int))[0]
+    rows, columns = (
+        slice(max(0, side.start - 1), min(GRID, side.stop + 1))
+        for side in ndimage.find_objects((high == high[peak]).astype(int))[0]
+    )
     return rows, columns
 
 
