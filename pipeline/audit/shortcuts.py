@@ -62,13 +62,21 @@ def suspects(found: Sequence[Shortcut | None]) -> list[Shortcut | None]:
 def region(contrast: np.ndarray) -> tuple[slice, slice]:
     """The box around the cells about the peak that have at least half of its height.
 
+    A cell more on each side where that leaves it within half of the image, in which there is room for controls: a box
+    that cut a sign in two would, covered, leave the model enough of it.
+
     Args:
         contrast: (GRID, GRID), a mean map less the others'.
     """
     high, _ = ndimage.label(contrast >= contrast.max() / 2)
     peak = np.unravel_index(contrast.argmax(), contrast.shape)
-    rows, columns = ndimage.find_objects((high == high[peak]).astype(int))[0]
+    rows, columns = map(_wider, ndimage.find_objects((high == high[peak]).astype(int))[0])
     return rows, columns
+
+
+def _wider(side: slice) -> slice:
+    wider = slice(max(0, side.start - 1), min(GRID, side.stop + 1))
+    return wider if wider.stop - wider.start <= GRID // 2 else side
 
 
 def _candidates(count: int, parted: Partition | None) -> Iterator[Candidate]:
