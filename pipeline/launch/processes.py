@@ -55,6 +55,11 @@ class Worker:
                 start_new_session=True,  # a Ctrl-C comes to it once, from the launcher
             )
 
+    def end(self) -> None:
+        """Waits for the end of its process."""
+        self.process.wait()
+        self._said.close()
+
     @property
     def last_words(self) -> str:
         """The last line that it said before it ended."""
@@ -109,14 +114,14 @@ def _start_again(worker: Worker, status: int, restarts: int) -> bool:
 @contextmanager
 def _ended(workers: list[Worker]) -> Iterator[list[Worker]]:
     """Inside the context workers run; after it none does: a signal, or SIGTERM after an error, is passed on to them."""
-    number = signal.SIGTERM
+    number, running = signal.SIGTERM, list(workers)
     try:
-        yield workers
+        yield running
     except Stopped as stopped:
         number = signal.Signals(stopped.status - 128)
         raise
     finally:
-        for worker in workers:
+        for worker in running:
             worker.process.send_signal(number)
         for worker in workers:
-            worker.process.wait()
+            worker.end()
