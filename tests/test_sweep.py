@@ -24,10 +24,10 @@ def lengths(folder: Path) -> dict[str, int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_other_processes(sweep: list[str], tmp_path: Path, launcher: str) -> None:
-    answer = command(*sweep, f"hydra/launcher={launcher}", "seed=0", folder=tmp_path)
+    answer = Command([*sweep, f"hydra/launcher={launcher}", "seed=0"], tmp_path).wait(300)  # which import everything
     assert answer.status == 0, answer.err
     assert lengths(tmp_path) == {"saliency": 3, "input_x_gradient": 3}
-    answer = command(*sweep, f"hydra/launcher={launcher}", "data.limit=-1,2", folder=tmp_path)
+    answer = Command([*sweep, f"hydra/launcher={launcher}", "data.limit=-1,2"], tmp_path).wait(300)
     assert answer.status == 2, answer.err
     assert len(list((tmp_path / "outputs").iterdir())) == 4
 
