@@ -1,4 +1,4 @@
-"""Merges the summaries of very many shards, made up for it, as `task=finish` does: seconds and memory.
+"""Merges the summaries of very many shards, made up for it, as `task=finish` does first: seconds and memory.
 
 The shards are empty files; what they would hold, 2,560 images of one or two classes each, is in their summaries alone.
 
@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.paths import Paths
-from pipeline.report.summary import finish
 from pipeline.store.layout import shard_path, summary_path
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import SCHEMA_VERSION
 from pipeline.store.sketch import Sketch
-from pipeline.store.summary import seal_summary
+from pipeline.store.source import Source
+from pipeline.store.summary import seal_summary, total
 
 IMAGES, CLASSES = 2560, 1000
 
@@ -33,11 +33,12 @@ def main() -> None:
         size = make(run, shards)
         print(f"{shards} summaries of {size / shards / 1e3:.1f} kB, for {IMAGES} images each")
         began, worked = time.perf_counter(), time.process_time()
-        summary = finish(run)
+        source = Source(run)
+        sums = total(source.ledger.summary(shard) for shard in source.shards)
         wall, cpu = time.perf_counter() - began, time.process_time() - worked
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        print(f"finish took {wall:.1f} s ({cpu:.1f} s of CPU), {peak:.0f} MB: {summary.explanations} explanations")
-        assert summary.explanations == summary.overall.n == shards * IMAGES - summary.failures and summary.complete
+        print(f"merging took {wall:.1f} s ({cpu:.1f} s of CPU), {peak:.0f} MB: {sums.rows} explanations")
+        assert sums.rows == sum(one.n for one in sums.classes.values()) == shards * IMAGES - len(sums.failed)
 
 
 def make(run: Path, shards: int) -> int:
