@@ -10,7 +10,7 @@ from pipeline.job import Job, lay_photographs
 from pipeline.measure import Part, Sample
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.result import FILE, Result, described, encode, new_result, read
-from pipeline.run import new_manifest
+from pipeline.run import memory_in_words, new_manifest
 from pipeline.signals import StopRequest
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import freeze
@@ -33,7 +33,7 @@ def evaluate(job: Job, options: Config, *, stop: StopRequest) -> Result:
         What the file holds in the end.
 
     Raises:
-        UsageError: An option that cannot be, or no image of the sample can be read.
+        UsageError: An option that cannot be, no image of the sample can be read, or memory does not suffice.
         NoPlaces: The maps belong nowhere in the image.
         StoreError: The network or the images are not the run's, nothing is published, or damage was found.
         Stopped: A signal came; the same command goes on.
@@ -51,7 +51,8 @@ def evaluate(job: Job, options: Config, *, stop: StopRequest) -> Result:
             continue
         log.info("%s: %s", name, metric.title)
         part = Part(job.run, [result["run"], result["sample"], name, own, metric.protocol])
-        measured = part.measure(job, metric, sample, stop=stop)
+        with memory_in_words():
+            measured = part.measure(job, metric, sample, stop=stop)
         result["metrics"][name] = described(metric, own, measured, resamples=options["resamples"], seed=sample.seed)
         replace(encode(result), job.run / FILE)
         part.remove()

@@ -49,11 +49,21 @@ def run(job: Job, stop: StopRequest, *, share: Share = WHOLE, repair: Collection
     """
     ledger, first = start(job)
     job.method.on_chunk(stop.check)
+    with memory_in_words(), stop.held():
+        if share.worker == 0:
+            measure_precision(job, stop.check)
+        _work(job, ledger, stop, share=replace(share, late=not first), repair=repair)
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """Says it in one line when memory does not suffice.
+
+    Raises:
+        UsageError: It does not, whatever was halved.
+    """
     try:
-        with stop.held():
-            if share.worker == 0:
-                measure_precision(job, stop.check)
-            _work(job, ledger, stop, share=replace(share, late=not first), repair=repair)
+        yield
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

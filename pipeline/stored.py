@@ -52,7 +52,7 @@ def _load(run: Path, manifest: Manifest, config: Config) -> Job:
     classifier = load_classifier(config)
     method, geometry = build_method(config, classifier)
     identity = identity_of(config, classifier, manifest.identity[IMAGES])
-    index = ImageIndex(manifest.paths, np.full(len(manifest), -1, np.int32), [])
+    index = ImageIndex(manifest.paths, np.broadcast_to(np.int32(-1), len(manifest)), [])
     root = os.fsdecode(manifest.root)
     return Job(config, classifier, method, geometry, index, manifest.label, root, identity, run)
 

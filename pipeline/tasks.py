@@ -7,13 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import open_run
-from pipeline.audit.comparison import compare
-from pipeline.audit.findings import Audit
-from pipeline.audit.gate import breaches
-from pipeline.audit.page.write import write_page as write_audit_page
-from pipeline.audit.proof import prove, sentence
-from pipeline.audit.survey import survey
-from pipeline.audit.twin import write_audit
+from pipeline.audit import check_audit_extra
 from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
@@ -24,7 +18,6 @@ from pipeline.metrics.result import FILE as RESULT
 from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.plan import plan
-from pipeline.plant import plant
 from pipeline.ranges import check
 from pipeline.record import run_log
 from pipeline.remote import locate
@@ -153,52 +146,41 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    check_audit_extra()
+    from pipeline.audit.command import audit_run, breaches
+
     folder, options = _folder(config), config["task"]
     job = stored_job(folder, config) if options["checks"] else None
-    against = options["against"] and _folder(config | {"run": options["against"]})
-    found = breaches(_write_audit(folder, job, config=config, stop=stop, against=against), options["fail_on"])
+    other = options["against"] and _folder(config | {"run": options["against"]})
+    audit = audit_run(folder, job, config, stop=stop, against=other)
+    found = breaches(audit, options["fail_on"])
     for breach in found:
         log.error("pipeline: %s", breach)
     return FAILED_AUDIT if found else 0
 
 
-def _write_audit(
-    folder: Path, job: Job | None, *, config: Config, stop: StopRequest, against: Path | None = None
-) -> Audit:
-    source = Source(folder)
-    with stop.held():
-        audit = survey(source)
-        if against is not None:
-            other = Source(against)
-            audit = compare(audit, source, survey(other), other)
-        if job is not None:
-            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
-    write_audit(audit, folder)
-    log.info("%s", write_audit_page(audit, source, images=config["report"]["images"]).resolve())
-    return audit
-
-
 def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Lays the control, runs it as any other, audits it, and says what was found."""
+    check_audit_extra()
+    from pipeline.audit.command import audit_run, sentence
+    from pipeline.plant import plant
+
     options, data = config["task"], config["data"]
     name = "planted" if options["watermark"] else "unmarked"
     folder = Path(config["output_dir"] or f"outputs/{choices['method']}-{name}").absolute()
     root, head = plant(options, data, folder, seed=config["seed"])
     transform = {**data["transform"], "resize": data["transform"]["crop"] or list(demo.PREPROCESSING.crop)}
-    job = prepare(
-        {
-            **config,
-            "output_dir": str(folder),
-            "task": {"name": "attribute"},
-            "data": {**data, "root": str(root), "transform": transform},
-            "model": {**config["model"], "head": str(head)},
-        },
-        choices,
-    )
+    planted = {
+        "output_dir": str(folder),
+        "task": {"name": "attribute"},
+        "data": {**data, "root": str(root), "transform": transform},
+        "model": {**config["model"], "head": str(head)},
+    }
+    job = prepare({**config, **planted}, choices)
     with run_log(folder):
         run(job, stop)
         status = _conclude(job)
-        for found in _write_audit(folder, job, config=config, stop=stop).classes[:3]:
+        for found in audit_run(folder, job, config, stop=stop).classes[:3]:
             log.info("%s", sentence(found))
     return status
 

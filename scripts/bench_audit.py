@@ -28,7 +28,7 @@ from pipeline.store.schema import Rows
 from pipeline.store.source import Source
 from pipeline.store.writer import Writer
 
-SIDE, PER_SHARD, VISITS = 112, 1000, 5
+SIDE, PER_SHARD, VISITS = 64, 1000, 5
 ATTRIBUTES = {
     "method": "ig", "options": {}, "target_option": "label", "output": "logit", "dtype": "float32", "channels": "sum",
     "geometry": {"kind": "pixels", "shape": [3, SIDE, SIDE], "channels": "sum"}, "model": "synthetic",
@@ -76,8 +76,8 @@ def _rows(manifest: Manifest, index: np.ndarray, generator: np.random.Generator)
     logits[np.arange(n), label] += 4
     predicted = logits.argmax(1).astype(np.int32)
     columns = {
-        "attribution": maps, "scale": np.ones(n, np.float32), "index": index, "label": label, "prediction": logits,
-        "predicted": predicted, "target": label, "score": logits[np.arange(n), label],
+        "attribution": maps.astype(np.float16), "scale": np.ones(n, np.float32), "index": index, "label": label,
+        "prediction": logits, "predicted": predicted, "target": label, "score": logits[np.arange(n), label],
         "baseline_score": np.zeros(n, np.float32), "evaluations": np.ones(n, np.int32),
         "convergence_delta": generator.normal(0, 0.1, n).astype(np.float32),
         "error_estimate": np.full(n, np.nan, np.float32), "crop": np.zeros((n, 6), np.int32),

@@ -1,6 +1,7 @@
 """Measures what a run costs besides computing, each part in a process of its own, and writes docs/scaling.json.
 
 python scripts/bench_scale.py --files 1000000 --rows 100000000 --shards 100000 --out docs/scaling.json
+python scripts/bench_scale.py --parts merge rate --out docs/scaling.json      some of it anew
 
 CPU seconds are given, so that another process on the same core does not count; seconds by the clock beside them.
 """
@@ -18,17 +19,23 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from bench_merge import make
 
 from pipeline.data.index import index_folder
 from pipeline.data.paths import Paths
 from pipeline.store.layout import shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.summary import total
 
+ROOT = Path(__file__).parents[1]
 CLASSES = 1000
 SLICE = 2560
 """Images of a shard."""
 Figures = dict[str, float]
+
+
+PARTS = ("listing", "manifest", "merge", "rate")
 
 
 def main() -> None:
@@ -36,21 +43,37 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--shards", type=int, default=100_000)
+    parser.add_argument("--merged", type=int, default=5000, help="summaries of shards")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found: dict[str, object] = {"machine": f"{platform.machine()}, Python {platform.python_version()}"}
+    found = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    found["machine"] = f"{platform.machine()}, one core, Python {platform.python_version()}"
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        lay(root / "files", options.files)
-        found["listing"] = {"files": options.files, **apart(listing, root / "files")}
-        found["freezing"] = {"rows": options.rows, **apart(freezing, root / "run", options.rows, options.shards)}
-        found["slice"] = {"rows": options.rows, "images": SLICE, **apart(slice_of, root / "run")}
-        publish_nothing(root / "run", options.shards)
-        found["scan"] = {"shards": options.shards, **apart(scan, root / "run")}
-    text = json.dumps(found, indent=1) + "\n"
-    print(text, end="")
-    if options.out:
-        options.out.write_text(text)
+        for part in options.parts:
+            found |= measure(part, Path(folder), options)
+            if options.out:
+                options.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def measure(part: str, folder: Path, options: argparse.Namespace) -> dict[str, object]:
+    """One of `PARTS`, in an empty folder."""
+    if part == "listing":
+        lay(folder / "files", options.files)
+        return {"listing": {"files": options.files, **apart(listing, folder / "files")}}
+    if part == "manifest":
+        freezing_took = apart(freezing, folder / "run", options.rows, options.shards)
+        slice_took = apart(slice_of, folder / "run")
+        publish_nothing(folder / "run", options.shards)
+        return {
+            "freezing": {"rows": options.rows, **freezing_took},
+            "slice": {"rows": options.rows, "images": SLICE, **slice_took},
+            "scan": {"shards": options.shards, **apart(scan, folder / "run")},
+        }
+    if part == "merge":
+        return {"merge": {"shards": options.merged, **apart(merging, folder / "merged", options.merged)}}
+    return {"rate": rate()}
 
 
 def apart(work: Callable[..., Figures], *arguments: object) -> Figures:
@@ -59,6 +82,7 @@ def apart(work: Callable[..., Figures], *arguments: object) -> Figures:
     here, there = context.Pipe()
     process = context.Process(target=_apart, args=(there, work, arguments))
     process.start()
+    there.close()  # so that its end is seen here
     found: Figures = here.recv()
     process.join()
     return found
@@ -133,6 +157,21 @@ def scan(run: Path) -> Figures:
     found = timed(lambda: ledger.published())
     assert len(ledger.published()) == ledger.manifest.n_shards
     return found
+
+
+def merging(run: Path, shards: int) -> Figures:
+    """Adds up the summaries of a run's shards, which are made up."""
+    run.mkdir()
+    make(run, shards)
+    ledger = Ledger(run, Manifest.open(run))
+    return timed(lambda: total(ledger.summary(shard) for shard in range(shards)))
+
+
+def rate() -> dict[str, object]:
+    """What one core does, as scripts/bench.py measured it."""
+    rows = [json.loads(line) for line in (ROOT / "docs" / "benchmarks.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if row["work"] == "ig 24" and row["network"] == "resnet18")
+    return {"images_per_s": 1 / row["ours"], "what": "measured: IG of a ResNet-18 in 24 steps on one CPU core"}
 
 
 if __name__ == "__main__":

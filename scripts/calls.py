@@ -57,11 +57,11 @@ class Calls:
                 self._real[name](first, others[0][: len(others[0]) // 2])
             if name == "write":
                 self._reached(f"half a {name} of {kind}")
+            if name == "close":
+                del self._kind[first]  # before another thread opens a file of the same number
             answer = self._real[name](first, *others, **options)
             if name == "open":
                 self._kind[answer] = kind
-            if name == "close":
-                del self._kind[first]
             return answer
 
         return call

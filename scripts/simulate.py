@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.data.paths import Paths
+from pipeline.store.ledger import Ledger
+from pipeline.store.manifest import Manifest
+
 ROOT = Path(__file__).parents[1]
 CONSTANTS = ROOT / "docs" / "scaling.json"
 BEGIN, END = "<!-- begin simulated -->\n", "<!-- end simulated -->\n"
@@ -52,39 +56,54 @@ class Machines:
         return float(self.seconds.sum() / self.speeds.sum())
 
 
+class Imagined(Ledger):
+    """The ledger of a run of which only the published shards matter, one image each.
+
+    Args:
+        shards: How many there are.
+    """
+
+    def __init__(self, shards: int) -> None:
+        paths = Paths.from_bytes(b"%d" % shard for shard in range(shards))
+        label, bounds = np.zeros(shards, np.int32), np.arange(shards + 1, dtype=np.int64)
+        super().__init__(Path(), Manifest(b"", paths, label, bounds, {}, [], {}))
+        self.done: set[int] = set()
+
+    def published(self) -> set[int]:
+        return set(self.done)
+
+    def is_published(self, shard: int) -> bool:
+        return shard in self.done
+
+
 def makespan(machines: Machines, *, helping: bool) -> tuple[float, int]:
-    """Shards dealt as `Ledger.pending` does: a worker's own in order, then the others' in random order, if still there.
+    """Lets workers take the shards that the pipeline's own ledger gives them.
+
+    Args:
+        machines: The workers and their shards.
+        helping: Whether they take others' shards when theirs are done.
 
     Returns:
         Seconds until all shards are published, over the ideal; and how many were computed in vain.
     """
     shards, workers = len(machines.seconds), len(machines.speeds)
-    left = [_pending(shards, worker, workers, helping=helping) for worker in range(workers)]
-    published, done, doubled, end = np.zeros(shards, bool), 0, 0, 0.0
+    ledger, doubled, end = Imagined(shards), 0, 0.0
+    left = [ledger.pending(worker, workers) for worker in range(workers)]
     events: list[tuple[float, int, int]] = []
 
     def take(worker: int, now: float) -> None:
-        shard = next((shard for shard in left[worker] if not published[shard]), None)
-        if shard is not None:
+        shard = next(left[worker], None)
+        if shard is not None and (helping or shard % workers == worker):
             heapq.heappush(events, (now + machines.seconds[shard] / machines.speeds[worker], worker, shard))
 
     for worker in range(workers):
         take(worker, 0.0)
-    while done < shards:
+    while len(ledger.done) < shards:
         end, worker, shard = heapq.heappop(events)
-        doubled += int(published[shard])
-        done += int(not published[shard])
-        published[shard] = True
+        doubled += int(shard in ledger.done)
+        ledger.done.add(shard)
         take(worker, end)
     return end / machines.ideal, doubled + len(events)  # what is under way then is in vain too
-
-
-def _pending(shards: int, worker: int, workers: int, *, helping: bool) -> Iterator[int]:
-    yield from range(worker, shards, workers)
-    if helping:
-        others = np.setdiff1d(np.arange(shards), np.arange(worker, shards, workers))
-        np.random.default_rng(worker).shuffle(others)
-        yield from others.tolist()
 
 
 def fleets(workers: int) -> dict[str, np.ndarray]:

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pipeline
 from pipeline import measure
 from pipeline.errors import StoreError, UsageError
 from pipeline.evaluate import evaluate
 from pipeline.measure import Part, Sample
+from pipeline.metrics import Sparseness
 from pipeline.metrics.controls import KINDS
 from pipeline.metrics.result import read, table
 from pipeline.signals import Stopped, StopRequest
 from pipeline.store.reader import Run
 from pipeline.store.source import Source
 from pipeline.tasks import perform
+from tests.commands import command
 from tests.conftest import Compose, Prepare, Status
 
 QUICK = ("task=evaluate", "task.images=6", "task.resamples=50", "task.deletion.steps=4")
@@ -40,17 +43,18 @@ def folder(explain: Status, kept: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_the_command_line_judges_a_run(explain: Status, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="pipeline")
-    assert explain(*QUICK, f"run={folder}") == 0
+def test_the_command_line_judges_a_run(tiny: list[str], folder: Path) -> None:
+    answer = command(*tiny, *QUICK, f"run={folder}", folder=folder.parent)
+    assert answer.status == 0, answer.err
+    assert answer.err in "\n".join(line.split(" INFO ")[-1] for line in (folder / "run.log").read_text().split("\n"))
     result = json.loads((folder / "evaluate.json").read_text())
     assert list(result["metrics"]) == ["completeness", "sparseness", "deletion", "confidence", "single_deletion"]
     assert result["sample"] == {"seed": 0, "explanations": 6, "published": 12}
     assert all(len(numbers) == 6 for numbers in result["explanations"].values())
     for metric in result["metrics"].values():
-        assert metric["protocol"] in caplog.text and metric["source"] in caplog.text
+        assert metric["protocol"] in answer.err and metric["source"] in answer.err
         for name, score in metric["scores"].items():
-            assert name in caplog.text and score["meaning"] and score["better"] in ("lower", "higher", "neither")
+            assert name in answer.err and score["meaning"] and score["better"] in ("lower", "higher", "neither")
             for kind in KINDS:
                 values = [value for value in metric["values"][name][kind] if value is not None]
                 assert score[kind]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
@@ -59,7 +63,7 @@ def test_the_command_line_judges_a_run(explain: Status, folder: Path, caplog: py
     deltas = {one.index: abs(one.convergence_delta) for one in run}
     stored = [deltas[index] for index in result["explanations"]["index"]]
     assert result["metrics"]["completeness"]["values"]["delta"]["map"] == pytest.approx(stored, rel=1e-5)
-    assert not (folder / "evaluate.part.json").exists() and str(folder / "evaluate.json") in caplog.text
+    assert not (folder / "evaluate.part.json").exists() and answer.err.endswith(f"{folder / 'evaluate.json'}\n")
 
 
 def test_again_it_says_the_same_and_another_batch_too(explain: Status, folder: Path) -> None:
@@ -127,12 +131,21 @@ def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, fol
     assert not (folder / measure.FILE).exists()
 
 
+def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: Path) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("the device is full")
+
+    prepared = job(*EXPLAIN)
+    prepared.classifier.module.register_forward_hook(full)
+    options = compose(*QUICK, "task.metrics=[confidence]")[0]["task"]
+    with pytest.raises(UsageError, match="out of memory: not even one point fits into memory"):
+        evaluate(prepared, options, stop=StopRequest())
+
+
 def test_a_part_of_something_else_or_a_damaged_one_is_left_aside(job: Prepare, folder: Path) -> None:
     sample = Sample.of(Run(Source(folder)), images=3, seed=0)
     for content in ('{"identity": ["other"], "arrays": [{"readable": [true]}]}', "no json", "[]"):
         (folder / measure.FILE).write_text(content)
-        from pipeline.metrics import Sparseness
-
         measured = Part(folder, ["this"]).measure(job(*EXPLAIN), Sparseness(), sample, stop=StopRequest())
         assert measured["scores.gini"].shape == (len(KINDS), 3)
 
@@ -175,8 +188,6 @@ def test_what_cannot_be_is_refused(
 def test_other_weights_are_refused_and_so_are_neurons(explain: Status, tmp_path: Path, networks: Path) -> None:
     assert explain("method=saliency", "data.limit=2") == 0
     weights = (networks / "tiny.pth").read_bytes()
-    import torch
-
     try:
         changed = {name: 2 * value for name, value in torch.load(networks / "tiny.pth").items()}
         torch.save(changed, networks / "tiny.pth")

@@ -7,9 +7,6 @@ import numpy as np
 import pytest
 import simulate
 
-from pipeline.store.ledger import Ledger
-from tests.store import synthetic
-
 ROOT = Path(__file__).parents[1]
 
 
@@ -18,13 +15,6 @@ def test_the_page_is_what_the_script_prints() -> None:
     assert page.split(simulate.BEGIN)[1].split(simulate.END)[0] == simulate.tables(
         json.loads(simulate.CONSTANTS.read_text())
     )
-
-
-def test_shards_are_dealt_as_the_ledger_deals_them(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, synthetic.manifest(5))
-    for worker in range(3):
-        assert list(simulate._pending(10, worker, 3, helping=True)) == list(ledger.pending(worker, 3))
-        assert list(simulate._pending(10, worker, 3, helping=False)) == list(range(worker, 10, 3))
 
 
 def test_what_can_be_worked_out_by_hand() -> None:

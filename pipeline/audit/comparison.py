@@ -1,9 +1,7 @@
 """Two runs over the same images, such as of two checkpoints or two methods: which classes' maps moved."""
 
 import os
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
@@ -12,7 +10,6 @@ from pipeline.audit.cases import Comparison, Moved
 from pipeline.audit.findings import Audit, ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.pooling import GRID, pooled
-from pipeline.audit.shortcuts import SUSPECT
 from pipeline.errors import UsageError
 from pipeline.store.manifest import Manifest
 from pipeline.store.source import Source
@@ -87,8 +84,7 @@ def top_overlap(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def _agreement(images: Images, others: Images) -> Agreement:
     here, there = _common(images, others)
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = (pooled(each, Path(folder)) for each in (images, others))
+    first, second = (pooled(each) for each in (images, others))
     correlation, overlap = np.full((2, len(here)), np.nan)
     for part in np.array_split(np.arange(len(here)), max(1, len(here) // 256)):
         maps, other = first[here[part]], second[there[part]]
@@ -117,7 +113,7 @@ def _path(manifest: Manifest, index: int) -> bytes:
 def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings, agreement: Agreement) -> Moved:
     own = agreement.group == here.number
     scores = [one.shortcut.score if one.shortcut else None for one in (here, there)]
-    first, second = (score is not None and score >= SUSPECT for score in scores)
+    first, second = (one.shortcut is not None and one.shortcut.suspect for one in (here, there))
     suspected = (first, second)
     known = here.accuracy is not None and there.accuracy is not None
     return Moved(

@@ -1,36 +1,35 @@
 """The counter-check of a suspected region: it is covered, equally large ones elsewhere are, and the model is asked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from pipeline.audit.evidence import Box, Check, Effect, Interval
-from pipeline.data.decode import UnreadableImage, read_image
 from pipeline.job import Job
 
-MOST_IMAGES = 64
 RESAMPLES = 2000
 _AT_ONCE = 16
 
 
-def counter_check(job: Job, paths: Sequence[Path], number: int, box: Box) -> Check | None:
+def counter_check(job: Job, photographs: Iterable[Image.Image], number: int, box: Box) -> Check | None:
     """Covers a region in images, and others of its size, and compares what the model says of them.
 
     Args:
         job: Of the run: its model and its preprocessing.
-        paths: Of the images; `MOST_IMAGES` of them, spread evenly, are asked, without those that cannot be read.
+        photographs: As the model sees them, before normalisation.
         number: Class whose output and whose prediction count.
         box: The region.
 
     Returns:
-        None if no image can be read, or the region leaves no room for others.
+        None if there is no photograph, or the region leaves no room for others.
     """
     controls = elsewhere(box, job.classifier.preprocessing.crop)
-    answers = [_ask(job, pixels, number, [box, *controls]) for pixels in _batches(job, _spread(paths))]
+    answers = [_ask(job, pixels, number, [box, *controls]) for pixels in _batches(photographs)]
     if not answers or not controls:
         return None
     right, score = (torch.cat([answer[kind] for answer in answers]).double().numpy() for kind in (0, 1))
@@ -87,23 +86,11 @@ def _overlap(box: Box, other: Box) -> bool:
     return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
 
 
-def _spread(paths: Sequence[Path]) -> list[Path]:
-    places = np.linspace(0, len(paths) - 1, min(MOST_IMAGES, len(paths))).round().astype(int)
-    return [paths[place] for place in places]
-
-
-def _batches(job: Job, paths: Sequence[Path]) -> Iterator[Tensor]:
-    """Pixels in [0, 1], (n, 3, H, W), of the images that can be read."""
-    readable = (pixels for path in paths if (pixels := _read(job, path)) is not None)
-    while batch := list(islice(readable, _AT_ONCE)):
+def _batches(photographs: Iterable[Image.Image]) -> Iterator[Tensor]:
+    """Pixels in [0, 1], (n, 3, H, W)."""
+    left = iter(photographs)
+    while batch := [pil_to_tensor(photograph) for photograph in islice(left, _AT_ONCE)]:
         yield torch.stack(batch) / 255
-
-
-def _read(job: Job, path: Path) -> Tensor | None:
-    try:
-        return job.classifier.preprocessing(read_image(path))[0]
-    except UnreadableImage:
-        return None
 
 
 @torch.no_grad()

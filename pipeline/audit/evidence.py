@@ -90,6 +90,7 @@ class Shortcut:
 
     Attributes:
         score: Mean of the four parts, in [0, 1].
+        suspect: Whether the score stands out: `SUSPECT` at least, and `BEYOND` times the median of the other classes.
         border: Mass on the border, beyond what the other classes have there.
         corner: Mass in the fullest corner, beyond what the other classes have there.
         place: Mass in ``box``, in half of the images or more, beyond what the other classes have there, times the share
@@ -113,4 +114,5 @@ class Shortcut:
     box: Box
     mass: float
     elsewhere: float
+    suspect: bool = False
     check: Check | None = None

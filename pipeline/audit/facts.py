@@ -6,7 +6,6 @@ import numpy as np
 
 from pipeline.audit.findings import ClassFindings, RunFacts, Totals
 from pipeline.audit.images import Images
-from pipeline.audit.shortcuts import SUSPECT
 from pipeline.report.words import printable
 from pipeline.store.summary import Total
 
@@ -59,6 +58,6 @@ def totals(images: Images, relative: np.ndarray, classes: Sequence[ClassFindings
         outliers=sum(one.outliers for one in classes),
         unfaithful=missed,
         unfaithful_share=missed / measured if measured else None,
-        suspects=sum(one.shortcut is not None and one.shortcut.score >= SUSPECT for one in classes),
+        suspects=sum(one.shortcut is not None and one.shortcut.suspect for one in classes),
         confirmed=0,
     )

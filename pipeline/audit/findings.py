@@ -65,7 +65,7 @@ class Totals:
         outliers: Images whose map stands alone in its class.
         unfaithful: Images whose map misses much of what it should sum to.
         unfaithful_share: Their share of the maps that have a convergence delta, None without deltas.
-        suspects: Classes whose shortcut score is at least `shortcuts.SUSPECT`.
+        suspects: Classes whose shortcut score stands out.
         confirmed: Suspects that the counter-check confirmed.
     """
 
@@ -163,7 +163,7 @@ class Audit:
     Attributes:
         run: What was audited.
         totals: In numbers.
-        classes: By shortcut score, the highest first.
+        classes: Suspects by their score, the highest first; then the others by number.
         doubts: Labels, the most doubtful first.
         outliers: By their factor.
         unfaithful: By their relative delta.

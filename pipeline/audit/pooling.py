@@ -1,7 +1,6 @@
 """Maps -> shares of what speaks for the class on a coarse grid: the form in which maps of many images compare."""
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,14 +35,10 @@ def pool(maps: Tensor) -> Tensor:
     return torch.where(whole > 0, cells / whole.where(whole > 0, 1), 0)
 
 
-def pooled(images: Images, folder: Path) -> np.ndarray:
+def pooled(images: Images) -> np.ndarray:
     """The pooled maps of all images, read once, shard by shard.
 
-    They lie in a file that is gone when the array is, so that memory does not grow with their number.
-
-    Args:
-        images: Of the audit.
-        folder: Where the file may lie.
+    They lie in a temporary file that is gone when the array is, so that memory does not grow with their number.
 
     Returns:
         (n, GRID * GRID) float32.
@@ -52,7 +47,7 @@ def pooled(images: Images, folder: Path) -> np.ndarray:
         NoPlaces: The maps belong nowhere in the image.
     """
     geometry = images.source.geometry
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryFile() as file:
         shape = (len(images), GRID * GRID)
         array = np.memmap(file, np.float32, "w+", shape=shape) if len(images) else np.empty(shape, np.float32)
     for shard, positions in images.shards():

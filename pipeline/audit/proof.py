@@ -1,25 +1,31 @@
 """The counter-check of the classes that look most as if they rested on a shortcut."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from pipeline.audit.cover import counter_check
 from pipeline.audit.findings import Audit, ClassFindings
-from pipeline.audit.shortcuts import SUSPECT
+from pipeline.data.decode import UnreadableImage
 from pipeline.job import Job
 from pipeline.signals import StopRequest
 from pipeline.store.reader import Run
 
+MOST_IMAGES = 64
+"""That are asked of a class."""
+
 
 def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> Audit:
-    """Covers the regions of the suspects, and of the class with the highest score where none is a suspect.
+    """Covers the regions of the suspects.
 
     Args:
         audit: Of the run.
         run: All its rows.
         job: Of the run: its model.
-        most: Classes to check, those with the highest scores.
+        most: Suspects to check, those with the highest scores.
         stop: Asked before each class.
 
     Raises:
@@ -27,14 +33,21 @@ def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> 
     """
     classes = list(audit.classes)
     for place, found in enumerate(classes[:most]):
-        if found.shortcut is None or (place > 0 and found.shortcut.score < SUSPECT):
+        if found.shortcut is None or not found.shortcut.suspect:
             break
         stop.check()
-        paths = [run[row].path for row in rows_of(audit, found).tolist()]
-        check = counter_check(job, paths, found.number, found.shortcut.box)
+        check = counter_check(job, _photographs(run, rows_of(audit, found)), found.number, found.shortcut.box)
         classes[place] = replace(found, shortcut=replace(found.shortcut, check=check))
     confirmed = sum(bool(one.shortcut and one.shortcut.check and one.shortcut.check.confirmed) for one in classes)
     return replace(audit, classes=classes, totals=replace(audit.totals, confirmed=confirmed))
+
+
+def _photographs(run: Run, rows: np.ndarray) -> Iterator[Image.Image]:
+    """Those of some rows, spread evenly over them, without what cannot be read."""
+    places = np.linspace(0, len(rows) - 1, min(MOST_IMAGES, len(rows))).round().astype(int)
+    for row in rows[places].tolist():
+        with suppress(UnreadableImage):
+            yield run[row].photograph()
 
 
 def sentence(found: ClassFindings) -> str:

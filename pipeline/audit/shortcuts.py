@@ -1,7 +1,7 @@
 """How much a class looks as if it rested on a shortcut: a place where its maps have mass that others' have not."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -11,8 +11,8 @@ from pipeline.audit.evidence import Box, Shortcut
 from pipeline.audit.measures import border, corners
 from pipeline.audit.pooling import GRID
 
-SUSPECT = 0.15
-"""Score from which a class is counted as a suspect."""
+SUSPECT, BEYOND = 0.05, 3.0
+"""A suspect has at least this score, and so many times the median of the other classes' scores."""
 FEWEST = 3
 """Images that a suspicion must be about."""
 
@@ -48,23 +48,35 @@ def shortcut(maps: np.ndarray, others: np.ndarray, parted: Partition | None, sha
     return max(found, key=lambda one: one.score, default=None)
 
 
-def members(found: Shortcut, parted: Partition | None, count: int) -> np.ndarray:
-    """Numbers in the class of the maps that a shortcut is about."""
-    if parted is None or found.cluster is None:
-        return np.arange(count)
-    return np.flatnonzero(parted.cluster == found.cluster)
+def suspects(found: Sequence[Shortcut | None]) -> list[Shortcut | None]:
+    """The shortcuts of all classes with the word whether they stand out; None of classes with too few maps."""
+    scores = np.array([np.nan if one is None else one.score for one in found])
+    known = np.flatnonzero(np.isfinite(scores))
+    usual = {place: float(np.median(scores[known[known != place]])) for place in known.tolist() if len(known) > 1}
+    return [
+        one and replace(one, suspect=one.score >= max(SUSPECT, BEYOND * usual.get(place, 0.0)))
+        for place, one in enumerate(found)
+    ]
 
 
 def region(contrast: np.ndarray) -> tuple[slice, slice]:
     """The box around the cells about the peak that have at least half of its height.
+
+    A cell more on each side where that leaves it within half of the image, in which there is room for controls: a box
+    that cut a sign in two would, covered, leave the model enough of it.
 
     Args:
         contrast: (GRID, GRID), a mean map less the others'.
     """
     high, _ = ndimage.label(contrast >= contrast.max() / 2)
     peak = np.unravel_index(contrast.argmax(), contrast.shape)
-    rows, columns = ndimage.find_objects((high == high[peak]).astype(int))[0]
+    rows, columns = map(_wider, ndimage.find_objects((high == high[peak]).astype(int))[0])
     return rows, columns
+
+
+def _wider(side: slice) -> slice:
+    wider = slice(max(0, side.start - 1), min(GRID, side.stop + 1))
+    return wider if wider.stop - wider.start <= GRID // 2 else side
 
 
 def _candidates(count: int, parted: Partition | None) -> Iterator[Candidate]:

@@ -19,8 +19,8 @@ from pipeline.audit.labels import doubts, suggestions
 from pipeline.audit.likeness import alike
 from pipeline.audit.outliers import OUTSIDE
 from pipeline.audit.pooling import GRID, pooled
+from pipeline.audit.shortcuts import suspects
 from pipeline.engine.geometry import NoPlaces
-from pipeline.store.layout import plain_folder
 from pipeline.store.source import Source
 from pipeline.store.summary import Total, total
 
@@ -95,11 +95,11 @@ def survey(source: Source) -> Audit:
     images = Images.of(source)
     evidence, means, maps = Evidence.of(images), Means(), _pooled(images)
     sums = total(source.ledger.summary(shard) for shard in source.shards)
-    classes = _classes(images, evidence, sums, means=means, maps=maps)
+    classes = _suspected(_classes(images, evidence, sums, means=means, maps=maps))
     return Audit(
         run=facts(images, sums, located=maps is not None),
         totals=totals(images, evidence.relative, classes),
-        classes=sorted(classes, key=lambda one: (-(one.shortcut.score if one.shortcut else -1), one.number)),
+        classes=_ranked(classes),
         doubts=doubts(images, evidence.confidence, evidence.suggested, LISTED),
         outliers=_outliers(images, evidence),
         unfaithful=unfaithful(images, evidence.relative, LISTED),
@@ -112,7 +112,7 @@ def survey(source: Source) -> Audit:
 
 def _pooled(images: Images) -> np.ndarray | None:
     try:
-        return pooled(images, plain_folder(images.source.run))
+        return pooled(images)
     except NoPlaces:
         return None
 
@@ -143,6 +143,16 @@ def _classes(
         found |= evidence.counts(positions)
         classes.append(replace(describe(images, evidence.confidence, number, positions), **found))
     return classes
+
+
+def _suspected(classes: list[ClassFindings]) -> list[ClassFindings]:
+    found = suspects([one.shortcut for one in classes])
+    return [replace(one, shortcut=shortcut) for one, shortcut in zip(classes, found, strict=True)]
+
+
+def _ranked(classes: list[ClassFindings]) -> list[ClassFindings]:
+    """Suspects by their score; what the scores of the others order is noise."""
+    return sorted(classes, key=lambda one: -one.shortcut.score if one.shortcut and one.shortcut.suspect else 0.0)
 
 
 def _class_means(groups: Mapping[int, np.ndarray], maps: np.ndarray | None) -> dict[int, np.ndarray]:

@@ -25,7 +25,9 @@ from pipeline.errors import Failure, UsageError
 log = logging.getLogger(__name__)
 
 MOST_DEATHS = 3
-"""So often in a row workers may be killed while one batch is waited for."""
+"""So often in a row workers may be killed while one batch is waited for; then its images are decoded one by one."""
+MOST_KILLED = 10
+"""So many images in a row that kill whoever decodes them are not the images' fault."""
 
 
 class PathList(Protocol):
@@ -60,6 +62,8 @@ class Batch:
 
 
 Example = tuple[int, Tensor, Tensor]
+KILLED = "killed"
+"""The stage of a failure that killed its process."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +139,13 @@ def stream(
                 raise
             deaths += 1
             first = os.fsdecode(paths.place(waiting[0][0]).path) if waiting else "the last"
-            if deaths == MOST_DEATHS:
-                raise UsageError(
-                    f"decoding processes were killed {deaths} times in a row, at the images from {first!r} on: "
-                    "is there too little memory? lower num_workers or batch_size"
-                ) from error
-            log.warning("a decoding process was killed: started again, from %r on", first)
+            if deaths < MOST_DEATHS:
+                log.warning("a decoding process was killed: started again, from %r on", first)
+                continue
+            log.warning("decoding processes were killed %d times: from %r on one image at a time", deaths, first)
+            for batch in _one_by_one(images, paths, waiting):
+                yield batch.pin_memory() if pin_memory else batch
+            deaths = 0
         else:
             return
 
@@ -152,13 +157,60 @@ def _remembered(batches: Iterator[Sequence[int]], waiting: deque[Sequence[int]])
         yield batch
 
 
+def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]]) -> Iterator[Batch]:
+    """The batches that are waited for, each image decoded by a process of its own; what kills that is a failure."""
+    killed = 0
+    while waiting:
+        examples = []
+        for number in waiting[0]:
+            examples.append(_alone(images, number, paths.place(number)))
+            killed = killed + 1 if _is_killed(examples[-1]) else 0
+            if killed == MOST_KILLED:
+                raise UsageError(
+                    f"decoding processes were killed at {killed} images in a row, "
+                    f"up to {os.fsdecode(paths.place(number).path)!r}: is there too little memory? "
+                    "lower num_workers or batch_size"
+                )
+        waiting.popleft()
+        yield images.collate(examples)
+
+
+def _alone(images: _Images, number: int, place: Place) -> Example | Failure:
+    for _ in range(MOST_DEATHS):
+        loader = DataLoader(
+            images,
+            batch_sampler=[[(number, place)]],
+            collate_fn=_first,
+            num_workers=1,
+            worker_init_fn=_leave_interrupts_to_parent,
+            generator=torch.Generator(),
+        )
+        try:
+            found: Example | Failure = next(_iterate(loader))
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if not _of_a_death(error):
+                raise
+        else:
+            return found
+    words = f"the process that decoded it died {MOST_DEATHS} times: a crash in the decoder, or too little memory"
+    return Failure(number, KILLED, words)
+
+
+def _is_killed(example: Example | Failure) -> bool:
+    return isinstance(example, Failure) and example.stage == KILLED
+
+
+def _first(examples: Sequence[Example | Failure]) -> Example | Failure:
+    return examples[0]
+
+
 def _of_a_death(error: Exception) -> bool:
     """Whether a worker is gone: the loader says so, or what the worker wanted to hand over went with it."""
     return not isinstance(error, RuntimeError) or str(error).startswith("DataLoader worker (pid")
 
 
-def _iterate(loader: DataLoader[Any]) -> Iterator[Batch]:
-    """The loader's batches; a worker's death is an error here alone, not in whatever the caller just does."""
+def _iterate(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What the loader gives; a worker's death is an error here alone, not in whatever the caller just does."""
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
     before = signal.getsignal(signal.SIGCHLD)

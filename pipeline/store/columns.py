@@ -84,6 +84,7 @@ def _unwritten(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
     """A contiguous dataset that has no room in the file yet and will not be filled."""
     settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     settings.set_layout(h5py.h5d.CONTIGUOUS)
+    settings.set_obj_track_times(False)  # the same columns, the same bytes
     settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     kind, space = h5py.h5t.py_create(values.dtype, logical=True), h5py.h5s.create_simple(values.shape)
     return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, settings))

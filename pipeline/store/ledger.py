@@ -61,20 +61,25 @@ class Ledger:
             workers: How many there are.
             late: Another may be at the same shards: they are begun somewhere in the middle, at random, and so shared.
         """
+        known = self.published()  # one listing: to ask for each of them may take a request each
+
+        def is_done(shard: int) -> bool:
+            return shard in known or self.is_published(shard)
+
         own = np.arange(worker, self.manifest.n_shards, workers)
-        if late and (left := np.setdiff1d(own, list(self.published()))).size:
+        if late and (left := np.setdiff1d(own, list(known))).size:
             own = np.roll(left, np.random.default_rng().integers(len(left)))
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
-        yield from (shard for shard in own.tolist() if not self.is_published(shard))
+        yield from (shard for shard in own.tolist() if not is_done(shard))
         at_work = []
         for shard in others.tolist():
-            if not (shard < workers or self.is_published(shard - workers)):
-                if not self.is_published(shard):
+            if not (shard < workers or is_done(shard - workers)):
+                if not is_done(shard):
                     yield shard
             else:
                 at_work.append(shard)
-        yield from (shard for shard in at_work if not self.is_published(shard))
+        yield from (shard for shard in at_work if not is_done(shard))
 
     def parts(self, shard: int) -> list[Rows]:
         """The finished rows of an unfinished shard; a damaged part is removed, a vanished one passed over."""

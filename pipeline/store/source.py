@@ -90,21 +90,21 @@ class Source:
 
     def _open(self, shard: int) -> h5py.File:
         path = shard_path(self.run, shard)
-        with at_hand(plain(path, self.run)) as near:
-            return self._open_checked(shard, path, near)
+        try:
+            with at_hand(plain(path, self.run)) as near:
+                return self._open_checked(shard, path, near)
+        except DAMAGE as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
 
     def _open_checked(self, shard: int, path: Path, near: Path) -> h5py.File:
         if self._verify and shard not in self._checked:
             self.ledger.check(shard, near)
             self._checked.add(shard)
-        try:
-            file = h5py.File(near, "r", locking=False)
-            attributes = read_attributes(file, path)
-            check_columns(file)
-            maps, native = file["attribution"].shape, from_json(attributes["geometry"]).native_shape
-            if maps[0] and maps[1:] != native:
-                raise ValueError(f"its maps are {maps[1:]}, its geometry says {native}")
-        except DAMAGE as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
+        file = h5py.File(near, "r", locking=False)
+        attributes = read_attributes(file, path)
+        check_columns(file)
+        maps, native = file["attribution"].shape, from_json(attributes["geometry"]).native_shape
+        if maps[0] and maps[1:] != native:
+            raise ValueError(f"its maps are {maps[1:]}, its geometry says {native}")
         self.ledger.check_attributes(attributes, shard)
         return file

@@ -130,10 +130,8 @@ class Start:
         self._say(at=at, last=at[0] if at else self._facts.last)
 
     def _say(self, **news: object) -> None:
-        with (
-            self._lock,
-            suppress(OSError, StoreError),
-        ):  # whoever misses it takes this start for dead, which does no harm
+        # Whoever misses a word takes this start for dead, which does no harm.
+        with self._lock, suppress(OSError, StoreError):
             self._facts = replace(self._facts, **news)  # type: ignore[arg-type] # names and types are those of Facts
             text = json.dumps(asdict(self._facts)).encode().ljust(self._length)
             if self._file is None:

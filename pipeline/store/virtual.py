@@ -73,7 +73,7 @@ def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | N
 def _spans(source: Source, failed: Collection[Failure], targets: int) -> Iterator[Span]:
     gaps = np.array([failure.index for failure in failed], np.int64)
     for shard in source.shards:
-        path = os.fsencode(shard_path(source.run, shard).relative_to(source.run))
+        path = os.fsencode(str(shard_path(source.run, shard).relative_to(source.run)))
         first, end = source.manifest.range(shard)
         low, high = np.searchsorted(gaps, (first, end))
         own = gaps[low:high].tolist()

@@ -1,7 +1,6 @@
 """A network that reads one corner of the image: what covering it must change is known."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -42,19 +41,18 @@ def job() -> Job:
 
 
 @pytest.fixture
-def paths(tmp_path: Path) -> list[Path]:
+def photographs() -> list[Image.Image]:
     """Dark noise with a bright corner."""
     found = []
     for number in range(12):
         pixels = np.random.default_rng(number).integers(0, 60, (SIDE, SIDE, 3), np.uint8)
         pixels[36:, 36:] += 150
-        found.append(tmp_path / f"{number}.png")
-        Image.fromarray(pixels).save(found[-1])
+        found.append(Image.fromarray(pixels))
     return found
 
 
-def test_what_the_model_reads_is_confirmed(job: Job, paths: list[Path]) -> None:
-    check = counter_check(job, [*paths, paths[0].with_name("gone.png")], 1, CORNER)
+def test_what_the_model_reads_is_confirmed(job: Job, photographs: list[Image.Image]) -> None:
+    check = counter_check(job, photographs, 1, CORNER)
     assert check is not None and check.confirmed
     assert check.images == 12 and check.accuracy == 1
     assert check.region.accuracy.mean == -1 == check.difference.accuracy.high
@@ -62,15 +60,15 @@ def test_what_the_model_reads_is_confirmed(job: Job, paths: list[Path]) -> None:
     assert check.region.score.low <= check.region.score.mean <= check.region.score.high < -2
 
 
-def test_what_it_does_not_read_is_not(job: Job, paths: list[Path]) -> None:
-    check = counter_check(job, paths, 1, (0, 0, 12, 12))
+def test_what_it_does_not_read_is_not(job: Job, photographs: list[Image.Image]) -> None:
+    check = counter_check(job, photographs, 1, (0, 0, 12, 12))
     assert check is not None and not check.confirmed
     assert CORNER in check.elsewhere and check.control.accuracy.mean < 0 == check.region.accuracy.mean
 
 
-def test_no_check_without_images_or_room(job: Job, paths: list[Path]) -> None:
-    assert counter_check(job, [paths[0].with_name("gone.png")], 1, CORNER) is None
-    assert counter_check(job, paths, 1, (4, 4, 44, 44)) is None
+def test_no_check_without_photographs_or_room(job: Job, photographs: list[Image.Image]) -> None:
+    assert counter_check(job, [], 1, CORNER) is None
+    assert counter_check(job, photographs, 1, (4, 4, 44, 44)) is None
 
 
 def test_covering_changes_the_box_alone() -> None:

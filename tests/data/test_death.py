@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.data import stream as streaming
 from pipeline.data.paths import Paths
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.data.stream import MOST_DEATHS, Batch, stream
+from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError
 
 PREPROCESSING = Preprocessing(40, (32, 24), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -51,11 +52,27 @@ class Deadly(Preprocessing):
         return super().__call__(image)
 
 
+def deadly() -> Deadly:
+    return Deadly(PREPROCESSING.resize, PREPROCESSING.crop, PREPROCESSING.mean, PREPROCESSING.std)
+
+
 @pytest.mark.slow
-def test_what_kills_them_over_and_over_is_named(folder: Path) -> None:
+def test_what_kills_them_over_and_over_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_DEATHS", 2)  # PyTorch takes five seconds to see each
     Image.new("RGB", (50, 60), "red").save(folder / "3.png")
-    deadly = Deadly(PREPROCESSING.resize, PREPROCESSING.crop, PREPROCESSING.mean, PREPROCESSING.std)
-    found: list[int] = []
-    with pytest.raises(UsageError, match=rf"killed {MOST_DEATHS} times in a row, .*'[0-3]\.png' on.*num_workers"):
-        found.extend(batch.index.item() for batch in started(folder, deadly))
-    assert found == list(range(len(found))) and len(found) <= 3
+    batches = list(started(folder, deadly()))
+    assert [batch.index.tolist() for batch in batches] == [[0], [1], [2], [], [4], [5], [6], [7]]
+    failures = [failure for batch in batches for failure in batch.failures]
+    assert [(failure.index, failure.stage) for failure in failures] == [(3, "killed")]
+    assert "died 2 times" in failures[0].error
+    assert batches[3].pixels.shape == (0, 3, 32, 24)
+
+
+@pytest.mark.slow
+def test_if_all_of_them_kill_it_is_not_their_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_KILLED", 2)
+    monkeypatch.setattr(streaming, "MOST_DEATHS", 1)
+    for number in range(COUNT):
+        Image.new("RGB", (50, 60), "red").save(folder / f"{number}.png")
+    with pytest.raises(UsageError, match=r"killed at 2 images in a row, up to '1\.png'.*num_workers"):
+        list(started(folder, deadly()))

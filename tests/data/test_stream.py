@@ -84,7 +84,9 @@ def test_bad_images_in_the_middle(folder: Path, paths: Paths, num_workers: int) 
 def test_a_strip_that_cannot_be_resized_is_a_failure(tmp_path: Path, num_workers: int) -> None:
     Image.new("L", (60000, 1)).save(tmp_path / "strip.png")
     settings = Preprocessing(256, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    (batch,) = stream(tmp_path, [b"strip.png"], settings, [[0]], num_workers=num_workers, pin_memory=False)
+    (batch,) = stream(
+        tmp_path, Paths.from_bytes([b"strip.png"]), settings, [[0]], num_workers=num_workers, pin_memory=False
+    )
     assert batch.pixels.shape == (0, 3, 224, 224)
     assert batch.failures == [Failure(0, "read", "too narrow to resize: 60000 x 1 pixels")]
 

@@ -227,7 +227,7 @@ def test_a_loop_keeps_few_files_open(folder, monkeypatch):
 
 def test_each_shard_is_checked_once(folder, monkeypatch):
     checked, check = [], Ledger.check
-    monkeypatch.setattr(Ledger, "check", lambda self, shard: (checked.append(shard), check(self, shard)))
+    monkeypatch.setattr(Ledger, "check", lambda self, shard, near: (checked.append(shard), check(self, shard, near)))
     run = pipeline.open_run(folder)
     for _ in range(2):
         assert len(list(run.where(correct=True))) and run.table()

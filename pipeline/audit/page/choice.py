@@ -16,7 +16,7 @@ LISTED = 24
 OF_CLASS = 4
 """Of each list, for each class."""
 BUDGET = 6000
-"""Examples of all classes together."""
+"""Typical examples of all classes together; their clusters show about as many."""
 
 
 def quota(classes: int) -> int:
@@ -34,7 +34,7 @@ def _of_classes(classes: Sequence[ClassFindings]) -> Iterator[int]:
     for found in classes:
         yield from found.rows[:each]
         for cluster in found.clusters:
-            yield from cluster.rows[: max(FEWEST, min(IN_CLUSTER, each))]
+            yield from cluster.rows[: max(FEWEST, min(IN_CLUSTER, each // len(found.clusters)))]
 
 
 def _of_lists(audit: Audit) -> Iterator[int]:

@@ -1,11 +1,12 @@
-const suspected = found => found.shortcut !== null && found.shortcut.score >= data.suspect;
+const highest = Math.max(...data.classes.map(found => found.shortcut?.score ?? 0)) || 1;
+const suspected = found => found.shortcut !== null && found.shortcut.suspect;
 
 /** What the table says of each class; columns in which no class has anything are left out. */
 function classColumns() {
   const columns = [
     {title: "Class", kind: "name", value: found => found.name, cell: found => linked(found.number, found.name)},
     {title: "Mean map", kind: "thumbnail", cell: thumbnail},
-    {title: "Shortcut", words: "How much the class looks as if it rested on a shortcut, 0 to 1",
+    {title: "Shortcut", words: "How much the class looks as if it rested on a shortcut, 0 to 1; the bar is beside the highest",
       value: found => found.shortcut?.score ?? null, cell: suspicion},
     {title: "Images", words: "Explained; without labels, those predicted as the class", value: found => found.images},
     {title: "Accuracy", words: "Share predicted as labelled", value: found => found.accuracy, cell: accuracy},
@@ -34,7 +35,7 @@ function suspicion(found) {
   if (!found.shortcut) return DASH;
   const {score, check} = found.shortcut, mark = check?.confirmed ? "confirmed" : suspected(found) ? "suspect" : null;
   return element("span", {class: "beside"}, mark && element("span", {class: `mark ${mark}`}, mark),
-    meter(score, data.suspect), decimal(score));
+    meter(score / highest), decimal(score));
 }
 
 const FILTERS = {

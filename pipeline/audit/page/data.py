@@ -9,7 +9,6 @@ from pipeline.audit.findings import Arrays, Audit
 from pipeline.audit.page.choice import IN_CLUSTER, LISTED, quota
 from pipeline.audit.page.pack import encoded, pack_maps, pack_points
 from pipeline.audit.page.pictures import Strip
-from pipeline.audit.shortcuts import SUSPECT
 from pipeline.report.words import printable
 from pipeline.visualize import COLOURS
 
@@ -36,7 +35,6 @@ def page_data(audit: Audit, strips: list[Strip], scale: float | None, *, folder:
         "arrays": _arrays(audit.arrays),
         "cards": {one.row: _card(one) for one in strips},
         "colours": {"signed": _colours("BuWhRd"), "share": _colours("Blues")},
-        "suspect": SUSPECT,
         "limits": {"examples": quota(len(audit.classes)), "cluster": IN_CLUSTER, "listed": LISTED},
         "scale": scale,
         "folder": folder,

@@ -51,7 +51,7 @@ function suspicionOf(found) {
   if (!suspicion) return null;
   const whose = suspicion.cluster === null ? "all its" : `cluster ${suspicion.cluster},`;
   const verdict = suspected(found)
-    ? `A suspect: the score is at least ${data.suspect}.` : `No suspect: the score is below ${data.suspect}.`;
+    ? "A suspect: the score stands out among the classes." : "No suspect: the score does not stand out among the classes.";
   return block("Does it rest on a shortcut?",
     element("p", {class: "verdict"}, verdict, checkedWords(suspicion.check)),
     note(`About ${whose} ${several(suspicion.images, "image")}. The dashed frame holds ${percent(suspicion.mass)} `,

@@ -39,11 +39,10 @@ function bars(named) {
     element("td", {}, meter(value)), element("td", {class: "number"}, decimal(value))))));
 }
 
-function meter(value, tick = null) {
+function meter(value) {
   const width = (100 * Math.min(1, Math.max(0, value))).toFixed(1);
   return drawn("svg", {viewBox: "0 0 100 8", preserveAspectRatio: "none", class: "meter", "aria-hidden": "true"},
-    drawn("rect", {width: 100, height: 8, class: "ground"}), drawn("rect", {width, height: 8, class: "value"}),
-    tick !== null && drawn("rect", {x: (100 * tick - 0.5).toFixed(1), width: 1, height: 8, class: "tick"}));
+    drawn("rect", {width: 100, height: 8, class: "ground"}), drawn("rect", {width, height: 8, class: "value"}));
 }
 
 /** Means with intervals on one axis that has 0 on it. */

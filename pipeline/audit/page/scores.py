@@ -1,17 +1,12 @@
 """Faithfulness against the controls, from the run's evaluate.json where there is one."""
 
-import json
-import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.metrics.result import ARROWS, read
 from pipeline.report.words import printable, significant
 
-log = logging.getLogger(__name__)
-
-FILE = "evaluate.json"
 KINDS = {"map": "these maps", "random": "random maps", "edge": "edges", "centre": "a blob in the centre"}
 
 
@@ -41,44 +36,38 @@ class Score:
     Attributes:
         name: Of the score.
         better: ``lower is better``, ``higher is better``, or nothing.
+        meaning: What it is, with its unit.
         protocol: How it was measured.
         marks: The run's own first.
     """
 
     name: str
     better: str
+    meaning: str
     protocol: str
     marks: list[Mark]
 
 
 def scores(run_folder: Path) -> list[Score]:
     """All scores that were measured; none where the run was not evaluated."""
-    try:
-        metrics = json.loads((run_folder / FILE).read_bytes())["metrics"]
-        return [_score(name, score, metric) for metric in metrics.values() for name, score in metric["scores"].items()]
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s is left out, it cannot be read: %s", run_folder / FILE, error)
-        return []
+    metrics = (read(run_folder) or {"metrics": {}})["metrics"]
+    return [_score(name, score, metric) for metric in metrics.values() for name, score in metric["scores"].items()]
 
 
 def _score(name: str, score: dict[str, Any], metric: dict[str, Any]) -> Score:
-    means = {kind: score[kind] for kind in KINDS if kind in score}
+    means = {kind: score[kind] for kind in KINDS}
     ends = [mean[end] for mean in means.values() for end in ("mean", "low", "high") if mean[end] is not None]
-    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
-    better = {"lower": "lower is better", "higher": "higher is better"}.get(score["better"], "")
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
     marks = [_mark(KINDS[kind], mean, low, (high - low) or 1.0) for kind, mean in means.items()]
-    return Score(printable(name.replace("_", " ")), better, printable(metric["protocol"]), marks)
+    name, meaning, protocol = (
+        printable(words) for words in (name.replace("_", " "), score["meaning"], metric["protocol"])
+    )
+    return Score(name, ARROWS[score["better"]], meaning, protocol, marks)
 
 
 def _mark(kind: str, mean: dict[str, Any], start: float, width: float) -> Mark:
-    if mean["mean"] is None or not math.isfinite(mean["mean"]):
+    if mean["mean"] is None:
         return Mark(kind, "undefined")
-    places = {
-        end: round(100 * (mean[end] - start) / width, 2) for end in ("mean", "low", "high") if mean[end] is not None
-    }
-    value = significant(mean["mean"])
-    if "low" in places and "high" in places:
-        value += f" [{significant(mean['low'])}, {significant(mean['high'])}]"
-    return Mark(kind, value, places["mean"], places.get("low"), places.get("high"))
+    place, low, high = (round(100 * (mean[end] - start) / width, 2) for end in ("mean", "low", "high"))
+    value = f"{significant(mean['mean'])} [{significant(mean['low'])}, {significant(mean['high'])}]"
+    return Mark(kind, value, place, low, high)

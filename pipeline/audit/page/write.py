@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import hashlib
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -54,39 +53,37 @@ def write_page(audit: Audit, source: Source, *, images: bool = True, inside: int
     folder, run = plain_folder(source.run / FOLDER), Run(source)
     rows = chosen(audit) if audit.run.pooled else []
     scale, beside = common_scale(run, rows), len(rows) > inside
-    if (pictures := plain_folder(folder / PICTURES)).exists():
-        shutil.rmtree(pictures)
-    drawn = strips(run, rows, scale, images=images)
+    pictures, drawn = plain_folder(folder / PICTURES), strips(run, rows, scale, images=images)
     shown = list(_beside(drawn, pictures) if beside else drawn)
-    page = (
-        _environment()
-        .get_template("index.html.jinja")
-        .render(
-            **_told(audit, source, run),
-            **_assets(beside=beside),
-            data=page_data(audit, shown, scale, folder=PICTURES if beside else None),
-            strips=[] if beside else shown,
-        )
+    page = _template().render(
+        **_told(audit, source, run),
+        **_assets(beside=beside),
+        data=page_data(audit, shown, scale, folder=PICTURES if beside else None),
+        strips=[] if beside else shown,
     )
     replace(page.encode(errors="backslashreplace"), folder / PAGE)
+    for stale in set(pictures.rglob("*.jpg")) - {_beside_path(pictures, row) for row in rows if beside}:
+        stale.unlink(missing_ok=True)
     return folder / PAGE
 
 
 def _beside(drawn: Iterator[Strip], folder: Path) -> Iterator[Strip]:
     """Writes pictures; what is left of them is what the page says of them."""
     for strip in drawn:
-        path = folder / f"{strip.row // _FILES_PER_FOLDER:03d}" / f"{strip.row}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(strip.jpeg)
+        replace(strip.jpeg, _beside_path(folder, strip.row))
         yield dataclasses.replace(strip, jpeg=b"")
 
 
-def _environment() -> jinja2.Environment:
+def _beside_path(folder: Path, row: int) -> Path:
+    return folder / f"{row // _FILES_PER_FOLDER:03d}" / f"{row}.jpg"
+
+
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.audit.page", ""), autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment
+    return environment.get_template("index.html.jinja")
 
 
 def _assets(*, beside: bool) -> dict[str, str]:

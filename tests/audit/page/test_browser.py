@@ -1,7 +1,6 @@
 """The page in a real browser: it sorts, searches, opens classes, draws maps where they lie, and is accessible."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,25 +14,16 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.audit.page.write import write_page
 
-from .runs import BOX, CLASSES, HOSTILE, SIDE, audited
+from .runs import BOX, CLASSES, HOSTILE, SIDE, audited, write_scores
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-SCORE = {"mean": 0.2, "low": 0.1, "high": 0.3}
-EVALUATION = {
-    "metrics": {
-        "deletion": {
-            "protocol": "28 steps <b>of</b> grey",
-            "scores": {"deletion": {"better": "lower", "map": SCORE, "random": {**SCORE, "mean": None}}},
-        }
-    }
-}
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     audit, source = audited(tmp_path_factory.mktemp("inside"))
-    (source.run / "evaluate.json").write_text(json.dumps(EVALUATION))
+    write_scores(source.run, random=None)
     return write_page(audit, source).as_uri()
 
 
@@ -119,7 +109,7 @@ def test_lists_and_scores_are_shown_and_open(open_page: Open, address: str) -> N
     page = open_page(address)
     page.locator("#doubts summary").click()
     assert page.locator("#doubts tbody tr").count() == 1
-    expect(page.locator("#health")).to_contain_text("28 steps <b>of</b> grey")
+    expect(page.locator("#health")).to_contain_text("so <b>many</b> steps")
     expect(page.locator("#health")).to_contain_text("undefined")
     expect(page.locator("#confusions")).to_contain_text("tabby taken for jay")
     assert page.locator("#alike canvas.map").count() == 2
@@ -136,12 +126,12 @@ def test_axe_finds_nothing(open_page: Open, address: str, scheme: str, place: st
 
 def test_a_map_is_drawn_where_it_lies(open_page: Open, address: str) -> None:
     page = open_page(f"{address}#class-2")
-    assert "at the bottom on the right" in (page.locator("canvas.map").first.get_attribute("aria-label") or "")
-    darkness = 255 - screenshot(page, ".framed >> nth=0").mean(2)
+    assert "at the bottom on the right" in (page.locator("#detail canvas.map").first.get_attribute("aria-label") or "")
+    darkness = 255 - screenshot(page, "#detail .framed >> nth=0").mean(2)
     half = len(darkness) // 2
     quarters = [darkness[rows, columns].mean() for rows in parts(half) for columns in parts(half)]
     assert quarters[3] > 150 and max(quarters[:3]) < 30
-    frame = page.locator(".box .over").first
+    frame = page.locator("#detail .box .over").first
     assert [float(frame.get_attribute(side) or "nan") for side in ("y", "x", "height", "width")] == [
         *BOX[:2],
         SIDE / 2,
@@ -160,7 +150,7 @@ def screenshot(page: Page, selector: str) -> np.ndarray:
 
 def test_photograph_map_and_overlay_are_the_thirds_of_a_strip(open_page: Open, address: str) -> None:
     page = open_page(f"{address}#class-2")
-    photograph, heat = (screenshot(page, f".montage .part-{part} >> nth=0") for part in (0, 1))
+    photograph, heat = (screenshot(page, f"#detail .montage .part-{part} >> nth=0") for part in (0, 1))
     assert np.ptp(photograph[4:-4, 4:-4], axis=(0, 1)).max() < 12 and abs(photograph[20, 20, 1] - 120) < 12
     red, blue = heat[-12:-6, -12:-6].mean((0, 1)), heat[-12:-6, 6:12].mean((0, 1))
     assert red[0] > red[2] + 40 and blue.min() > 235  # for the class in its corner, nothing elsewhere
@@ -169,11 +159,13 @@ def test_photograph_map_and_overlay_are_the_thirds_of_a_strip(open_page: Open, a
 def test_pictures_lie_beside_a_large_page(open_page: Open, tmp_path: Path) -> None:
     audit, source = audited(tmp_path)
     page = open_page(write_page(audit, source, inside=3).as_uri() + "#class-2")
-    image = page.locator(".montage img").first
+    image = page.locator("#detail .montage img").first
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("image => image.naturalWidth") == 3 * SIDE
     assert len(list((source.run / "audit" / "pictures").rglob("*.jpg"))) == 15
+    write_page(audit, source)
+    assert not list((source.run / "audit" / "pictures").rglob("*.jpg"))
 
 
 def test_it_fits_a_phone_and_prints(open_page: Open, address: str) -> None:

@@ -18,7 +18,7 @@ from pipeline.audit.page.write import write_page
 from pipeline.store.source import Source
 from tests.conftest import Status
 
-from .runs import CLASSES, HOSTILE, audited
+from .runs import CLASSES, HOSTILE, audited, write_scores
 
 
 @pytest.fixture
@@ -94,24 +94,22 @@ def test_an_audit_without_places_has_a_page(made: tuple[Audit, Source]) -> None:
 
 def test_the_task_writes_it(explain: Status, tmp_path: Path) -> None:
     assert explain("method=saliency", "target=label") == 0
-    assert explain("task=audit", f"run={tmp_path / 'run'}") == 0
-    assert len(data_of((tmp_path / "run" / "audit" / "index.html").read_text())["classes"]) == 3
-
-
-def test_a_damaged_evaluation_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert scores(tmp_path) == []
-    (tmp_path / "evaluate.json").write_text('{"metrics": {"deletion": {}}}')
-    assert scores(tmp_path) == [] and "left out" in caplog.text
+    run = tmp_path / "run"
+    assert explain("task=evaluate", f"run={run}", "task.metrics=[sparseness]", "task.resamples=20") == 0
+    assert explain("task=audit", f"run={run}", "task.checks=0") == 0
+    page = (run / "audit" / "index.html").read_text()
+    assert len(data_of(page)["classes"]) == 3
+    assert "a blob in the centre" in page and "Not measured" not in page
 
 
 def test_marks_lie_on_one_axis(tmp_path: Path) -> None:
-    means = {"map": {"mean": 1.0, "low": 0.0, "high": 2.0}, "random": {"mean": 4.0, "low": 4.0, "high": 4.0}}
-    metric = {"protocol": "words", "scores": {"insertion": {"better": "higher", **means}}}
-    (tmp_path / "evaluate.json").write_text(json.dumps({"metrics": {"deletion": metric}}))
+    assert scores(tmp_path) == []
+    write_scores(tmp_path, random=4.0, centre=None)
     (score,) = scores(tmp_path)
-    own, other = score.marks
-    assert (own.place, own.low, own.high, other.place) == (25, 0, 50, 100)
-    assert (score.better, own.value) == ("higher is better", "1 [0, 2]")
+    own, random, edge, centre = score.marks
+    assert (own.place, own.low, own.high) == (12.5, 0, 25) == (edge.place, edge.low, edge.high)
+    assert (random.place, random.high, centre.place, centre.value) == (87.5, 100, None, "undefined")
+    assert (score.name, score.better, own.value) == ("insertion", "higher is better", "1 [0.5, 1.5]")
 
 
 def test_examples_are_bounded_however_many_classes_there_are() -> None:
