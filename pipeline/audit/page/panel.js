@@ -81,7 +81,7 @@ function counterCheck(check) {
   const inLogits = ({mean, low, high}) => `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
   const three = what => [["the frame", check.region[what]], ["elsewhere", check.control[what]], ["difference", check.difference[what]]];
   return element("div", {class: "check"}, element("h4", {}, "Counter-check"),
-    note(`The frame was blurred in ${several(check.images, "image")}, and so were ${several(check.elsewhere.length, "region")} `,
+    note(`The frame was covered by the blur around it in ${several(check.images, "image")}, and so were ${several(check.elsewhere.length, "region")} `,
       `of its size elsewhere. Uncovered, ${percent(check.accuracy)} are predicted as the class.`),
     intervals("Accuracy changes by", three("accuracy"), inPoints),
     intervals("The class's score changes by", three("score"), inLogits));
