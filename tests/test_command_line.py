@@ -226,7 +226,8 @@ def test_nothing_is_written_outside_the_runs_folder(run: Run, tmp_path: Path, ti
     assert not list((tmp_path / "empty").iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "deep"}
     assert {path.name for path in (tmp_path / "deep" / "run").iterdir()} == {
-        "config.yaml", "run.log", "manifest.h5", "shards", "failures.jsonl", "summary.json", "summary.csv", "report",
+        "config.yaml", "run.log", "manifest.h5", "shards", "workers", "failures.jsonl", "summary.json", "summary.csv",
+        "index.h5", "report",
     }  # fmt: skip
 
 

@@ -57,7 +57,9 @@ class Sketch:
     def add(self, stored: dict[str, Any]) -> None:
         """Takes in the values of the sketch that :meth:`to_json` described."""
         for bins, pairs in ((self.positive, stored["positive"]), (self.negative, stored["negative"])):
-            bins.update(dict(zip(pairs[::2], pairs[1::2], strict=True)))
+            known = bins.get  # Counter.update would want a mapping made of each
+            for place, count in zip(pairs[::2], pairs[1::2], strict=True):
+                bins[place] = known(place, 0) + count
         self.zeros += stored["zeros"]
         self.undefined += stored["undefined"]
 

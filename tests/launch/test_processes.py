@@ -54,6 +54,7 @@ def test_a_signal_is_passed_on_and_work_is_saved(counted: Status, tmp_path: Path
         until(lambda: len(list(run.glob("workers/*.log"))) == 2)
         (tmp_path / "go").write_text("0.1")
         until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
+        until(lambda: asked(tmp_path) / 2 >= 12 + 3)  # one of them at least is finished
         os.kill(os.getpid(), signal.SIGTERM)
 
     stopper = meanwhile(stop)

@@ -108,11 +108,11 @@ def test_a_link_to_a_class_opens_it(open_page: Open, address: str) -> None:
 def test_lists_and_scores_are_shown_and_open(open_page: Open, address: str) -> None:
     page = open_page(address)
     page.locator("#doubts summary").click()
-    assert page.locator("#doubts tbody tr").count() == 1
+    expect(page.locator("#doubts tbody tr")).to_have_count(1)
     expect(page.locator("#health")).to_contain_text("so <b>many</b> steps")
     expect(page.locator("#health")).to_contain_text("undefined")
     expect(page.locator("#confusions")).to_contain_text("tabby taken for jay")
-    assert page.locator("#alike canvas.map").count() == 2
+    expect(page.locator("#alike canvas.map")).to_have_count(2)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
