@@ -118,16 +118,15 @@ class Kept:
 
 def reference(kept: Kept, name: str, subject: Subject) -> None:
     """Keeps the true map."""
-    nodes = kept.nodes
-    if (known := kept.true_map(name, subject.name)) and known[1] >= nodes:
+    if (known := kept.true_map(name, subject.name)) and known[1] >= kept.nodes:
         return
-    rule = {"quadrature": "riemann_middle"} if nodes == TRUE_NODES else {"nodes": "adaptive"}
-    found, seconds = timed(partial(subject.explain, CHUNK, n_steps=nodes, **rule))
+    rule = {"quadrature": "riemann_middle"} if kept.nodes == TRUE_NODES else {"nodes": "adaptive"}
+    found, seconds = timed(partial(subject.explain, CHUNK, n_steps=kept.nodes, **rule))
     file = kept.folder / name / f"{subject.name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file.with_suffix(".part.npz"), map=found.maps[0, 0].numpy(), nodes=nodes)
+    np.savez(file.with_suffix(".part.npz"), map=found.maps[0, 0].numpy(), nodes=kept.nodes)
     file.with_suffix(".part.npz").rename(file)
-    print(f"{name} {subject.name}: {nodes} nodes in {seconds:.0f} s", flush=True)
+    print(f"{name} {subject.name}: {kept.nodes} nodes in {seconds:.0f} s", flush=True)
 
 
 def estimate(kept: Kept, name: str, subject: Subject) -> None:
