@@ -144,7 +144,7 @@ def _images(job: Job, sample: Sample, batches: list[list[int]]) -> Iterator[Batc
         manifest.paths,
         job.classifier.preprocessing,
         [[sample.run[row].index for row in rows] for rows in batches],
-        num_workers=num_workers(job),
+        num_workers=num_workers(job.config),
         pin_memory=job.device.type == "cuda",
     )
 

@@ -125,6 +125,7 @@ RANGES = {
     "task.watermark": _SWITCH,
     "task.marked": _SHARE,
     "task.swapped": _SHARE,
+    "task.format": _one_of("virelay", "png", "npz", "zarr"),
     "task.folder": _PATH,
     "task.limit": _whole(1).or_null(),
     "task.panels": _PANELS,

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from pipeline.chunks import Chunks
+from pipeline.configuration import Config
 from pipeline.data.stream import Batch, stream
 from pipeline.engine.batching import FlatLine, out_of_memory
 from pipeline.errors import UsageError
@@ -121,13 +122,13 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
 
 
 def _decoded(job: Job, begun: Start, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
-    here = num_workers(job) == 0  # where a picture that the decoder dies of takes this process along
+    here = num_workers(job.config) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
         manifest.paths,
         job.classifier.preprocessing,
         begun.begins(numbers) if here else numbers,
-        num_workers=num_workers(job),
+        num_workers=num_workers(job.config),
         pin_memory=job.device.type == "cuda",
     )
 
@@ -145,9 +146,9 @@ def new_manifest(job: Job) -> Manifest:
     )
 
 
-def num_workers(job: Job) -> int:
+def num_workers(config: Config) -> int:
     """Processes that decode: one for each core that this process may use, 8 at most."""
-    asked = job.config["num_workers"]
+    asked = config["num_workers"]
     return min(8, len(os.sched_getaffinity(0))) if asked is None else int(asked)
 
 

@@ -12,6 +12,7 @@ from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
 from pipeline.evaluate import evaluate
+from pipeline.export import export
 from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, with_workers
 from pipeline.metrics.result import FILE as RESULT
@@ -24,7 +25,7 @@ from pipeline.remote import locate
 from pipeline.render import render
 from pipeline.report.page import write_page, write_report
 from pipeline.report.summary import concluded, derive, finish
-from pipeline.run import run, start
+from pipeline.run import num_workers, run, start
 from pipeline.share import Share
 from pipeline.signals import StopRequest, stop_on_signals
 from pipeline.status import status
@@ -140,8 +141,7 @@ def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 
 def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    folder = _folder(config)
-    log.info("%s", write_report(folder, images=config["report"]["images"]).resolve())
+    log.info("%s", write_report(_folder(config), images=config["report"]["images"]).resolve())
     return 0
 
 
@@ -195,6 +195,14 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     return 0
 
 
+def _export(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+    found, options = open_run(_folder(config)), config["task"]
+    wanted = {name: options[name] for name in ("format", "folder", "limit")}
+    with stop.held():
+        log.info("%s", export(found, **wanted, stop=stop, num_workers=num_workers(config)).resolve())
+    return 0
+
+
 def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     folder = _folder(config)
     job = stored_job(folder, config)
@@ -227,6 +235,7 @@ TASKS: dict[str, Task] = {
     "plant": _plant,
     "render": _render,
     "evaluate": _evaluate,
+    "export": _export,
     "status": _show_status,
 }
 

@@ -1,10 +1,11 @@
 """The explained images of a run as columns: of each, its first row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.store.schema import COLUMNS
 from pipeline.store.source import Source
 
 _COLUMNS = ("index", "label", "predicted", "score", "baseline_score", "convergence_delta")
@@ -37,22 +38,37 @@ class Images:
         Raises:
             StoreError: Something is damaged.
         """
-        found: dict[str, list[np.ndarray]] = {name: [] for name in ("row", "shard", "place", *_COLUMNS)}
-        start = 0
+        places, numbers, start = [], [np.empty(0, np.int64)], 0
         for shard in source.shards:
             index = source.column(shard, "index")
             first = np.flatnonzero(np.diff(index, prepend=-1))
-            found["row"].append(start + first)
-            found["shard"].append(np.full(len(first), shard))
-            found["place"].append(first)
-            for name in _COLUMNS:
-                found[name].append(source.column(shard, name)[first])
+            places.append((shard, first))
+            numbers.append(start + first)
             start += len(index)
-        arrays = {name: np.concatenate([np.empty(0, np.int64), *parts]) if not parts else np.concatenate(parts)
-                  for name, parts in found.items()}  # fmt: skip
-        group = np.where(arrays["label"] < 0, arrays["predicted"], arrays["label"]).astype(np.int32)
-        columns = {name: arrays[name] for name in _COLUMNS}
-        return cls(source, arrays["row"], arrays["shard"], arrays["place"], columns, group)
+        return cls.at(source, places, np.concatenate(numbers))
+
+    @classmethod
+    def at(cls, source: Source, places: Sequence[tuple[int, np.ndarray]], row: np.ndarray) -> "Images":
+        """The images of some rows, no two of the same image.
+
+        Args:
+            source: The run's shards.
+            places: Shards with rows there, in order.
+            row: What number each row is to have.
+
+        Raises:
+            StoreError: Something is damaged.
+        """
+        columns = {
+            name: np.concatenate(
+                [np.empty(0, COLUMNS[name].dtypes[0]), *(source.column(shard, name)[rows] for shard, rows in places)]
+            )
+            for name in _COLUMNS
+        }
+        shard = np.repeat([number for number, _ in places], [len(rows) for _, rows in places]).astype(np.int64)
+        place = np.concatenate([np.empty(0, np.int64), *(rows for _, rows in places)])
+        group = np.where(columns["label"] < 0, columns["predicted"], columns["label"]).astype(np.int32)
+        return cls(source, row, shard, place, columns, group)
 
     def __len__(self) -> int:
         return len(self.row)

@@ -1,5 +1,6 @@
 """One row of the store."""
 
+import io
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from PIL import Image
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.geometry import NoPlaces
 from pipeline.store.source import Source
 from pipeline.visualize.panel import Panel, chosen, without_image
 from pipeline.visualize.sheet import row
@@ -32,6 +34,15 @@ class Explanation:
 
     def __repr__(self) -> str:
         return f"Explanation({str(self.path)!r}, target={self.target}, score={self.score:.4g})"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows; nothing but the text of a map that belongs nowhere in the image."""
+        stream = io.BytesIO()
+        try:
+            self.show().save(stream, "png")
+        except NoPlaces:
+            return None
+        return stream.getvalue()
 
     @property
     def map(self) -> np.ndarray:

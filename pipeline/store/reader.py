@@ -14,6 +14,7 @@ from pipeline.errors import Failure
 from pipeline.remote import absolute
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
+from pipeline.store.notebook import html
 from pipeline.store.schema import COLUMNS
 from pipeline.store.source import Source
 
@@ -84,6 +85,15 @@ class Run:
             for row in self._rows(shard).tolist():
                 yield Explanation(self._source, shard, row)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html(self)
+
+    @property
+    def source(self) -> Source:
+        """The run's shards."""
+        return self._source
+
     @property
     def folder(self) -> Path:
         """The run's folder."""
@@ -128,12 +138,16 @@ class Run:
     def table(self) -> dict[str, np.ndarray]:
         """All columns but the maps, each (n, ...), under the names of the store."""
         names = [name for name in COLUMNS if name != "attribution"]
-        shards = [(shard, rows) for shard in self._shards if len(rows := self._rows(shard))]
-        if not shards:
+        places = list(self.places())
+        if not places:
             return {name: COLUMNS[name].empty() for name in names}
         return {
-            name: np.concatenate([self._source.read(shard, name)[rows] for shard, rows in shards]) for name in names
+            name: np.concatenate([self._source.read(shard, name)[rows] for shard, rows in places]) for name in names
         }
+
+    def places(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Each shard that has some of the explanations, with the numbers of their rows there."""
+        return ((shard, rows) for shard in self._shards if len(rows := self._rows(shard)))
 
     def failures(self) -> Iterator[Failure]:
         """All images of the run that could not be explained, whatever is selected here."""

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import h5py
@@ -15,20 +15,21 @@ from pipeline.store.schema import COLUMNS, canonical_json
 from pipeline.store.source import Source
 
 INDEX = "index.h5"
-_OF_ONE_SHARD = ("complete", "image_range", "rows", "images")
+OF_ONE_SHARD = ("complete", "image_range", "rows", "images")
+"""Attributes that each shard has for itself."""
 _NOTHING = {"f": np.nan, "i": -1}
 """What is read where there is no row, by kind of number."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive rows of a shard.
+    """Consecutive rows of a file.
 
     Attributes:
-        path: Of the shard, below the run's folder.
-        rows: Of the whole shard.
-        there: The first in the shard.
-        here: The first in the index.
+        path: Of the file, as seen from the folder of the virtual dataset.
+        rows: Of the whole file.
+        there: The first in the file.
+        here: The first in the virtual dataset.
         count: How many there are.
     """
 
@@ -62,9 +63,10 @@ def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | N
     with h5py.File(stream, "w", libver=("v110", "v110")) as file:
         for name in COLUMNS:
             empty = source.read(filled, name, slice(0))
-            _map(file, name, empty, spans=spans, length=len(source.manifest) * targets)
+            shape = (len(source.manifest) * targets, *empty.shape[1:])
+            map_rows(file, name, empty, spans=spans, shape=shape, fill=_NOTHING[empty.dtype.kind])
         for name, value in source.attributes.items():
-            if name not in _OF_ONE_SHARD:
+            if name not in OF_ONE_SHARD:
                 file.attrs[name] = value if isinstance(value, str | int | float) else canonical_json(value)
         file.attrs["targets_per_image"] = targets
     return memoryview(stream.getvalue())
@@ -83,18 +85,29 @@ def _spans(source: Source, failed: Collection[Failure], targets: int) -> Iterato
                 yield Span(path, *(targets * images for images in (rows, there, begin, stop - begin)))
 
 
-def _map(file: h5py.File, name: str, empty: np.ndarray, *, spans: list[Span], length: int) -> None:
-    """Creates a virtual dataset; h5py's own layouts keep an object of Python for each of a million mappings."""
+def map_rows(
+    file: h5py.File, name: str, empty: np.ndarray, *, spans: Iterable[Span], shape: tuple[int, ...], fill: float
+) -> None:
+    """Creates a virtual dataset; h5py's own layouts keep an object of Python for each of a million mappings.
+
+    Args:
+        file: Open for writing.
+        name: Of the dataset, here and in the files.
+        empty: No rows, of the dtype and shape that the files have.
+        spans: Where the rows are.
+        shape: Of the dataset, along no axis smaller than a row; rows lie in its first corner.
+        fill: What is read where there is nothing.
+    """
     row = empty.shape[1:]
     corner = (0,) * len(row)
-    space = h5s.create_simple((length, *row))
+    space = h5s.create_simple(shape)
     layout = h5p.create(h5p.DATASET_CREATE)
     layout.set_obj_track_times(False)  # equal content gives equal bytes
-    layout.set_fill_value(np.array(_NOTHING[empty.dtype.kind], empty.dtype))
+    layout.set_fill_value(np.array(fill, empty.dtype))
     for span in spans:
         there = h5s.create_simple((span.rows, *row))
         there.select_hyperslab((span.there, *corner), (span.count, *row))
         space.select_hyperslab((span.here, *corner), (span.count, *row))
         layout.set_virtual(space, span.path, name.encode(), there)
-    whole = h5s.create_simple((length, *row))
+    whole = h5s.create_simple(shape)
     h5d.create(file.id, name.encode(), h5t.py_create(empty.dtype), whole, layout)

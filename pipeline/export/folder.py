@@ -1,0 +1,41 @@
+"""Whose export a folder holds: the same command goes on in it, and another is refused."""
+
+import json
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.export.excerpt import Excerpt
+from pipeline.store.objects import is_elsewhere
+from pipeline.store.publish import publish, remove_orphans
+from pipeline.store.schema import canonical_json
+
+FILE = "export.json"
+
+
+def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
+    """Makes a folder that of an export, or finds that it is.
+
+    Raises:
+        UsageError: It holds another export, or is no folder of this machine.
+        DiskFull: There is no room for it.
+    """
+    if is_elsewhere(folder):
+        raise UsageError(f"{folder}: an export needs a folder of this machine: task.folder=PATH")
+    content = {
+        "format": format,
+        "run": excerpt.run.manifest.fingerprint,
+        "rows": len(excerpt),
+        "content": excerpt.digest,
+    }
+    publish(canonical_json(content).encode(), folder / FILE)
+    try:
+        found = json.loads((folder / FILE).read_bytes())
+    except ValueError as error:
+        raise UsageError(f"{folder / FILE} is damaged: remove {folder}, or give another task.folder") from error
+    if found != content:
+        raise UsageError(
+            f"{folder} holds another export, of another run, other rows or before shards changed: "
+            "remove it, or give another task.folder"
+        )
+    for place in (folder, *folder.glob("*/")):
+        remove_orphans(place)

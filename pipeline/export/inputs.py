@@ -1,0 +1,95 @@
+"""What the model saw of each image, 8 bits a channel: photographs, resized and cropped."""
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.stream import stream
+from pipeline.errors import Failure, UsageError
+from pipeline.export.excerpt import Excerpt
+from pipeline.export.parts import missing_parts, part_path, part_spans, write_part
+from pipeline.progress import Progress
+from pipeline.signals import StopRequest
+from pipeline.store.publish import publish
+from pipeline.store.virtual import map_rows
+
+log = logging.getLogger(__name__)
+
+FILE, DATA = "input.h5", "data"
+_BATCH = 32
+
+
+def write_inputs(excerpt: Excerpt, folder: Path, *, stop: StopRequest, num_workers: int) -> None:
+    """Writes the photographs' pixels, uint8 (n, 3, H, W), and with their labels makes ``input.h5`` of them.
+
+    An image that cannot be read is black.
+
+    Raises:
+        UsageError: Of a whole block none can be read.
+    """
+    missing = missing_parts(excerpt, folder, "input")
+    with Progress(len(excerpt)) as progress:
+        progress.found(len(excerpt) - sum(end - first for first, end in missing))
+        photographs = _photographs(excerpt, missing, num_workers)
+        for first, end in missing:
+            stop.check()
+            write_part(part_path(folder, "input", first), DATA, next(photographs), {})
+            progress.add(end - first, failed=0)
+    content = io.BytesIO()
+    row = np.empty((0, 3, *_preprocessing(excerpt).crop), np.uint8)
+    with h5py.File(content, "w", libver=("v110", "v110")) as file:
+        map_rows(file, DATA, row, spans=part_spans(excerpt, "input"), shape=(len(excerpt), *row.shape[1:]), fill=0)
+        file["label"] = excerpt.column("label")
+    publish(content.getbuffer(), folder / FILE)
+
+
+def _preprocessing(excerpt: Excerpt) -> Preprocessing:
+    return Preprocessing.from_json(excerpt.run.manifest.preprocessing)
+
+
+def _photographs(excerpt: Excerpt, blocks: list[tuple[int, int]], num_workers: int) -> Iterator[np.ndarray]:
+    """The pixels of each block."""
+    manifest, preprocessing, index = excerpt.run.manifest, _preprocessing(excerpt), excerpt.column("index")
+    starts = [[*range(first, end, _BATCH)] for first, end in blocks]
+    images = [
+        index[start : min(start + _BATCH, end)]
+        for (_, end), block in zip(blocks, starts, strict=True)
+        for start in block
+    ]
+    batches = zip(
+        images,
+        stream(
+            manifest.root,
+            manifest.paths,
+            preprocessing,
+            [numbers.tolist() for numbers in images],
+            num_workers=num_workers,
+            pin_memory=False,
+        ),
+        strict=True,
+    )
+    for (first, end), block in zip(blocks, starts, strict=True):
+        pixels, lost = np.zeros((end - first, 3, *preprocessing.crop), np.uint8), list[Failure]()
+        for start in block:
+            numbers, batch = next(batches)
+            pixels[start - first + np.searchsorted(numbers, batch.index)] = batch.pixels.numpy()
+            lost += batch.failures
+        if lost:
+            _report(excerpt, lost, end - first)
+        yield pixels
+
+
+def _report(excerpt: Excerpt, lost: list[Failure], count: int) -> None:
+    path = os.fsdecode(excerpt.run.manifest.path(lost[0].index))
+    if len(lost) == count:
+        raise UsageError(
+            f"the photographs are not at hand ({path}: {lost[0].error}), and ViRelAy shows maps over them: "
+            "put them where the run found them"
+        )
+    log.warning("%d photographs cannot be read, such as %s: they are black", len(lost), path)

@@ -1,0 +1,90 @@
+"""The rows of a run as one Zarr group (format 3): an array a column, an image a chunk."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.errors import MissingExtra
+from pipeline.export.excerpt import ROWS, Excerpt
+from pipeline.export.folder import claim
+from pipeline.progress import Progress
+from pipeline.signals import StopRequest
+from pipeline.store.publish import Unwritable
+
+if TYPE_CHECKING:
+    import zarr
+
+GROUP = "run.zarr"
+_DONE = "rows_written"
+_AXES = {"attribution": ("row", "channel", "height", "width"), "prediction": ("row", "output"), "crop": ("row", "edge")}
+
+
+def write_zarr(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> Path:
+    """Writes ``run.zarr`` block by block; it has another name until it is whole, under which the same call goes on.
+
+    Returns:
+        The group's folder.
+
+    Raises:
+        MissingExtra: The package is not installed.
+        Unwritable: The disk is full, or may not be written to.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingExtra("zarr", "task.format=zarr") from error
+    claim(folder, excerpt, "zarr")
+    whole, part = folder / GROUP, folder / f"{GROUP}.part"
+    with Progress(len(excerpt)) as progress:
+        if whole.exists():
+            progress.found(len(excerpt))
+            return whole
+        try:
+            group = zarr.open_group(part, mode="a", zarr_format=3)
+            progress.found(_written(group))
+            for first, end in excerpt.ranges():
+                stop.check()
+                if end > _written(group):
+                    _append(group, excerpt, first, end)
+                    progress.add(end - first, failed=0)
+            del group.attrs[_DONE]
+            part.rename(whole)
+        except OSError as error:
+            raise Unwritable(part, error) from error
+    return whole
+
+
+def _written(group: "zarr.Group") -> int:
+    return int(str(group.attrs.get(_DONE, 0)))
+
+
+def _append(group: "zarr.Group", excerpt: Excerpt, first: int, end: int) -> None:
+    """Writes a block, then that it is there."""
+    columns = excerpt.read(first, end)
+    texts = [path.decode("utf-8", "backslashreplace") for path in columns.pop("path").tolist()]
+    columns["path"] = np.array(texts, np.dtypes.StringDType())
+    if not first:
+        for name, values in columns.items():
+            _create(group, name, values, len(excerpt))
+        group.attrs.update(excerpt.attributes)
+    for name, values in columns.items():
+        array = group[name]
+        array[first:end] = values  # type: ignore[index, union-attr]
+    group.attrs[_DONE] = end
+
+
+def _create(group: "zarr.Group", name: str, values: np.ndarray, rows: int) -> None:
+    """An array of all rows; a file holds a block of them, of maps in chunks of one."""
+    row = values.shape[1:]
+    block = (min(ROWS, rows), *row)
+    per_image = name == "attribution"
+    group.create_array(
+        name,
+        shape=(rows, *row),
+        dtype="string" if name == "path" else values.dtype,
+        chunks=(1, *row) if per_image else block,
+        shards=block if per_image else None,
+        dimension_names=_AXES.get(name, ("row",)),
+        overwrite=True,
+    )
