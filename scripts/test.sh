@@ -5,8 +5,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
 environment test
+# ViRelAy says that it needs Pillow below 11, and works with ours: tests open exports with it.
+.venv/bin/python -c 'import virelay' 2>/dev/null ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps virelay==0.6.1
 debian slurmctld slurmctld slurmd slurm-client munge
 debian chromium chromium fonts-dejavu-core
+.venv/bin/python -c 'import cv2' 2>/dev/null || debian libGL.so.1 libgl1 libglib2.0-0  # which Quantus' OpenCV links
 .venv/bin/ruff check
 .venv/bin/ruff format --check
 .venv/bin/mypy

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.excerpt import ROWS, Excerpt
 from pipeline.store.objects import is_elsewhere
 from pipeline.store.publish import publish, remove_orphans
 from pipeline.store.schema import canonical_json
 
 FILE = "export.json"
+VERSION = 1
+"""Of what is written; a folder of another one is refused."""
 
 
 def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
@@ -24,7 +26,9 @@ def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
     content = {
         "format": format,
         "run": excerpt.run.manifest.fingerprint,
+        "version": VERSION,
         "rows": len(excerpt),
+        "rows_of_a_file": ROWS,
         "content": excerpt.digest,
     }
     publish(canonical_json(content).encode(), folder / FILE)

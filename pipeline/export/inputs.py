@@ -54,34 +54,25 @@ def _preprocessing(excerpt: Excerpt) -> Preprocessing:
 
 
 def _photographs(excerpt: Excerpt, blocks: list[tuple[int, int]], num_workers: int) -> Iterator[np.ndarray]:
-    """The pixels of each block."""
+    """The pixels of each block; those of the next are read meanwhile."""
     manifest, preprocessing, index = excerpt.run.manifest, _preprocessing(excerpt), excerpt.column("index")
-    starts = [[*range(first, end, _BATCH)] for first, end in blocks]
-    images = [
-        index[start : min(start + _BATCH, end)]
-        for (_, end), block in zip(blocks, starts, strict=True)
-        for start in block
-    ]
-    batches = zip(
-        images,
-        stream(
-            manifest.root,
-            manifest.paths,
-            preprocessing,
-            [numbers.tolist() for numbers in images],
-            num_workers=num_workers,
-            pin_memory=False,
-        ),
-        strict=True,
+    cuts = [range(first, end, _BATCH) for first, end in blocks]
+    wanted = [index[start : min(start + _BATCH, cut.stop)] for cut in cuts for start in cut]
+    batches = stream(
+        manifest.root,
+        manifest.paths,
+        preprocessing,
+        [images.tolist() for images in wanted],
+        num_workers=num_workers,
+        pin_memory=False,
     )
-    for (first, end), block in zip(blocks, starts, strict=True):
-        pixels, lost = np.zeros((end - first, 3, *preprocessing.crop), np.uint8), list[Failure]()
-        for start in block:
-            numbers, batch = next(batches)
-            pixels[start - first + np.searchsorted(numbers, batch.index)] = batch.pixels.numpy()
+    for cut in cuts:
+        pixels, lost = np.zeros((len(range(cut.start, cut.stop)), 3, *preprocessing.crop), np.uint8), list[Failure]()
+        for _, batch in zip(cut, batches, strict=False):
+            pixels[np.searchsorted(index[cut.start : cut.stop], batch.index)] = batch.pixels.numpy()
             lost += batch.failures
         if lost:
-            _report(excerpt, lost, end - first)
+            _report(excerpt, lost, len(pixels))
         yield pixels
 
 

@@ -1,0 +1,80 @@
+"""The arrays for Quantus, by its own metrics, against what is known of the network that is asked."""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pipeline
+from pipeline.errors import UsageError
+from pipeline.export import quantus_arrays
+from tests.conftest import Status
+from tests.export.conftest import KEPT, SIDE, Lay
+
+quantus = pytest.importorskip("quantus", exc_type=ImportError)  # its OpenCV needs libraries of the system
+
+
+def test_arrays_are_what_the_model_saw_and_what_was_explained(lay: Lay) -> None:
+    run = pipeline.open_run(lay(KEPT, dtype="float32", targets=2))
+    rows = [7, 3, 50]
+    arrays = quantus_arrays(run, rows)
+    mean, std = (np.array(values)[:, None, None] for values in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
+    for row, image, target, map_ in zip(rows, *arrays, strict=True):
+        pixels = np.moveaxis(np.asarray(run[row].photograph()), 2, 0) / 255
+        np.testing.assert_allclose(image, (pixels - mean) / std, atol=1e-6)
+        assert target == run[row].target and np.array_equal(map_, run[row].map)
+    assert [(array.shape, array.dtype.name) for array in arrays] == [
+        ((3, 3, SIDE, SIDE), "float32"),
+        ((3,), "int64"),
+        ((3, 3, SIDE, SIDE), "float32"),
+    ]
+    assert len(quantus_arrays(run.where(label=2)).y_batch) == len(run.where(label=2))
+
+
+LINEAR = """
+from torch import nn
+
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1000, bias=False))
+"""
+
+
+def test_quantus_metrics_take_them(explain: Status, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a linear network, Input x Gradient orders pixels best: flipped in its order, the score falls fastest."""
+    (tmp_path / "linear_network.py").write_text(LINEAR)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = importlib.import_module("linear_network").build().eval()
+    torch.save(network.state_dict(), tmp_path / "linear.pth")
+    model = ("model.factory=linear_network:build", "model.allow=[linear_network]")
+    options = ("method=input_x_gradient", "store.dtype=float32", "target=label")
+    assert explain(*options, *model, f"model.weights={tmp_path / 'linear.pth'}") == 0
+    arrays = quantus_arrays(pipeline.open_run(tmp_path / "run"))
+    assert arrays.a_batch.shape == (12, 1, 32, 32)
+    scores = network(torch.from_numpy(arrays.x_batch)).gather(1, torch.from_numpy(arrays.y_batch)[:, None])[:, 0]
+    np.testing.assert_allclose(arrays.a_batch.sum((1, 2, 3)), scores.detach().numpy(), rtol=1e-3, atol=1e-3)
+    quiet = {"disable_warnings": True, "display_progressbar": False}
+    flipping = quantus.PixelFlipping(
+        features_in_step=64, perturb_baseline="black", return_auc_per_sample=True, softmax=False, **quiet
+    )
+    best = flipping(model=network, **arrays._asdict(), device="cpu")
+    worst = flipping(model=network, **arrays._replace(a_batch=-arrays.a_batch)._asdict(), device="cpu")
+    assert len(best) == 12 and np.all(np.array(best) < np.array(worst))
+    sparse = quantus.Sparseness(**quiet)(model=network, **arrays._asdict(), device="cpu")
+    assert len(sparse) == 12 and min(sparse) > 0 and max(sparse) < 1
+
+
+def test_what_quantus_cannot_take_is_refused(lay: Lay, explain: Status, tmp_path: Path) -> None:
+    assert explain("method=saliency", "data.limit=1", "view=neuron", "layer='0'", "neuron=[3,4,5]") == 0
+    with pytest.raises(UsageError, match="hidden neuron"):
+        quantus_arrays(pipeline.open_run(tmp_path / "run"))
+    shutil.rmtree(tmp_path / "run")
+    run = pipeline.open_run(lay())
+    with pytest.raises(UsageError, match="no explanation"):
+        quantus_arrays(run, [])
+    run[4].path.unlink()
+    with pytest.raises(UsageError, match=r"0004\.png cannot be read: No such file"):
+        quantus_arrays(run, range(6))
