@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,8 @@ def write_npz(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> Path:
                 progress.found(end - first)
                 continue
             stream = io.BytesIO()
-            save(stream, **excerpt.read(first, end), attributes=attributes)
+            columns: dict[str, Any] = {**excerpt.read(first, end), "attributes": attributes}
+            save(stream, **columns)
             publish(stream.getbuffer(), path)
             progress.add(end - first, failed=0)
     return folder

@@ -70,7 +70,7 @@ def _append(group: "zarr.Group", excerpt: Excerpt, first: int, end: int) -> None
         group.attrs.update(excerpt.attributes)
     for name, values in columns.items():
         array = group[name]
-        array[first:end] = values  # type: ignore[index, union-attr]
+        array[first:end] = values  # type: ignore[index]
     group.attrs[_DONE] = end
 
 

@@ -39,7 +39,7 @@ from torch import nn
 
 
 def build():
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1000, bias=False))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(32), nn.Flatten(), nn.Linear(3 * 32 * 32, 1000, bias=False))
 """
 
 
@@ -57,11 +57,10 @@ def test_quantus_metrics_take_them(explain: Status, tmp_path: Path, monkeypatch:
     scores = network(torch.from_numpy(arrays.x_batch)).gather(1, torch.from_numpy(arrays.y_batch)[:, None])[:, 0]
     np.testing.assert_allclose(arrays.a_batch.sum((1, 2, 3)), scores.detach().numpy(), rtol=1e-3, atol=1e-3)
     quiet = {"disable_warnings": True, "display_progressbar": False}
-    flipping = quantus.PixelFlipping(
-        features_in_step=64, perturb_baseline="black", return_auc_per_sample=True, softmax=False, **quiet
-    )
-    best = flipping(model=network, **arrays._asdict(), device="cpu")
-    worst = flipping(model=network, **arrays._replace(a_batch=-arrays.a_batch)._asdict(), device="cpu")
+    flipping = quantus.PixelFlipping(features_in_step=64, perturb_baseline="black", return_auc_per_sample=True, **quiet)
+    asked = {"model": network, "device": "cpu", "softmax": False}
+    best = flipping(**asked, **arrays._asdict())
+    worst = flipping(**asked, **arrays._replace(a_batch=-arrays.a_batch)._asdict())
     assert len(best) == 12 and np.all(np.array(best) < np.array(worst))
     sparse = quantus.Sparseness(**quiet)(model=network, **arrays._asdict(), device="cpu")
     assert len(sparse) == 12 and min(sparse) > 0 and max(sparse) < 1
