@@ -181,6 +181,7 @@ def build_method(config: Config, classifier: Classifier) -> tuple[Method, Geomet
             multi_label=classifier.multi_label,
             preprocessing=preprocessing,
             prepare=config["engine"]["prepare"],
+            compile=config["engine"]["compile"],
             engine=config["engine"]["name"],
         )
         method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])

@@ -156,6 +156,7 @@ RANGES = {
     "launch.options": _several("a list of sbatch's options: [nodelist=n1]", (str,)),
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
+    "engine.compile": _TEXT.or_null(),
     "data.root": _PATH,
     "data.list": _PATH,
     "data.labels": _SWITCH,
