@@ -94,7 +94,8 @@ class Incremental:
         for some, others in zip(images.tensor_split(passes), baselines.tensor_split(passes), strict=True):
             check()
             logits.append(self._scheduled(boxes, len(some)).run(some, others, inside))
-        return torch.cat(logits).unflatten(0, (len(images), len(boxes)))
+        joined = torch.cat(logits)
+        return joined.view(len(images), len(boxes), *joined.shape[1:])
 
     def _scheduled(self, boxes: Tensor, images: int) -> Schedule:
         if not all(torch.equal(schedule.boxes, boxes) for schedule in self._schedules.values()):

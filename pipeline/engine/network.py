@@ -1,6 +1,7 @@
 """A model's faster copy: made when it is first asked, checked against the model, made anew when the model changed."""
 
 import logging
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class FastNetwork:
         except CannotTrace as reason:
             log.debug("the network is used as it is: %s", reason)
             return None, None
-        stem, network = split(copy), copy
+        stem, network = split(copy), cast("nn.Module", copy)
         if self.compile is not None:
             network = _compiled(copy, self.compile)
             stem = stem and Stem(stem.layers, _compiled(stem.rest, self.compile))
@@ -93,5 +94,4 @@ class FastNetwork:
 
 
 def _compiled(network: nn.Module, backend: str) -> nn.Module:
-    compiled: nn.Module = torch.compile(network, backend=backend, dynamic=False)
-    return compiled
+    return cast("nn.Module", torch.compile(network, backend=backend, dynamic=False))

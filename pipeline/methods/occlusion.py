@@ -66,7 +66,7 @@ class Occlusion(Method):
             None if self.window[0] >= images.shape[1] else _channels(boxes[:, 0].to(images.device), images.shape[1])
         )
         logits = engine.values(images, starts, rectangles, inside, check=self.line.check)  # (N, windows, K)
-        outputs = self.view.outputs(logits.reshape(len(images) * len(boxes), -1)).unflatten(0, logits.shape[:2])
+        outputs = self.view.outputs(logits.reshape(len(images) * len(boxes), -1)).view(len(images), len(boxes), -1)
         return outputs.gather(2, targets[:, None].expand(-1, len(boxes), -1))
 
     def _asked_whole(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
