@@ -101,8 +101,8 @@ class Shortcut:
         box: The suspected region.
         mass: Median share of a map in ``box``.
         elsewhere: Share of the other classes' mean map in ``box``.
-        agreement: What ``place`` is by the maps of another method in the same box, None where there is no other.
         check: None where it was not checked.
+        agreement: What ``place`` is by the maps of another method in the same box, None where there is no other.
     """
 
     score: float
@@ -116,5 +116,5 @@ class Shortcut:
     mass: float
     elsewhere: float
     suspect: bool = False
-    agreement: float | None = None
     check: Check | None = None
+    agreement: float | None = None
