@@ -43,7 +43,7 @@ def write_analysis(excerpt: Excerpt, folder: Path, names: Mapping[int, str], *, 
     with h5py.File(stream, "w", libver=("v110", "v110")) as file:
         for number, positions in images.groups():
             stop.check()
-            own = Maps.of(positions, maps[positions])
+            own = Maps.of(positions, maps[positions], None)
             if own.parted is not None:
                 _write(file.create_group(names[number]), own.positions, own.parted)
                 found += 1

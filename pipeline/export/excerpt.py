@@ -101,9 +101,10 @@ class Excerpt:
             StoreError: Something is damaged.
         """
         places = list(self.between(first, end))
-        columns = {
+        found = {
             name: np.concatenate([self.source.read(shard, name)[rows] for shard, rows in places]) for name in _NAMES
         }
+        columns = {name: values for name, values in found.items() if values.size}  # features need not be there
         paths = np.array([self.run.manifest.paths[image] for image in columns["index"].tolist()])
         return {"attribution": self.maps(first, end), **columns, "path": paths}
 

@@ -63,6 +63,8 @@ def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | N
     with h5py.File(stream, "w", libver=("v110", "v110")) as file:
         for name in COLUMNS:
             empty = source.read(filled, name, slice(0))
+            if 0 in empty.shape[1:]:
+                continue  # features that were not asked for
             shape = (len(source.manifest) * targets, *empty.shape[1:])
             map_rows(file, name, empty, spans=spans, shape=shape, fill=_NOTHING[empty.dtype.kind])
         for name, value in source.attributes.items():

@@ -96,6 +96,7 @@ def _rows(maps: np.ndarray, label: np.ndarray, dtype: str) -> Rows:
         "index": index,
         "label": label[index],
         "prediction": prediction[index],
+        "features": np.empty((len(index), 0), np.float32),
         "predicted": predicted[index],
         "target": (first % CLASSES).ravel().astype(np.int32),
         "score": prediction.max(1)[index],

@@ -61,9 +61,9 @@ def assert_same(columns: dict[str, np.ndarray], run: Run) -> None:
     maps = np.stack([explanation.map for explanation in run])
     np.testing.assert_allclose(columns["attribution"], maps, rtol=1e-5, atol=1e-6)
     table = run.table()
-    assert columns.keys() == table.keys() - {"scale"} | {"attribution", "path"}
+    assert columns.keys() == table.keys() - {"scale", "features"} | {"attribution", "path"}
     for name, values in table.items():
-        if name != "scale":
+        if name not in ("scale", "features"):
             np.testing.assert_array_equal(columns[name], values)
             assert columns[name].dtype == values.dtype
 
