@@ -57,7 +57,7 @@ class Excerpt:
         return cls(run, places)
 
     def __len__(self) -> int:
-        return sum(len(rows) for _, rows in self.places)
+        return int(self._ends[-1])
 
     @property
     def source(self) -> Source:
@@ -100,9 +100,9 @@ class Excerpt:
             NoPlaces: The maps belong nowhere in the image.
             StoreError: Something is damaged.
         """
-        places = list(self.between(first, end))
+        places = [(shard, compact(rows)) for shard, rows in self.between(first, end)]
         found = {
-            name: np.concatenate([self.source.read(shard, name)[rows] for shard, rows in places]) for name in _NAMES
+            name: np.concatenate([self.source.read(shard, name, rows) for shard, rows in places]) for name in _NAMES
         }
         columns = {name: values for name, values in found.items() if values.size}  # features need not be there
         paths = np.array([self.run.manifest.paths[image] for image in columns["index"].tolist()])
@@ -114,12 +114,15 @@ class Excerpt:
 
     def between(self, first: int, end: int) -> Iterator[tuple[int, np.ndarray]]:
         """Where the rows from first to end are."""
-        start = 0
-        for shard, rows in self.places:
-            wanted = rows[max(0, first - start) : max(0, end - start)]
-            if len(wanted):
-                yield shard, wanted
-            start += len(rows)
+        for number in range(np.searchsorted(self._ends, first, "right"), np.searchsorted(self._ends, end) + 1):
+            shard, rows = self.places[number]
+            start = int(self._ends[number]) - len(rows)
+            yield shard, rows[max(0, first - start) : end - start]
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """How many rows there are up to the end of each shard."""
+        return np.cumsum([len(rows) for _, rows in self.places], dtype=np.int64)
 
     def _maps(self, shard: int, rows: np.ndarray) -> np.ndarray:
         stored = self.source.read(shard, "attribution", compact(rows))

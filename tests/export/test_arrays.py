@@ -91,6 +91,8 @@ def test_npz_has_all_columns_with_maps_at_the_input_size(lay: Lay, geometry: dic
     ]
     export(run, "npz")
     assert times(folder) == after
+    some = run.where(target=1)
+    assert_same(excerpt.Excerpt.of(some).read(0, len(some)), some)
 
 
 def test_zarr_is_one_group_that_zarr_reads(lay: Lay) -> None:

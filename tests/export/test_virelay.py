@@ -22,6 +22,7 @@ from pipeline.store.source import Source
 from tests.export.conftest import CLASSES, KEPT, SIDE, SUMMED, WINDOWS, Lay
 
 pytest.importorskip("virelay")
+from virelay.image_processing import render_heatmap
 from virelay.model import Project, Workspace
 from virelay.server import Server
 
@@ -79,9 +80,11 @@ def test_virelay_finds_each_map_with_its_image_label_and_logits(lay: Lay, geomet
 
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter:DeprecationWarning")
-def test_its_server_draws_every_colour_map(lay: Lay) -> None:
-    workspace = Workspace()
-    workspace.add_project(str(export(pipeline.open_run(lay()), "virelay")))
+def test_its_server_draws_every_colour_map_whatever_the_scale_of_the_map(lay: Lay) -> None:
+    folder, workspace = lay(), Workspace()
+    map_ = np.moveaxis(expected(folder)[7]["map"], 0, 2)
+    workspace.add_project(str(export(pipeline.open_run(folder), "virelay")))
+    gc.collect()
     server = Server(workspace)
     client = server.app.test_client()
     (method,) = client.get("/api/projects/0").json["analysisMethods"]
@@ -92,6 +95,8 @@ def test_its_server_draws_every_colour_map(lay: Lay) -> None:
     assert len(found["embedding"]) == 13 and {point["cluster"] for point in found["embedding"]} == {0, 1}
     assert len(server.color_maps) == 8
     for name in server.color_maps:
+        drawn = workspace.projects[0].get_attribution(7).render_heatmap(name)
+        assert np.abs(drawn.astype(int) - render_heatmap(map_[..., 0], name).astype(int)).max() <= 4  # a step of jet
         for superimposed in ("false", "true"):
             answer = client.get(f"/api/projects/0/attributions/7/heatmap?colorMap={name}&superimpose={superimposed}")
             picture = Image.open(io.BytesIO(answer.data))
