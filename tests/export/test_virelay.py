@@ -96,7 +96,8 @@ def test_its_server_draws_every_colour_map_whatever_the_scale_of_the_map(lay: La
     assert len(server.color_maps) == 8
     for name in server.color_maps:
         drawn = workspace.projects[0].get_attribution(7).render_heatmap(name)
-        assert np.abs(drawn.astype(int) - render_heatmap(map_[..., 0], name).astype(int)).max() <= 4  # a step of jet
+        wanted = render_heatmap(map_[..., 0], name)
+        assert np.abs(drawn.astype(int) - wanted).max() <= 5  # one of the 256 steps of seismic
         for superimposed in ("false", "true"):
             answer = client.get(f"/api/projects/0/attributions/7/heatmap?colorMap={name}&superimpose={superimposed}")
             picture = Image.open(io.BytesIO(answer.data))
