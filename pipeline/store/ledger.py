@@ -59,7 +59,7 @@ class Ledger:
         Args:
             worker: Number of the worker.
             workers: How many there are.
-            late: Another may be at the same shards: they are begun somewhere in the middle, at random, and so shared.
+            late: Another may be at the same shards, in order: these are in random order, lest the two keep in step.
         """
         known = self.published()  # one listing: to ask for each of them may take a request each
 
@@ -67,8 +67,8 @@ class Ledger:
             return shard in known or self.is_published(shard)
 
         own = np.arange(worker, self.manifest.n_shards, workers)
-        if late and (left := np.setdiff1d(own, list(known))).size:
-            own = np.roll(left, np.random.default_rng().integers(len(left)))
+        if late:
+            own = np.random.default_rng().permutation(own)
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
         yield from (shard for shard in own.tolist() if not is_done(shard))

@@ -1,10 +1,12 @@
 import hashlib
 import io
 
+import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
 from pipeline.store import ledger
+from pipeline.store.layout import shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.publish import replace
@@ -119,3 +121,23 @@ def test_a_reader_meets_a_retry_half_way(run, monkeypatch):
     answers = iter([stale])
     monkeypatch.setattr(found, "stored_summary", lambda shard: next(answers, None) or stored_summary(shard))
     assert len(found.rows(0)) == 10
+
+
+def test_two_without_numbers_share_the_shards(tmp_path):
+    """One in order and one that came later, at the same speed: few shards are computed by both."""
+    twice = []
+    for attempt in range(20):
+        manifest = synthetic.manifest(1)
+        found = Ledger(tmp_path / str(attempt), manifest)
+        two, done = [found.pending(), found.pending(late=True)], []
+        while two:
+            begun = {one: next(one, None) for one in two}
+            two = [one for one, shard in begun.items() if shard is not None]
+            done += [begun[one] for one in two]
+            for shard in done[-len(two) :] if two else []:
+                path = shard_path(found.run, shard)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        assert set(done) == set(range(manifest.n_shards))
+        twice.append(len(done) - manifest.n_shards)
+    assert np.mean(twice) < manifest.n_shards / 5
