@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from calls import Calls
 
-from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import freeze
+from pipeline.report.summary import finish
 from pipeline.store.verify import verify
 from tests.store import synthetic
 
@@ -45,6 +44,6 @@ def test_killed_at_any_call_it_ends_as_if_unbroken(tmp_path: Path) -> None:
         if (run / "manifest.h5").exists():
             assert not [one for one in verify(run).problems if "task=finish" not in one.text], line
         synthetic.write(run, shard_size=25)
-        Ledger(run, freeze(run, synthetic.manifest(25))).tidy()
+        finish(run)
         assert synthetic.contents(run) == wanted, line
     assert killed == len(lines) > 25
