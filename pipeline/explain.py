@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.data.stream import Batch
 from pipeline.errors import Failure
+from pipeline.features import last_layer, read_by
 from pipeline.job import Job
 from pipeline.methods.method import image_seeds
 from pipeline.store.schema import Rows
@@ -22,11 +23,12 @@ def explain(job: Job, batch: Batch) -> Rows:
     """
     failures = list(batch.failures)
     images = prepared(job, batch)
-    logits = _class_logits(job, images) if len(images) else images.new_empty(0, job.classifier.n_outputs)
+    logits, features = _classified(job, images)
     keep = _finite(logits, batch.index, "model", "the network's output is not finite (NaN or infinity)", failures)
     if not keep.any():
         return Rows({}, failures)
-    images, logits, index, crop = images[keep], logits[keep], batch.index[keep.numpy()], batch.crop[keep.numpy()]
+    images, logits, features = images[keep], logits[keep], features[keep]
+    index, crop = batch.index[keep.numpy()], batch.crop[keep.numpy()]
     targets = targets_of(job.config["target"], logits, job.labels[index])
     explained, targets, scores = _scores(job, images, logits, targets)
     answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.config["seed"], index.tolist()))
@@ -44,6 +46,7 @@ def explain(job: Job, batch: Batch) -> Rows:
         "index": index[image],
         "label": job.labels[index][image],
         "prediction": logits.float().numpy(force=True)[image],
+        "features": features.float().numpy(force=True)[image],
         "predicted": predictions(logits).int().numpy(force=True)[image],
         "target": explained[keep].flatten().int().numpy(force=True),
         "score": of_rows(scores),
@@ -56,9 +59,23 @@ def explain(job: Job, batch: Batch) -> Rows:
     return Rows(columns if len(image) else {}, failures)
 
 
-def _class_logits(job: Job, images: Tensor) -> Tensor:
+def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The classifier's logits (n, K) of images, and what its last layer reads, (n, F); F is 0 unless it is stored."""
+    if not len(images):
+        return images.new_empty(0, job.classifier.n_outputs), images.new_empty(0, 0)
+    view = job.method.view
+
+    def ask(part: slice) -> tuple[Tensor, Tensor]:
+        points = images[part]
+        if not job.config["store"]["features"]:
+            return view.class_logits(points), points.new_empty(len(points), 0)
+        with read_by(last_layer(job.classifier)) as read:
+            logits = view.class_logits(points)
+        return logits, read[-1]
+
     with torch.no_grad():
-        return job.method.in_chunks(len(images), lambda part: (job.method.view.class_logits(images[part]),))[0]
+        logits, features = job.method.in_chunks(len(images), ask)
+    return logits, features
 
 
 def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,6 +31,7 @@ def identity_of(config: Config, classifier: Classifier, images: str) -> Config:
         **{key: config[key] for key in ("target", "output", "seed", "dtype")},
         "store.dtype": config["store"]["dtype"],
         "store.channels": config["store"]["channels"],
+        "store.features": config["store"]["features"],
         "model": classifier.name,
         "preprocessing": classifier.preprocessing.to_json(),
         "model.weights": classifier.weights_sha256,

@@ -14,6 +14,7 @@ from pipeline.data.find import find_images, find_labels
 from pipeline.data.index import ImageIndex
 from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
+from pipeline.features import last_layer
 from pipeline.identity import identity_of, list_sha256
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
@@ -83,6 +84,8 @@ def prepare(config: Config, choices: dict[str, str]) -> Job:
     if choices["view"] == "neuron" and config["target"] != "pred":
         raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
     check_target(config["target"], classifier.n_outputs, labels)
+    if config["store"]["features"]:
+        last_layer(classifier)
     method, geometry = build_method(config, classifier)
     identity = identity_of(config, classifier, list_sha256(index, labels))
     run = locate(config["output_dir"]) if config["output_dir"] else _default_folder(config, identity)
@@ -178,6 +181,7 @@ def build_method(config: Config, classifier: Classifier) -> tuple[Method, Geomet
             multi_label=classifier.multi_label,
             preprocessing=preprocessing,
             prepare=config["engine"]["prepare"],
+            compile=config["engine"]["compile"],
             engine=config["engine"]["name"],
         )
         method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])

@@ -37,7 +37,7 @@ def stored_job(run: Path, config: Config) -> Job:
                 f"run={run}: its config.yaml names code to run: give model=checkpoint and the options of model "
                 "as in the folder's command"
             )
-        return _load(run, manifest, stored | _own(config, stored))
+        return _load(run, manifest, stored | _later(config, stored) | _own(config, stored))
     except (KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"{run / CONFIG} is damaged: {error}") from error
 
@@ -45,6 +45,11 @@ def stored_job(run: Path, config: Config) -> Job:
 def _own(config: Config, stored: Config) -> Config:
     sizes = {name: stored[name] if config[name] is None else config[name] for name in OF_THE_MACHINE}
     return {**sizes, "device": find_device(config["device"]), "retry_failed": config["retry_failed"]}
+
+
+def _later(config: Config, stored: Config) -> Config:
+    """The groups whose options may have become more since the run was made; what it does not say is the default."""
+    return {group: config[group] | stored[group] for group in ("engine", "store")}
 
 
 def _load(run: Path, manifest: Manifest, config: Config) -> Job:

@@ -77,7 +77,8 @@ def _rows(manifest: Manifest, index: np.ndarray, generator: np.random.Generator)
     predicted = logits.argmax(1).astype(np.int32)
     columns = {
         "attribution": maps.astype(np.float16), "scale": np.ones(n, np.float32), "index": index, "label": label,
-        "prediction": logits, "predicted": predicted, "target": label, "score": logits[np.arange(n), label],
+        "prediction": logits, "features": np.empty((n, 0), np.float32), "predicted": predicted, "target": label,
+        "score": logits[np.arange(n), label],
         "baseline_score": np.zeros(n, np.float32), "evaluations": np.ones(n, np.int32),
         "convergence_delta": generator.normal(0, 0.1, n).astype(np.float32),
         "error_estimate": np.full(n, np.nan, np.float32), "crop": np.zeros((n, 6), np.int32),

@@ -15,10 +15,10 @@ import numpy as np
 
 from pipeline.data.paths import Paths
 from pipeline.store.layout import shard_path, summary_path
+from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import SCHEMA_VERSION
 from pipeline.store.sketch import Sketch
-from pipeline.store.source import Source
 from pipeline.store.summary import seal_summary, total
 
 IMAGES, CLASSES = 2560, 1000
@@ -33,8 +33,8 @@ def main() -> None:
         size = make(run, shards)
         print(f"{shards} summaries of {size / shards / 1e3:.1f} kB, for {IMAGES} images each")
         began, worked = time.perf_counter(), time.process_time()
-        source = Source(run)
-        sums = total(source.ledger.summary(shard) for shard in source.shards)
+        ledger = Ledger(run, Manifest.open(run))
+        sums = total(ledger.summary(shard) for shard in sorted(ledger.published()))
         wall, cpu = time.perf_counter() - began, time.process_time() - worked
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(f"merging took {wall:.1f} s ({cpu:.1f} s of CPU), {peak:.0f} MB: {sums.rows} explanations")

@@ -34,7 +34,8 @@ def main() -> None:
     ways = [(count, count) for count in options.processes] + [(1, max(options.processes))]
     rates: dict[tuple[int, int], list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
-        lay_copies(Path(folder, "photographs"), options.images)
+        lay_demo(Path(folder, "demo"))
+        lay_copies(Path(folder, "demo"), Path(folder, "photographs"), options.images)
         for number in range(options.rounds):
             for processes, used in rates:
                 run = Path(folder, f"{number}-{processes}-{used}")
@@ -46,11 +47,10 @@ def main() -> None:
         print(f"{processes} processes on {used} cores: {median:.2f} images/s, {median / base:.2f} x ({spread})")
 
 
-def lay_copies(folder: Path, count: int) -> None:
+def lay_copies(demo: Path, folder: Path, count: int) -> None:
     """So many photographs of one class, which differ by a crop."""
-    lay_demo(folder / "demo")
-    sources = sorted(path for path in (folder / "demo").rglob("*.*"))
-    (folder / "n02123159").mkdir()
+    sources = sorted(path for path in demo.rglob("*.*"))
+    (folder / "n02123159").mkdir(parents=True)
     for number in range(count):
         with Image.open(sources[number % len(sources)]) as image:
             image.convert("RGB").crop((0, 0, 280, 256 + number)).save(folder / "n02123159" / f"{number:05d}.png")
@@ -59,7 +59,7 @@ def lay_copies(folder: Path, count: int) -> None:
 def rate(run: Path, processes: int, cores: list[int]) -> float:
     """Images per second of one run."""
     launch = ["launch=processes", f"launch.workers={processes}", f"data.root={run.parent / 'photographs'}"]
-    command = [sys.executable, "-m", "pipeline", *OPTIONS, *launch, "data.classes=[n02123159]", f"output_dir={run}"]
+    command = [sys.executable, "-m", "pipeline", *OPTIONS, *launch, f"output_dir={run}"]
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

@@ -79,6 +79,16 @@ def test_a_worker_lists_nothing_and_needs_no_option_of_the_run(
     assert table["target"].tolist() == table["label"].tolist()
 
 
+def test_options_that_came_after_the_run_have_their_defaults(
+    job: Prepare, work: list[str], explain: Status, folder: Path
+) -> None:
+    start(job(*EXACT, "data.limit=2"))
+    stored = yaml.safe_load((folder / "config.yaml").read_text())
+    del stored["engine"]["compile"], stored["store"]["features"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(stored))
+    assert explain(*work) == 0 and len(pipeline.open_run(folder)) == 2
+
+
 @pytest.mark.parametrize("change", [("method", "n_steps", 7), ("data", "transform", {"resize": 30, "crop": 32})])
 def test_a_configuration_that_is_not_the_manifests_is_refused(
     job: Prepare, work: list[str], explain: Status, folder: Path, change: tuple[str, str, object]

@@ -25,7 +25,7 @@ class Maps:
     Attributes:
         positions: Of their images, (m,).
         shares: Pooled, (m, GRID * GRID), each sums to 1.
-        parted: Their clusters, None where they are too few.
+        parted: The clusters of their images, None where they are too few.
         factor: Their outlier factors, (m,), NaN where they are too few.
     """
 
@@ -35,11 +35,12 @@ class Maps:
     factor: np.ndarray
 
     @classmethod
-    def of(cls, positions: np.ndarray, pooled: np.ndarray) -> "Maps":
-        """Parts the maps of a class, the empty ones among them."""
+    def of(cls, positions: np.ndarray, pooled: np.ndarray, features: np.ndarray | None) -> "Maps":
+        """Parts the images of a class, by their maps, the empty ones among them, or by features (n, F) if given."""
         filled = pooled.any(1)
         shares = np.asarray(pooled[filled])
-        parted = partition(shares) if len(shares) >= FEWEST else None
+        points = np.sqrt(shares) if features is None else features[filled]
+        parted = partition(points) if len(shares) >= FEWEST else None
         return cls(positions[filled], shares, parted, factors(shares))
 
 

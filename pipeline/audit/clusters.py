@@ -1,4 +1,4 @@
-"""Which maps of a class are alike: SpRAy (Lapuschkin et al. 2019, doi 10.1038/s41467-019-08987-4)."""
+"""Which images of a class are alike: SpRAy (Lapuschkin et al. 2019, doi 10.1038/s41467-019-08987-4)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import kneighbors_graph
 
 FEWEST = 8
-"""Maps that a class must have to be parted."""
+"""Images that a class must have to be parted."""
 MOST = 8
 """Clusters of a class."""
 NEIGHBOURS = 10
@@ -22,13 +22,13 @@ _DENSE = 500
 
 @dataclass(frozen=True)
 class Partition:
-    """Maps in clusters.
+    """Images in clusters.
 
     Attributes:
         eigenvalues: The smallest of the normalised graph Laplacian, ascending, in [0, 2].
-        cluster: Number of each map's cluster, int (n,); 0 is the largest.
+        cluster: Number of each image's cluster, int (n,); 0 is the largest.
         embedding: Eigenvectors 2 and 3, float (n, 2).
-        silhouette: Of each map, in [-1, 1]; 0 where there is one cluster.
+        silhouette: Of each image, in [-1, 1]; 0 where there is one cluster.
     """
 
     eigenvalues: np.ndarray
@@ -37,27 +37,27 @@ class Partition:
     silhouette: np.ndarray
 
 
-def partition(maps: np.ndarray) -> Partition:
-    """Parts the maps of a class where the eigenvalues of their neighbour graph leap.
+def partition(points: np.ndarray) -> Partition:
+    """Parts the images of a class where the eigenvalues of their neighbour graph leap.
 
-    Maps are near where their square roots are (Hellinger distance). Each is joined to its nearest; the clusters are as
-    many as there are eigenvalues of the normalised Laplacian before the widest gap (von Luxburg 2007, section 8.3), and
-    k-means in the rows of their eigenvectors finds them (Ng, Jordan and Weiss 2001).
+    Each point is joined to its nearest; the clusters are as many as there are eigenvalues of the normalised Laplacian
+    before the widest gap (von Luxburg 2007, section 8.3), and k-means in the rows of their eigenvectors finds them (Ng,
+    Jordan and Weiss 2001).
 
     Args:
-        maps: (n, GRID * GRID), each sums to 1; n is at least `FEWEST`.
+        points: (n, d), of length 1; the distance counts. Square roots of maps that sum to 1 (their Hellinger distance),
+            or features. n is at least `FEWEST`.
     """
-    roots = np.sqrt(maps)
-    neighbours = min(NEIGHBOURS, max(3, len(maps) // 12))
-    joined = kneighbors_graph(roots, neighbours, mode="connectivity", include_self=False)
+    neighbours = min(NEIGHBOURS, max(3, len(points) // 12))
+    joined = kneighbors_graph(points, neighbours, mode="connectivity", include_self=False)
     values, vectors = _smallest(csr_array(laplacian((joined + joined.T) / 2, normed=True)), MOST + 1)
-    count = int(np.argmax(np.diff(values[: len(maps) // 4 + 1]))) + 1
-    cluster, silhouette = np.zeros(len(maps), int), np.zeros(len(maps))
+    count = int(np.argmax(np.diff(values[: len(points) // 4 + 1]))) + 1
+    cluster, silhouette = np.zeros(len(points), int), np.zeros(len(points))
     if count > 1:
         rows = vectors[:, :count] / np.linalg.norm(vectors[:, :count], axis=1, keepdims=True).clip(1e-12)
         cluster = _by_size(KMeans(count, n_init=4, random_state=0).fit_predict(rows))
     if cluster.max() > 0:
-        silhouette = silhouette_samples(roots, cluster)
+        silhouette = silhouette_samples(points, cluster)
     return Partition(values, cluster, vectors[:, 1:3], silhouette)
 
 

@@ -34,13 +34,13 @@ def audit_run(
         against: Folder of another run to compare with.
 
     Raises:
-        UsageError: The two runs cannot be compared.
+        UsageError: The run has no features, or the two runs cannot be compared.
         StoreError: Nothing is published yet, or something is damaged.
         Stopped: It was asked to stop; nothing is written.
     """
     source = Source(folder)
     with stop.held():
-        audit = survey(source)
+        audit = survey(source, by_features=config["task"]["clusters"] == "features")
         if against is not None:
             other = Source(against)
             audit = compare(audit, source, survey(other), other)

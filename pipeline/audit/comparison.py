@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import rankdata
 
+from pipeline.audit.agreement import agreed, by_another_method
 from pipeline.audit.cases import Comparison, Moved
 from pipeline.audit.findings import Audit, ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.pooling import GRID, pooled
+from pipeline.audit.scratch import scratch
 from pipeline.errors import UsageError
 from pipeline.store.manifest import Manifest
 from pipeline.store.source import Source
@@ -34,7 +36,9 @@ class Agreement:
 
 
 def compare(audit: Audit, source: Source, other: Audit, other_source: Source) -> Audit:
-    """The audit with its comparison with another run.
+    """The audit with its comparison with another run, and its agreement where that is by another method.
+
+    The comparison is of what each run says alone; then the agreement enters the scores.
 
     Args:
         audit: Of a run.
@@ -47,13 +51,25 @@ def compare(audit: Audit, source: Source, other: Audit, other_source: Source) ->
     """
     if not (audit.run.pooled and other.run.pooled):
         raise UsageError("task.against: maps that belong nowhere in the image cannot be compared")
-    agreement = _agreement(Images.of(source), Images.of(other_source))
+    images, others = Images.of(source), Images.of(other_source)
+    here, there = _common(images, others)
+    first, second = pooled(images), pooled(others)
+    agreement = _agreement(images.group, first, second, (here, there))
     if not len(agreement.group):
         raise UsageError(f"task.against={other.run.folder}: it explains none of the images of {audit.run.folder}")
+    audit = replace(audit, comparison=_comparison(audit, other, agreement))
+    if not by_another_method(audit.run, other.run):
+        return audit
+    aligned = scratch(len(images), GRID * GRID)
+    aligned[here] = second[there]
+    return agreed(audit, images, aligned)
+
+
+def _comparison(audit: Audit, other: Audit, agreement: Agreement) -> Comparison:
     numbers = {one.number: one for one in other.classes}
     classes = [_moved(audit, one, other, numbers[one.number], agreement) for one in audit.classes
                if one.number in numbers]  # fmt: skip
-    comparison = Comparison(
+    return Comparison(
         folder=other.run.folder,
         fingerprint=other.run.fingerprint,
         method=other.run.method,
@@ -63,7 +79,6 @@ def compare(audit: Audit, source: Source, other: Audit, other_source: Source) ->
         overlap=_mean(agreement.overlap),
         classes=sorted(classes, key=lambda one: 2.0 if one.correlation is None else one.correlation),
     )
-    return replace(audit, comparison=comparison)
 
 
 def rank_correlation(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -82,16 +97,17 @@ def top_overlap(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     return overlap
 
 
-def _agreement(images: Images, others: Images) -> Agreement:
-    here, there = _common(images, others)
-    first, second = (pooled(each) for each in (images, others))
+def _agreement(
+    group: np.ndarray, first: np.ndarray, second: np.ndarray, common: tuple[np.ndarray, np.ndarray]
+) -> Agreement:
+    here, there = common
     correlation, overlap = np.full((2, len(here)), np.nan)
     for part in np.array_split(np.arange(len(here)), max(1, len(here) // 256)):
         maps, other = first[here[part]], second[there[part]]
         filled = part[maps.any(1) & other.any(1)]
         maps, other = first[here[filled]], second[there[filled]]
         correlation[filled], overlap[filled] = rank_correlation(maps, other), top_overlap(maps, other)
-    return Agreement(images.group[here], correlation, overlap)
+    return Agreement(group[here], correlation, overlap)
 
 
 def _common(images: Images, others: Images) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +129,7 @@ def _path(manifest: Manifest, index: int) -> bytes:
 def _moved(audit: Audit, here: ClassFindings, other: Audit, there: ClassFindings, agreement: Agreement) -> Moved:
     own = agreement.group == here.number
     scores = [one.shortcut.score if one.shortcut else None for one in (here, there)]
-    first, second = (one.shortcut is not None and one.shortcut.suspect for one in (here, there))
-    suspected = (first, second)
+    suspected = (here.is_suspect, there.is_suspect)
     known = here.accuracy is not None and there.accuracy is not None
     return Moved(
         number=here.number,

@@ -89,7 +89,7 @@ class Shortcut:
     """How much a class looks as if it rested on a shortcut.
 
     Attributes:
-        score: Mean of the four parts, in [0, 1].
+        score: Mean of its parts, each in [0, 1]: the next four, and ``agreement`` where it is known.
         suspect: Whether the score stands out: `SUSPECT` at least, and `BEYOND` times the median of the other classes.
         border: Mass on the border, beyond what the other classes have there.
         corner: Mass in the fullest corner, beyond what the other classes have there.
@@ -102,6 +102,7 @@ class Shortcut:
         mass: Median share of a map in ``box``.
         elsewhere: Share of the other classes' mean map in ``box``.
         check: None where it was not checked.
+        agreement: What ``place`` is by the maps of another method in the same box, None where there is no other.
     """
 
     score: float
@@ -116,3 +117,4 @@ class Shortcut:
     elsewhere: float
     suspect: bool = False
     check: Check | None = None
+    agreement: float | None = None

@@ -6,17 +6,19 @@ import numpy as np
 
 from pipeline.audit.findings import ClassFindings, RunFacts, Totals
 from pipeline.audit.images import Images
+from pipeline.audit.ranking import count_suspects
 from pipeline.report.words import printable
 from pipeline.store.summary import Total
 
 
-def facts(images: Images, sums: Total, *, located: bool) -> RunFacts:
+def facts(images: Images, sums: Total, *, located: bool, clusters: str) -> RunFacts:
     """What was audited.
 
     Args:
         images: Of the audit.
         sums: Over the shards' summaries.
         located: Whether the maps have places in the image.
+        clusters: What they are of.
     """
     source, attributes = images.source, images.source.attributes
     height, width = source.manifest.preprocessing["crop"]
@@ -37,6 +39,7 @@ def facts(images: Images, sums: Total, *, located: bool) -> RunFacts:
         height=height,
         width=width,
         pooled=located,
+        clusters=clusters,
     )
 
 
@@ -58,6 +61,6 @@ def totals(images: Images, relative: np.ndarray, classes: Sequence[ClassFindings
         outliers=sum(one.outliers for one in classes),
         unfaithful=missed,
         unfaithful_share=missed / measured if measured else None,
-        suspects=sum(one.shortcut is not None and one.shortcut.suspect for one in classes),
+        suspects=count_suspects(classes),
         confirmed=0,
     )

@@ -33,6 +33,7 @@ class RunFacts:
         height: Of the model's input, pixels.
         width: Of the model's input, pixels.
         pooled: False where the maps belong nowhere in the image; then nothing that needs places is found.
+        clusters: What clusters are of: ``maps`` or ``features``.
     """
 
     folder: str
@@ -51,6 +52,7 @@ class RunFacts:
     height: int
     width: int
     pooled: bool
+    clusters: str = "maps"
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ class ClassFindings:
     mean: int | None = None
     rows: list[int] = field(default_factory=list)
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its shortcut score stands out."""
+        return self.shortcut is not None and self.shortcut.suspect
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -154,6 +161,11 @@ class Arrays:
     embedding: np.ndarray
     self_confidence: np.ndarray
     margin: np.ndarray
+
+    def members(self, group: int, cluster: int | None) -> np.ndarray:
+        """Which images are of a class, or of one of its clusters, bool (n,)."""
+        members: np.ndarray = (self.group == group) & (cluster is None or self.cluster == cluster)
+        return members
 
 
 @dataclass(frozen=True)

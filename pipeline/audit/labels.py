@@ -29,10 +29,10 @@ def suggestions(images: Images, confidence: Confidence) -> np.ndarray:
 
 
 def doubts(images: Images, confidence: Confidence, suggested: np.ndarray, limit: int) -> list[Doubt]:
-    """The images whose label another class beats, by normalised margin, the most doubtful first."""
+    """The images whose label another class beats, those that the model gives least to first."""
     margin, manifest = confidence.margin, images.source.manifest
-    order = np.argsort(margin, kind="stable")
-    wanted = order[: int(np.sum(margin < 0.5))][:limit]  # NaN is last
+    beaten = np.flatnonzero(margin < 0.5)  # NaN, of images without a label, is not
+    wanted = beaten[np.argsort(confidence.label[beaten], kind="stable")][:limit]
     columns = images.columns
     return [
         Doubt(

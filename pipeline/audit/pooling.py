@@ -1,13 +1,12 @@
 """Maps -> shares of what speaks for the class on a coarse grid: the form in which maps of many images compare."""
 
-import tempfile
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.audit.images import Images
+from pipeline.audit.scratch import scratch
 from pipeline.engine.geometry import Geometry
 
 GRID = 16
@@ -38,18 +37,14 @@ def pool(maps: Tensor) -> Tensor:
 def pooled(images: Images) -> np.ndarray:
     """The pooled maps of all images, read once, shard by shard.
 
-    They lie in a temporary file that is gone when the array is, so that memory does not grow with their number.
-
     Returns:
-        (n, GRID * GRID) float32.
+        (n, GRID * GRID) float32, in a temporary file.
 
     Raises:
         NoPlaces: The maps belong nowhere in the image.
     """
     geometry = images.source.geometry
-    with tempfile.TemporaryFile() as file:
-        shape = (len(images), GRID * GRID)
-        array = np.memmap(file, np.float32, "w+", shape=shape) if len(images) else np.empty(shape, np.float32)
+    array = scratch(len(images), GRID * GRID)
     for shard, positions in images.shards():
         for part in np.split(positions, range(_MAPS_AT_ONCE, len(positions), _MAPS_AT_ONCE)):
             array[part] = _read(images, shard, part, geometry)

@@ -33,7 +33,7 @@ def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> 
     """
     classes = list(audit.classes)
     for place, found in enumerate(classes[:most]):
-        if found.shortcut is None or not found.shortcut.suspect:
+        if found.shortcut is None or not found.is_suspect:
             break
         stop.check()
         check = counter_check(job, _photographs(run, rows_of(audit, found)), found.number, found.shortcut.box)
@@ -68,9 +68,5 @@ def sentence(found: ClassFindings) -> str:
 
 def rows_of(audit: Audit, found: ClassFindings) -> np.ndarray:
     """Rows of the run that a class's suspicion is about."""
-    arrays = audit.arrays
-    wanted = arrays.group == found.number
-    if found.shortcut is not None and found.shortcut.cluster is not None:
-        wanted &= arrays.cluster == found.shortcut.cluster
-    rows: np.ndarray = arrays.row[wanted]
-    return rows
+    cluster = found.shortcut.cluster if found.shortcut else None
+    return np.asarray(audit.arrays.row[audit.arrays.members(found.number, cluster)])

@@ -95,22 +95,44 @@ def _of(candidate: Candidate, maps: np.ndarray, others: np.ndarray, shape: tuple
     inside = maps.reshape(-1, GRID, GRID)[:, rows, columns].sum((1, 2))
     mass, elsewhere = float(np.median(inside)), float(others.reshape(GRID, GRID)[rows, columns].sum())
     fullest = int(corners(mean).argmax())
-    place = _beyond(mass, elsewhere) * max(0.0, 1 - elsewhere / mass) if mass > 0 else 0.0
+    place = in_place(mass, elsewhere)
     at_border = _beyond(border(mean), border(others))
     in_corner = _beyond(float(corners(mean)[fullest]), float(corners(others)[fullest]))
-    apart = candidate.apart * place
-    return Shortcut(
-        score=(at_border + in_corner + place + apart) / 4,
-        border=at_border,
-        corner=in_corner,
-        place=place,
-        apart=apart,
-        cluster=candidate.cluster,
-        images=len(maps),
-        box=_pixels(rows, columns, shape),
-        mass=mass,
-        elsewhere=elsewhere,
+    return scored(
+        Shortcut(
+            score=0.0,
+            border=at_border,
+            corner=in_corner,
+            place=place,
+            apart=candidate.apart * place,
+            cluster=candidate.cluster,
+            images=len(maps),
+            box=pixels_of(rows, columns, shape),
+            mass=mass,
+            elsewhere=elsewhere,
+        )
     )
+
+
+def scored(found: Shortcut) -> Shortcut:
+    """A shortcut with the mean of its parts as its score."""
+    parts = [found.border, found.corner, found.place, found.apart]
+    known = parts if found.agreement is None else [*parts, found.agreement]
+    return replace(found, score=sum(known) / len(known))
+
+
+def in_place(mass: float, elsewhere: float) -> float:
+    """How far the median share of maps in a box is beyond the others' share in it, times what of it is beyond."""
+    return _beyond(mass, elsewhere) * max(0.0, 1 - elsewhere / mass) if mass > 0 else 0.0
+
+
+def cells(box: Box, shape: tuple[int, int]) -> np.ndarray:
+    """Which cells of a grid a box is made of, bool (GRID * GRID,): what :func:`pixels_of` made it of."""
+    inside = np.zeros((GRID, GRID), bool)
+    top, left = (-(-side * GRID // length) for side, length in zip(box[:2], shape, strict=True))
+    bottom, right = (side * GRID // length for side, length in zip(box[2:], shape, strict=True))
+    inside[top:bottom, left:right] = True
+    return inside.ravel()
 
 
 def _beyond(share: float, expected: float) -> float:
@@ -118,7 +140,7 @@ def _beyond(share: float, expected: float) -> float:
     return max(0.0, share - expected) / (1 - expected) if expected < 1 else 0.0
 
 
-def _pixels(rows: slice, columns: slice, shape: tuple[int, int]) -> Box:
+def pixels_of(rows: slice, columns: slice, shape: tuple[int, int]) -> Box:
     """Cells as adaptive pooling cuts them: from floor to ceiling."""
     height, width = shape
     top, left = (side.start * length // GRID for side, length in ((rows, height), (columns, width)))

@@ -1,7 +1,6 @@
 """A run's maps and predictions -> all that is found in them without asking the model again."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,13 +12,15 @@ from pipeline.audit.confidence import Confidence
 from pipeline.audit.confusions import confusions
 from pipeline.audit.facts import facts, totals
 from pipeline.audit.faithfulness import UNFAITHFUL, relative_delta, unfaithful
+from pipeline.audit.features import features
 from pipeline.audit.findings import Arrays, Audit, ClassFindings
 from pipeline.audit.images import Images
 from pipeline.audit.labels import doubts, suggestions
 from pipeline.audit.likeness import alike
+from pipeline.audit.means import class_means, others
 from pipeline.audit.outliers import OUTSIDE
 from pipeline.audit.pooling import GRID, pooled
-from pipeline.audit.shortcuts import suspects
+from pipeline.audit.ranking import ranked
 from pipeline.engine.geometry import NoPlaces
 from pipeline.store.source import Source
 from pipeline.store.summary import Total, total
@@ -86,25 +87,32 @@ class Means:
     cluster: list[np.ndarray] = field(default_factory=list)
 
 
-def survey(source: Source) -> Audit:
+def survey(source: Source, *, by_features: bool = False) -> Audit:
     """Audits what is published of a run; memory holds the maps of one class at a time.
+
+    Args:
+        source: Its shards.
+        by_features: Whether clusters are of the stored features instead of the maps.
 
     Raises:
         StoreError: Nothing is published yet, or something is damaged.
+        UsageError: There are no features.
     """
     images = Images.of(source)
     evidence, means, maps = Evidence.of(images), Means(), _pooled(images)
+    points = features(images) if by_features else None
     sums = total(source.ledger.summary(shard) for shard in source.shards)
-    classes = _suspected(_classes(images, evidence, sums, means=means, maps=maps))
+    by_number = _classes(images, evidence, sums, means=means, maps=maps, points=points)
+    classes = ranked(by_number)
     return Audit(
-        run=facts(images, sums, located=maps is not None),
+        run=facts(images, sums, located=maps is not None, clusters="features" if by_features else "maps"),
         totals=totals(images, evidence.relative, classes),
-        classes=_ranked(classes),
+        classes=classes,
         doubts=doubts(images, evidence.confidence, evidence.suggested, LISTED),
         outliers=_outliers(images, evidence),
         unfaithful=unfaithful(images, evidence.relative, LISTED),
         confusions=confusions(images, evidence.confidence, LISTED),
-        alike=alike(classes, np.array(means.mean), LISTED),
+        alike=alike(by_number, np.array(means.mean), LISTED),
         comparison=None,
         arrays=_arrays(images, evidence, means),
     )
@@ -118,22 +126,28 @@ def _pooled(images: Images) -> np.ndarray | None:
 
 
 def _classes(
-    images: Images, evidence: Evidence, sums: Total, *, means: Means, maps: np.ndarray | None
+    images: Images,
+    evidence: Evidence,
+    sums: Total,
+    *,
+    means: Means,
+    maps: np.ndarray | None,
+    points: np.ndarray | None,
 ) -> list[ClassFindings]:
     """All classes by number; fills in evidence and means."""
     failures = {label: counts.failures for label, counts in sums.classes.items()}
     groups = dict(images.groups())
-    whole = _class_means(groups, maps)
+    whole = {} if maps is None else class_means(groups, maps)
     height, width = images.source.manifest.preprocessing["crop"]
     classes = []
     for number in sorted({*groups, *(label for label, count in failures.items() if count)}):
         positions = groups.get(number, np.empty(0, np.int64))
         found: dict[str, Any] = {"failures": failures.get(number, 0)}
         if maps is not None:
-            own = Maps.of(positions, maps[positions])
+            own = Maps.of(positions, maps[positions], None if points is None else points[positions])
             found["zero_maps"] = len(positions) - len(own.positions)
             if len(own.positions):
-                found |= places(images, own, _others(whole, number), (height, width))
+                found |= places(images, own, others(whole, number), (height, width))
                 found["clusters"], cluster_means = clusters(images, own, len(means.cluster))
                 found["mean"] = len(means.mean)
                 means.mean.append(own.shares.mean(0))
@@ -143,32 +157,6 @@ def _classes(
         found |= evidence.counts(positions)
         classes.append(replace(describe(images, evidence.confidence, number, positions), **found))
     return classes
-
-
-def _suspected(classes: list[ClassFindings]) -> list[ClassFindings]:
-    found = suspects([one.shortcut for one in classes])
-    return [replace(one, shortcut=shortcut) for one, shortcut in zip(classes, found, strict=True)]
-
-
-def _ranked(classes: list[ClassFindings]) -> list[ClassFindings]:
-    """Suspects by their score; what the scores of the others order is noise."""
-    return sorted(classes, key=lambda one: -one.shortcut.score if one.shortcut and one.shortcut.suspect else 0.0)
-
-
-def _class_means(groups: Mapping[int, np.ndarray], maps: np.ndarray | None) -> dict[int, np.ndarray]:
-    """Mean map of each class that has one."""
-    if maps is None:
-        return {}
-    sums = {number: maps[positions].sum(0, dtype=np.float64) for number, positions in groups.items()}
-    return {number: whole / whole.sum() for number, whole in sums.items() if whole.any()}
-
-
-def _others(means: Mapping[int, np.ndarray], number: int) -> np.ndarray:
-    """Mean of the other classes' mean maps; an even map where there are none."""
-    if len(means) < 2:
-        return np.full(GRID * GRID, 1 / GRID**2)
-    rest: np.ndarray = (sum(means.values()) - means[number]) / (len(means) - 1)
-    return rest
 
 
 def _outliers(images: Images, evidence: Evidence) -> list[Outlier]:

@@ -1,11 +1,11 @@
 """Boxes: which part of each activation a window of the image can change, and where its rows are kept.
 
-An activation of shape (C, H, W) is kept as a table of rows, one row of C values a position. The table of one image
-holds the H * W rows of the clean activation, one row of zeros, one of -inf, and then the changed rows, box after box.
+An activation of shape (C, H, W) is kept as a table of rows, one row of C values a position. The table holds, for each
+image, the H * W rows of the clean activation, one row of zeros, one of -inf, and then the changed rows, box after box.
 Every read of a neighbourhood is then one gather of rows.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -98,11 +98,15 @@ class Layout:
         boxes: (B, 4) box of each window in the activation.
         shape: Height and width of the activation.
         order: (B,) order in which the boxes' rows follow one another.
+        image: (B,) int64, which of the chunk's images each window is of.
+        images: How many these are.
     """
 
     boxes: Tensor
     shape: tuple[int, int]
     order: Tensor
+    image: Tensor
+    images: int
     rows: int = field(init=False)
     origin: Tensor = field(init=False)
     """(B,) row of the table that position (0, 0) of the map would have if the window's box went that far."""
@@ -118,7 +122,16 @@ class Layout:
     @property
     def base(self) -> int:
         """Row of the table at which the changed rows begin."""
+        return self.images * self.clean
+
+    @property
+    def clean(self) -> int:
+        """Rows of the table that one image has before the changed ones."""
         return self.shape[0] * self.shape[1] + FILLS
+
+    def moved(self, boxes: Tensor, shape: tuple[int, int], order: Tensor | None = None) -> "Layout":
+        """The same windows with other boxes, in an activation of another shape."""
+        return replace(self, boxes=boxes, shape=shape, order=self.order if order is None else order)
 
     def same(self, other: "Layout") -> bool:
         """Whether both have the same rows in the same places."""
@@ -135,6 +148,6 @@ class Layout:
         y, x = y.int(), x.int()
         inside = ((y >= top) & (y < bottom)) & ((x >= left) & (x < right))
         changed = window_origin + (right - left) * y + x
-        rows = torch.where(inside, changed, y * width + x)
+        rows = torch.where(inside, changed, y * width + x + self.clean * self.image.int()[window])
         outside = ((y < 0) | (y >= height)) | ((x < 0) | (x >= width))
         return rows.masked_fill_(outside, height * width + fill)

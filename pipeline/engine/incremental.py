@@ -5,6 +5,7 @@ Occlusion-based Deep CNN Explanations, SIGMOD 2019, section 3. Here over any net
 clipped exactly.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -61,35 +62,50 @@ class Incremental:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             self.network(example[:1])
         self._seconds = float(counter.get_total_flops()) / MATRIX
-        self._schedule: Schedule | None = None
+        self._schedules: dict[int, Schedule] = {}
 
     def pays(self, boxes: Tensor) -> bool:
         """Whether windows (G, 4) leave enough of the network's work to be worth the effort."""
-        saved: float = self._scheduled(boxes).saved
+        saved: float = self._scheduled(boxes, 1).saved
         return saved > WORTH * self._seconds
 
     @torch.inference_mode()
-    def values(self, images: Tensor, baseline: Tensor, boxes: Tensor, inside: Replaced | None = None) -> Tensor:
-        """Logits (N, G, K) of every image with every window replaced.
+    def values(
+        self,
+        images: Tensor,
+        baseline: Tensor,
+        boxes: Tensor,
+        inside: Replaced | None = None,
+        *,
+        check: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """Logits (N, G, K) of every image with every window replaced; few windows of several images at once.
 
         Args:
             images: (N, C, H, W).
             baseline: (1, C, H, W) or (N, C, H, W).
             boxes: (G, 4) int64, on the CPU, top, left, bottom, right of the windows, within the image, none empty.
             inside: What of its box a window replaces; None: all.
+            check: Called before each pass; what it raises ends the work.
         """
-        schedule = self._scheduled(boxes)
         baselines = baseline.expand_as(images)
-        pairs = zip(images.unsqueeze(1), baselines.unsqueeze(1), strict=True)
-        return torch.stack([schedule.run(image, other, inside) for image, other in pairs])
+        passes = -(-len(images) // max(1, self.internal_batch_size // len(boxes)))
+        logits = []
+        for some, others in zip(images.tensor_split(passes), baselines.tensor_split(passes), strict=True):
+            check()
+            logits.append(self._scheduled(boxes, len(some)).run(some, others, inside))
+        joined = torch.cat(logits)
+        return joined.view(len(images), len(boxes), *joined.shape[1:])
 
-    def _scheduled(self, boxes: Tensor) -> Schedule:
-        if self._schedule is None or not torch.equal(self._schedule.boxes, boxes):
-            self._schedule = Schedule(
+    def _scheduled(self, boxes: Tensor, images: int) -> Schedule:
+        if not all(torch.equal(schedule.boxes, boxes) for schedule in self._schedules.values()):
+            self._schedules.clear()
+        if images not in self._schedules:
+            self._schedules[images] = Schedule(
                 self.network, self._steps, self._shapes, boxes,
-                internal_batch_size=self.internal_batch_size, device=self.device,
+                images=images, internal_batch_size=self.internal_batch_size, device=self.device,
             )  # fmt: skip
-        return self._schedule
+        return self._schedules[images]
 
     def agrees(self, images: Tensor, baseline: Tensor, boxes: Tensor) -> float:
         """Largest difference from whole evaluations, of their range, over the first image and five windows."""

@@ -1,13 +1,16 @@
 """A model's faster copy: made when it is first asked, checked against the model, made anew when the model changed."""
 
 import logging
+from typing import cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from pipeline.engine.batching import out_of_memory
 from pipeline.engine.prepare import CannotTrace, prepare
 from pipeline.engine.state import hooked, weights_state
 from pipeline.engine.stem import Stem, split
+from pipeline.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -19,52 +22,76 @@ class FastNetwork:
 
     Args:
         model: (P, C, H, W) -> outputs.
+        compile: A backend of ``torch.compile`` for the copy, such as ``inductor`` or ``cudagraphs``; each size of
+            a chunk is compiled by itself.
+
+    Raises:
+        ValueError: PyTorch has no such backend.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self._prepared: fx.GraphModule | None = None
+    def __init__(self, model: nn.Module, *, compile: str | None = None) -> None:
+        if compile is not None and compile not in (known := torch.compiler.list_backends(exclude_tags=())):
+            raise ValueError(f"compile must be one of {', '.join(known)}, not {compile!r}")
+        self.model, self.compile = model, compile
+        self._prepared: nn.Module | None = None
         self._stem: Stem | None = None
         self._state: list[tuple[int, int]] | None = None
 
     def __call__(self, points: Tensor) -> Tensor:
         """Outputs of points (P, C, H, W)."""
         network = self.prepared(points)
-        outputs: Tensor = (
-            network(points.contiguous(memory_format=torch.channels_last)) if network else self.model(points)
-        )
-        return outputs
+        if network is None:
+            return self.model(points)  # type: ignore[no-any-return] # as any network
+        return network(points.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
-    def prepared(self, points: Tensor) -> fx.GraphModule | None:
-        """The faster copy for points like these, or None where the model itself must be asked."""
+    def prepared(self, points: Tensor) -> nn.Module | None:
+        """The faster copy for points like these, or None where the model itself must be asked.
+
+        Raises:
+            UsageError: It cannot be compiled.
+        """
         if self.model.training or hooked(self.model):
             return None
         state = weights_state(self.model)
         if state != self._state:
-            self._prepared, self._state = _prepared(self.model, points), state
-            self._stem = split(self._prepared) if self._prepared else None
+            self._state, (self._prepared, self._stem) = state, self._made(points)
         return self._prepared
 
     def stem(self, points: Tensor) -> Stem | None:
         """The copy's affine first layers and the rest, or None if there is no copy or its first layer is not affine."""
-        return self._stem if self.prepared(points) else None
+        return self._stem if self.prepared(points) is not None else None
+
+    def _made(self, points: Tensor) -> tuple[nn.Module | None, Stem | None]:
+        """The copy and its stem, if it can be made and answers as the model does."""
+        try:
+            copy = prepare(self.model).to(memory_format=torch.channels_last)
+        except CannotTrace as reason:
+            log.debug("the network is used as it is: %s", reason)
+            return None, None
+        stem, network = split(copy), cast("nn.Module", copy)
+        if self.compile is not None:
+            network = _compiled(copy, self.compile)
+            stem = stem and Stem(stem.layers, _compiled(stem.rest, self.compile))
+        probe = points[:1] if self.compile is None else points
+        return (network, stem) if self._agrees(network, probe) else (None, None)
+
+    def _agrees(self, network: nn.Module, points: Tensor) -> bool:
+        with torch.no_grad():
+            expected = self.model(points)
+            if not isinstance(expected, Tensor):
+                return False  # an object with logits
+            try:
+                found = network(points)
+            except RuntimeError as error:  # as those of the compiler are
+                if self.compile is None or out_of_memory(error):
+                    raise
+                raise UsageError(f"engine.compile={self.compile}: {' '.join(str(error).split()[:40])}") from error
+            differs = (found - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(points.dtype).tiny)
+        if differs > torch.finfo(points.dtype).eps ** 0.5:
+            log.warning("the prepared network differs from the network by %.1e of its outputs: not used", differs)
+            return False
+        return True
 
 
-def _prepared(model: nn.Module, points: Tensor) -> fx.GraphModule | None:
-    """The copy, if it can be made and answers as the model does."""
-    try:
-        copy = prepare(model).to(memory_format=torch.channels_last)
-    except CannotTrace as reason:
-        log.debug("the network is used as it is: %s", reason)
-        return None
-    with torch.no_grad():
-        expected = model(points[:1])
-        if not isinstance(expected, Tensor):
-            return None  # an object with logits
-        differs = (copy(points[:1]) - expected).abs().max() / expected.abs().max().clamp_min(
-            torch.finfo(points.dtype).tiny
-        )
-    if differs > torch.finfo(points.dtype).eps ** 0.5:
-        log.warning("the prepared network differs from the network by %.1e of its outputs: not used", differs)
-        return None
-    return copy
+def _compiled(network: nn.Module, backend: str) -> nn.Module:
+    return cast("nn.Module", torch.compile(network, backend=backend, dynamic=False))

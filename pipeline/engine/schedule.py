@@ -1,4 +1,4 @@
-"""Schedule: what the incremental engine does for one set of windows, the same for every image."""
+"""Schedule: what the incremental engine does for one set of windows, the same for every image or few images."""
 
 import itertools
 from collections.abc import Callable
@@ -30,17 +30,18 @@ class Chunk:
     windows: Tensor
     layouts: dict[fx.Node, Layout]
     plans: dict[fx.Node, Any]
-    pixels: tuple[Tensor, Tensor]
-    """Number of the window, and position on the flat map, of every row of the occluded input."""
+    pixels: tuple[Tensor, Tensor, Tensor]
+    """Of every row of the occluded input: number of the window, position on the flat map, and row among the images'."""
     maps: dict[fx.Node, Tensor]
     """(B * H * W,) row of every position of the activations that the tail takes whole."""
 
 
 class Schedule:
-    """What is done for one set of windows, the same for every image.
+    """What is done for one set of windows, the same for every image, or for so many images at once.
 
     Attributes:
         boxes: (G, 4) int64, the windows.
+        images: Whose windows are computed together.
         saved: Seconds, by the cost model, that a window takes less than a whole evaluation.
     """
 
@@ -51,13 +52,14 @@ class Schedule:
         shapes: dict[fx.Node, torch.Size],
         boxes: Tensor,
         *,
+        images: int,
         internal_batch_size: int,
         device: torch.device,
     ) -> None:
-        self.boxes, self._shapes, self._device = boxes, shapes, device
+        self.boxes, self.images, self._shapes, self._device = boxes, images, shapes, device
         self._image = next(node for node in network.graph.nodes if node.op == "placeholder")
         self._steps, self._sources = steps, {node: maps_read(node) for node in steps}
-        layouts = self._layouts(boxes)
+        layouts = self._layouts(boxes, torch.zeros(len(boxes), dtype=torch.int64))
         channels = {node: self._shapes[node][1] for node in layouts}
         count, self.saved = local_steps(self._steps, self._sources, layouts, channels)
         self._steps = dict(itertools.islice(self._steps.items(), count))
@@ -78,25 +80,29 @@ class Schedule:
 
     @cached_property
     def _chunks(self) -> list[Chunk]:
-        order = torch.arange(len(self.boxes))
-        return [self._chunk(windows, self.boxes) for windows in order.split(self._internal_batch_size)]
+        windows = torch.arange(len(self.boxes)).repeat(self.images)
+        image = torch.arange(self.images).repeat_interleave(len(self.boxes))
+        size = self._internal_batch_size if self.images == 1 else len(windows)
+        return [self._chunk(*part) for part in zip(windows.split(size), image.split(size), strict=True)]
 
-    def _layouts(self, boxes: Tensor) -> dict[fx.Node, Layout]:
+    def _layouts(self, boxes: Tensor, image: Tensor) -> dict[fx.Node, Layout]:
         height, width = self._shapes[self._image][2:]
-        layouts = {self._image: Layout(boxes, (height, width), torch.arange(len(boxes)))}
+        layouts = {self._image: Layout(boxes, (height, width), torch.arange(len(boxes)), image, self.images)}
         for node, step in self._steps.items():
             layouts[node] = step.place([layouts[source] for source in self._sources[node]])
         return layouts
 
-    def _chunk(self, windows: Tensor, boxes: Tensor) -> Chunk:
-        layouts = self._layouts(boxes[windows])
+    def _chunk(self, windows: Tensor, image: Tensor) -> Chunk:
+        layouts = self._layouts(self.boxes[windows], image)
         plans = {
             node: step.plan([layouts[source] for source in self._sources[node]], layouts[node])
             for node, step in self._steps.items()
         }
-        window, y, x = positions(boxes[windows])
+        window, y, x = positions(self.boxes[windows])
         maps = {node: self._whole(layouts[node]) for node in self._live}
-        pixels = windows[window], y * layouts[self._image].shape[1] + x
+        height, width = layouts[self._image].shape
+        position = y * width + x
+        pixels = windows[window], position, image[window] * height * width + position
         return Chunk(windows, layouts, *(_on(self._device, part) for part in (plans, pixels, maps)))
 
     @staticmethod
@@ -112,7 +118,7 @@ class Schedule:
             channels, height, width = self._shapes[node][1:]
             user, single = next(iter(node.users)), len(node.users) == 1
             if node in self._tables:
-                self._storage[node] = like.new_zeros(height * width + FILLS + rows, channels)
+                self._storage[node] = like.new_zeros(self._before(node) + rows, channels)
                 self._storage[node][height * width + 1] = -torch.inf
             elif single and isinstance(self._steps.get(user), Pointwise) and self._shapes[user][1] == channels:
                 self._storage[node] = self._rows(user)
@@ -121,22 +127,27 @@ class Schedule:
 
     def _rows(self, node: fx.Node) -> Tensor:
         storage = self._storage[node]
-        height, width = self._shapes[node][2:]
-        return storage[height * width + FILLS :] if node in self._tables else storage
+        return storage[self._before(node) :] if node in self._tables else storage
 
-    def run(self, image: Tensor, baseline: Tensor, inside: Replaced | None) -> Tensor:
-        """Logits (G, K) for one image (1, C, H, W)."""
+    def _before(self, node: fx.Node) -> int:
+        """Rows of a table that come before the changed ones."""
+        height, width = self._shapes[node][2:]
+        return self.images * (height * width + FILLS)
+
+    def run(self, images: Tensor, baselines: Tensor, inside: Replaced | None) -> Tensor:
+        """Logits (images * G, K), image after image, for so many images (images, C, H, W)."""
         if not self._storage:
-            self._allocate(image)
-        for node, clean in zip(self._tables, self._clean(image), strict=True):
-            self._storage[node][: clean[0, 0].numel()] = _as_rows(clean)
-        pixels, others = _as_rows(image), _as_rows(baseline)
+            self._allocate(images)
+        for node, clean in zip(self._tables, self._clean(images), strict=True):
+            own = self._storage[node][: self._before(node)].unflatten(0, (self.images, -1))
+            own[:, :-FILLS] = _as_rows(clean).unflatten(0, (self.images, -1))
+        pixels, others = _as_rows(images), _as_rows(baselines)
         logits, waiting = [], []
         for chunk in self._chunks:
             waiting.append(self._patches(chunk, pixels, others, inside))
             if len(waiting) * len(chunk.windows) >= self._tail_batch or chunk is self._chunks[-1]:
                 taken = [torch.cat(maps) if len(maps) > 1 else maps[0] for maps in zip(*waiting, strict=True)]
-                size = len(chunk.windows) if image.is_cuda else self._tail_batch
+                size = len(chunk.windows) if images.is_cuda else self._tail_batch
                 parts = zip(*(maps.split(size) for maps in taken), strict=True)
                 logits += [self._tail(*part)[0] for part in parts]
                 waiting = []
@@ -144,10 +155,10 @@ class Schedule:
 
     def _patches(self, chunk: Chunk, pixels: Tensor, others: Tensor, inside: Replaced | None) -> list[Tensor]:
         """Whole activations (B, C, H, W), for the windows of a chunk, that the tail takes."""
-        window, position = chunk.pixels
-        occluded = others.index_select(0, position)
+        window, position, row = chunk.pixels
+        occluded = others.index_select(0, row)
         if inside is not None:
-            occluded = torch.where(inside(window, position), occluded, pixels.index_select(0, position))
+            occluded = torch.where(inside(window, position), occluded, pixels.index_select(0, row))
         rows = {self._image: self._rows(self._image)[: len(occluded)]}
         rows[self._image].copy_(occluded)
         for node, step in self._steps.items():
@@ -181,5 +192,5 @@ def _on(device: torch.device, value: Any) -> Any:
 
 
 def _as_rows(maps: Tensor) -> Tensor:
-    """(1, C, H, W) as (H * W, C)."""
-    return maps[0].permute(1, 2, 0).flatten(0, 1)
+    """(N, C, H, W) as (N * H * W, C)."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)

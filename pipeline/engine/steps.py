@@ -89,7 +89,7 @@ class Pad(Pointwise):
         self.before, self.shape = before, shape
 
     def place(self, sources: list[Layout]) -> Layout:
-        return Layout(sources[0].boxes + torch.tensor(self.before * 2), self.shape, sources[0].order)
+        return sources[0].moved(sources[0].boxes + torch.tensor(self.before * 2), self.shape)
 
 
 @dataclass
@@ -104,7 +104,7 @@ class Join:
         for source in sources:
             if torch.equal(source.boxes, boxes):
                 return source
-        return Layout(boxes, sources[0].shape, sources[0].order)
+        return sources[0].moved(boxes, sources[0].shape)
 
     def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
         return [not source.same(target) for source in sources]
@@ -141,7 +141,7 @@ class Linear:
     def place(self, sources: list[Layout]) -> Layout:
         if self.sliding.stride == (1, 1):
             return sources[0]
-        return Layout(self.sliding.reach(sources[0].boxes, self.shape), self.shape, sources[0].order)
+        return sources[0].moved(self.sliding.reach(sources[0].boxes, self.shape), self.shape)
 
     def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
         return [self.sliding.stride != (1, 1)]
@@ -172,7 +172,7 @@ class Winograd:
     shape: tuple[int, int]
 
     def place(self, sources: list[Layout]) -> Layout:
-        return Layout(self.sliding.reach(sources[0].boxes, self.shape), self.shape, sources[0].order)
+        return sources[0].moved(self.sliding.reach(sources[0].boxes, self.shape), self.shape)
 
     def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
         return [True]
@@ -218,7 +218,7 @@ class Slide:
 
     def place(self, sources: list[Layout]) -> Layout:
         boxes = self.sliding.reach(sources[0].boxes, self.shape)
-        return Layout(boxes, self.shape, by_size(boxes)[0])
+        return sources[0].moved(boxes, self.shape, by_size(boxes)[0])
 
     def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
         return [True]

@@ -65,12 +65,9 @@ class Occlusion(Method):
         inside = (
             None if self.window[0] >= images.shape[1] else _channels(boxes[:, 0].to(images.device), images.shape[1])
         )
-        values = []
-        for image, start, target in zip(images.split(1), starts.split(1), targets, strict=True):
-            self.line.check()
-            logits: Tensor = engine.values(image, start, rectangles, inside)
-            values.append(self.view.outputs(logits.reshape(len(boxes), -1))[:, target])
-        return torch.stack(values)
+        logits = engine.values(images, starts, rectangles, inside, check=self.line.check)  # (N, windows, K)
+        outputs = self.view.outputs(logits.reshape(len(images) * len(boxes), -1)).view(len(images), len(boxes), -1)
+        return outputs.gather(2, targets[:, None].expand(-1, len(boxes), -1))
 
     def _asked_whole(self, images: Tensor, starts: Tensor, targets: Tensor, boxes: Tensor) -> Tensor:
         count = len(boxes)

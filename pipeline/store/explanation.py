@@ -82,6 +82,11 @@ class Explanation:
         """Logits (K,) float32."""
         return self._source.read(self._shard, "prediction", self._row)
 
+    @cached_property
+    def features(self) -> np.ndarray:
+        """What the classifier's last layer read, (F,) float32; F is 0 unless the run has ``store.features=true``."""
+        return self._source.read(self._shard, "features", self._row)
+
     @property
     def predicted(self) -> int:
         """Class with the highest score."""

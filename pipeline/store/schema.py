@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import Failure, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ COLUMNS = {
     "index": Column(("int64",)),  # number of the image in the manifest
     "label": Column(("int32",)),  # -1: unknown
     "prediction": Column(("float32",), (None,)),  # logits
+    "features": Column(("float32",), (None,)),  # what the classifier's last layer reads; none unless asked for
     "predicted": Column(("int32",)),
     "target": Column(("int32",)),
     "score": Column(("float32",)),  # F(x) for the target
@@ -55,8 +56,8 @@ COLUMNS = {
     "crop": Column(("int32",), (6,)),  # height, width; box top, left, bottom, right: original pixels
 }
 
-ADDED = {"error_estimate": 2}
-"""Columns that came with a later schema; older files read as NaN there."""
+ADDED = {"error_estimate": 2, "features": 3}
+"""Columns that came with a later schema. Older files read as NaN there, or as nothing if rows may have any length."""
 
 
 @dataclass(frozen=True)

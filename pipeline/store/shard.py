@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.errors import Failure, StoreError
 from pipeline.store.hdf5 import dataset
-from pipeline.store.schema import ADDED, COLUMNS, SCHEMA_VERSION, Rows, canonical_json, check_version
+from pipeline.store.schema import ADDED, COLUMNS, SCHEMA_VERSION, Column, Rows, canonical_json, check_version
 
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -92,12 +92,12 @@ def check_columns(file: h5py.File) -> None:
 
 
 def read_column(file: h5py.File, name: str, rows: Any = ...) -> np.ndarray:
-    """Rows of a column of an open file, all by default; NaN for what files of its schema do not have.
+    """Rows of a column of an open file, all by default; NaN or nothing for what files of its schema do not have.
 
     Raises:
         KeyError: The file lacks a column of its schema.
     """
-    column = np.full(file["index"].shape, np.nan, COLUMNS[name].dtypes[0]) if _lacks(file, name) else file[name]
+    column = file[name] if not _lacks(file, name) else _missing(COLUMNS[name], len(file["index"]))
     values: np.ndarray = column[rows]
     return values
 
@@ -136,9 +136,14 @@ def _lacks(file: h5py.File, name: str) -> bool:
     return bool(file.attrs["schema_version"] < ADDED.get(name, 0))
 
 
+def _missing(column: Column, rows: int) -> np.ndarray:
+    empty = column.empty()
+    return np.full((rows, *empty.shape[1:]), np.nan, empty.dtype)
+
+
 def _create(file: h5py.File, name: str, values: np.ndarray, filters: Mapping[str, Any]) -> None:
     """A dataset with checksums; a map is a chunk, other rows share one."""
-    if len(values) == 0:
+    if values.size == 0:
         file.create_dataset(name, data=values)
         return
     per_chunk = 1 if name == "attribution" else max(1, _CHUNK_BYTES // values[0].nbytes)

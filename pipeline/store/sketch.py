@@ -5,13 +5,13 @@ of bins: float32 values fill at most about 9,000.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import numpy as np
+
+from pipeline.store.bins import Bins
 
 ACCURACY = 0.01  # relative error of a quantile
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
@@ -29,8 +29,8 @@ class Sketch:
         undefined: Count of NaN and infinite values, which no quantile includes.
     """
 
-    positive: Counter[int] = field(default_factory=Counter)
-    negative: Counter[int] = field(default_factory=Counter)
+    positive: Bins = field(default_factory=Bins)
+    negative: Bins = field(default_factory=Bins)
     zeros: int = 0
     undefined: int = 0
 
@@ -45,21 +45,19 @@ class Sketch:
     @property
     def count(self) -> int:
         """How many values the quantiles are of."""
-        return self.positive.total() + self.negative.total() + self.zeros
+        return self.positive.counts.total() + self.negative.counts.total() + self.zeros
 
     def merge(self, other: "Sketch") -> None:
         """Takes in the values of another sketch."""
-        self.positive.update(other.positive)
-        self.negative.update(other.negative)
+        self.positive.add(other.positive.pairs())
+        self.negative.add(other.negative.pairs())
         self.zeros += other.zeros
         self.undefined += other.undefined
 
     def add(self, stored: dict[str, Any]) -> None:
         """Takes in the values of the sketch that :meth:`to_json` described."""
-        for bins, pairs in ((self.positive, stored["positive"]), (self.negative, stored["negative"])):
-            known = bins.get  # Counter.update would want a mapping made of each
-            for place, count in zip(pairs[::2], pairs[1::2], strict=True):
-                bins[place] = known(place, 0) + count
+        self.positive.add(stored["positive"])
+        self.negative.add(stored["negative"])
         self.zeros += stored["zeros"]
         self.undefined += stored["undefined"]
 
@@ -78,8 +76,8 @@ class Sketch:
         """Plain numbers and lists, for :meth:`from_json`; bin, count, bin, count, ..."""
         return {
             "accuracy": ACCURACY,
-            "positive": list(chain.from_iterable(sorted(self.positive.items()))),
-            "negative": list(chain.from_iterable(sorted(self.negative.items()))),
+            "positive": self.positive.pairs(),
+            "negative": self.negative.pairs(),
             "zeros": self.zeros,
             "undefined": self.undefined,
         }
@@ -92,15 +90,16 @@ class Sketch:
         return sketch
 
     def _ascending(self) -> Iterator[tuple[float, int]]:
-        yield from ((-_middle(key), self.negative[key]) for key in sorted(self.negative, reverse=True))
+        below, above = self.negative.counts, self.positive.counts
+        yield from ((-_middle(key), below[key]) for key in sorted(below, reverse=True))
         if self.zeros:
             yield 0.0, self.zeros
-        yield from ((_middle(key), self.positive[key]) for key in sorted(self.positive))
+        yield from ((_middle(key), above[key]) for key in sorted(above))
 
 
-def _count(magnitudes: np.ndarray) -> Counter[int]:
+def _count(magnitudes: np.ndarray) -> Bins:
     keys, counts = np.unique(np.ceil(np.log(magnitudes) / np.log(_GAMMA)).astype(int), return_counts=True)
-    return Counter(dict(zip(keys.tolist(), counts.tolist(), strict=True)))
+    return Bins(np.stack([keys, counts], 1).ravel().tolist())
 
 
 def _middle(key: int) -> float:

@@ -62,6 +62,8 @@ def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | N
     with h5py.File(stream, "w", libver=("v110", "v110")) as file:
         for name in COLUMNS:
             empty = source.read(filled, name, slice(0))
+            if 0 in empty.shape[1:]:
+                continue  # features that were not asked for
             _map(file, name, empty, spans=spans, length=len(source.manifest) * targets)
         for name, value in source.attributes.items():
             if name not in _OF_ONE_SHARD:

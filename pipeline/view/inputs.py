@@ -76,11 +76,12 @@ class View:
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
         prepare: Ask a faster copy of the model; worth it where it is asked many times.
+        compile: A backend of ``torch.compile`` for that copy, None for none; only where pixels are explained.
         engine: How occluded images are asked: ``dense`` all of each, ``incremental`` what the window changes,
             ``auto`` the latter where it can be.
 
     Raises:
-        ValueError: If ``output`` or ``engine`` is unknown.
+        ValueError: If ``output``, ``engine`` or ``compile`` is unknown.
     """
 
     explains: ClassVar[str] = "input"
@@ -94,6 +95,7 @@ class View:
         multi_label: bool = False,
         preprocessing: Preprocessing | None = None,
         prepare: bool = False,
+        compile: str | None = None,
         engine: str = "auto",
     ) -> None:
         if output not in OUTPUTS:
@@ -101,7 +103,7 @@ class View:
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
         self.model, self.output, self.multi_label, self.preprocessing = model, output, multi_label, preprocessing
-        self._fast = FastNetwork(model) if prepare else None
+        self._fast = FastNetwork(model, compile=compile) if prepare else None
         self.occluded = OccludedNetwork(model, engine)
 
     def logits(self, points: Tensor) -> Tensor:

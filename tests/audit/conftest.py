@@ -34,9 +34,11 @@ def marked(generator: np.random.Generator, count: int) -> np.ndarray:
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Writes a run of maps (n, SIDE, SIDE) with their labels and logits; ``deltas`` and other columns can be given."""
+    """Writes a run of maps (n, SIDE, SIDE) with their labels and logits; other columns can be given."""
 
-    def drawn(maps: np.ndarray, labels: np.ndarray, logits: np.ndarray, **columns: np.ndarray) -> Path:
+    def drawn(
+        maps: np.ndarray, labels: np.ndarray, logits: np.ndarray, method: str = "ig", **columns: np.ndarray
+    ) -> Path:
         folder, count = tmp_path / "drawn", len(maps)
         predicted = logits.argmax(1).astype(np.int32)
         filled = {
@@ -45,6 +47,7 @@ def draw(tmp_path: Path) -> Draw:
             "index": np.arange(count),
             "label": labels.astype(np.int32),
             "prediction": logits.astype(np.float32),
+            "features": np.empty((count, 0), np.float32),
             "predicted": predicted,
             "target": predicted,
             "score": logits.max(1).astype(np.float32),
@@ -55,7 +58,7 @@ def draw(tmp_path: Path) -> Draw:
             "crop": np.zeros((count, 6), np.int32),
         }
         frozen = freeze(folder, _manifest(tmp_path, labels, logits.shape[1]))
-        with Writer(folder, frozen, attributes=_ATTRIBUTES) as writer:
+        with Writer(folder, frozen, attributes=_ATTRIBUTES | {"method": method}) as writer:
             writer.add(Rows(filled | columns, []))
         return folder
 

@@ -8,6 +8,7 @@ from pipeline.audit.faithfulness import UNFAITHFUL
 from pipeline.audit.pooling import SMOOTHING
 from pipeline.audit.survey import survey
 from pipeline.audit.twin import open_audit, write_audit
+from pipeline.errors import UsageError
 from pipeline.store.source import Source
 from tests.audit.conftest import SIDE, Draw, marked, natural
 
@@ -97,3 +98,22 @@ def test_unlabelled_images_are_looked_at_with_what_is_predicted(draw: Draw, gene
     assert [one.images for one in audit.classes] == [IMAGES] * CLASSES
     assert audit.totals.accuracy is None and audit.totals.doubted_share is None and not audit.doubts
     assert all(one.accuracy is None and one.clusters[0].accuracy is None for one in audit.classes)
+
+
+def test_clusters_of_features(draw: Draw, generator: np.random.Generator) -> None:
+    one_class = np.ones_like(LABELS)
+    features = generator.normal(0, 0.2, (len(LABELS), 6)).astype(np.float32)
+    features[:, 0] += 1
+    features[30:70] = np.roll(features[30:70], 1, axis=1)  # another direction; the maps are all alike
+    folder = draw(natural(generator, len(LABELS)), one_class, logits_of(one_class), features=features)
+    audit = survey(Source(folder), by_features=True)
+    assert audit.run.clusters == "features" and survey(Source(folder)).run.clusters == "maps"
+    (found,) = audit.classes
+    assert [cluster.images for cluster in found.clusters] == [80, 40]
+    assert sorted(audit.arrays.row[audit.arrays.members(1, 1)]) == list(range(30, 70))
+
+
+def test_there_may_be_no_features(draw: Draw, generator: np.random.Generator) -> None:
+    folder = draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))
+    with pytest.raises(UsageError, match="make one with store"):
+        survey(Source(folder), by_features=True)

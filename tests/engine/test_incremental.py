@@ -148,6 +148,25 @@ def test_windows_over_some_channels(name: str) -> None:
     torch.testing.assert_close(found, dense(network, images, baselines, CORNERS, channels))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_few_windows_of_several_images_together(name: str) -> None:
+    torch.manual_seed(6)
+    network = randomise(NETWORKS[name]())
+    images, baselines = torch.randn(2, 5, 3, *SIZE, dtype=torch.float64)
+    engine, asked = Incremental(network, images[:1], internal_batch_size=3 * len(CORNERS)), []
+    channels = torch.tensor([[0, 1], [1, 3]])[torch.arange(len(CORNERS)) % 2]
+
+    def inside(window: Tensor, position: Tensor) -> Tensor:
+        first, last = channels[window].unsqueeze(2).unbind(1)
+        return (torch.arange(3) >= first) & (torch.arange(3) < last)
+
+    found = engine.values(images, baselines, CORNERS, check=lambda: asked.append(1))
+    torch.testing.assert_close(found, dense(network, images, baselines, CORNERS))
+    assert len(asked) == 2 and set(engine._schedules) == {2, 3}
+    found = engine.values(images, baselines, CORNERS, inside)
+    torch.testing.assert_close(found, dense(network, images, baselines, CORNERS, channels))
+
+
 def test_agrees_with_itself_and_leaves_the_network() -> None:
     torch.manual_seed(3)
     network = randomise(Gated()).train()
@@ -191,5 +210,5 @@ def test_goes_dense_where_boxes_do_not_pay() -> None:
     kept = []
     for boxes in (whole, small):
         torch.testing.assert_close(engine.values(images, -images, boxes), dense(network, images, -images, boxes))
-        kept.append(len(engine._schedule._steps))
+        kept.append(len(engine._schedules[len(images)]._steps))
     assert kept[0] < kept[1]

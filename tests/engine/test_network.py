@@ -6,6 +6,7 @@ import torchvision
 from torch import nn
 
 from pipeline.engine.network import FastNetwork
+from pipeline.errors import UsageError
 from pipeline.methods import IntegratedGradients
 from pipeline.view import View
 from tests import networks
@@ -34,6 +35,30 @@ def test_the_stem_gives_the_same_integral(network, targets):
         method = IntegratedGradients(View(network, prepare=prepare), n_steps=7, baselines=0.3, internal_batch_size=4)
         both.append(method.explain(images, targets, scores=method.scores(images, targets), seeds=torch.zeros(2)).maps)
     assert (both[0] - both[1]).abs().max() < 1e-10 * both[1].abs().max()
+
+
+def test_a_compiled_network_gives_the_same_maps():
+    network, images = networks.small_vgg().double(), networks.images(3, 40, 40)
+    targets = torch.tensor([[1, 4]]).expand(3, -1)
+    both = []
+    for compile in ("aot_eager", None):
+        view = View(network, prepare=True, compile=compile)
+        method = IntegratedGradients(view, n_steps=7, internal_batch_size=4)
+        both.append(method.explain(images, targets, scores=method.scores(images, targets), seeds=torch.zeros(3)).maps)
+    assert (both[0] - both[1]).abs().max() < 1e-10 * both[1].abs().max()
+
+
+def test_what_cannot_be_compiled_is_said():
+    with pytest.raises(ValueError, match=r"compile must be one of .*inductor.*, not 'fast'"):
+        View(networks.small_vgg(), prepare=True, compile="fast")
+
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    torch._dynamo.register_backend(broken, "broken")
+    view = View(networks.small_vgg(), prepare=True, compile="broken")
+    with pytest.raises(UsageError, match=r"engine\.compile=broken: .*no compiler here"):
+        view.logits(networks.images(1, 40, 40, torch.float32))
 
 
 def test_no_stem_where_the_first_layer_is_not_affine():

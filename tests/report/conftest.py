@@ -80,6 +80,7 @@ def _rows(index: np.ndarray, labels: np.ndarray, targets: int) -> Rows:
         "index": index,
         "label": labels[index],
         "prediction": prediction,
+        "features": np.empty((n, 0), np.float32),
         "predicted": predicted,
         "target": predicted,
         "score": np.full(n, 3, np.float32),

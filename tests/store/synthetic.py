@@ -60,6 +60,7 @@ def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> 
         "index": index,
         "label": (index % N_CLASSES).astype(np.int32),
         "prediction": prediction.astype(np.float32),
+        "features": np.empty((len(index), 0), np.float32),
         "predicted": prediction.argmax(1).astype(np.int32),
         "target": np.tile(np.arange(targets, dtype=np.int32)[::-1], len(explained)),
         "score": index.astype(np.float32),

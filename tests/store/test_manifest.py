@@ -153,7 +153,7 @@ def test_one_that_was_sealed_as_a_whole_is_read(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.store.manifest.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     (tmp_path / "manifest.h5").write_bytes(b"".join(synthetic.manifest().encode()))
-    with pytest.raises(StoreError, match="store schema 3, this version reads up to 2"):
+    with pytest.raises(StoreError, match="store schema 4, this version reads up to 3"):
         Manifest.open(tmp_path)
 
 

@@ -255,7 +255,7 @@ def test_a_newer_shard_is_one_clear_line(tmp_path):
     synthetic.write(tmp_path)
     with h5py.File(tmp_path / "shards/000/0000000.h5", "r+") as file:
         file.attrs["schema_version"] = 7
-    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 2"):
+    with pytest.raises(StoreError, match=r"0000000\.h5 has store schema 7, this version reads up to 3"):
         _ = pipeline.open_run(tmp_path, verify=False)[0].map
 
 

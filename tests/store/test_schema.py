@@ -58,5 +58,5 @@ def test_the_fingerprint_is_of_the_content_not_of_its_order():
 
 def test_a_newer_schema_is_one_clear_line():
     check_version(SCHEMA_VERSION, "x.h5")
-    with pytest.raises(StoreError, match=r"^x\.h5 has store schema 3, this version reads up to 2: pip.*$"):
+    with pytest.raises(StoreError, match=r"^x\.h5 has store schema 4, this version reads up to 3: pip.*$"):
         check_version(SCHEMA_VERSION + 1, "x.h5")

@@ -31,7 +31,7 @@ def test_equal_rows_give_equal_bytes():
 def test_every_dataset_has_checksums_and_a_map_is_a_chunk(filter):
     with h5py.File(io.BytesIO(encode(ROWS, {}, filter=filter)), "r") as file:
         assert set(file) == {*COLUMNS, "failures"}
-        assert all(file[name].fletcher32 for name in file)
+        assert all(file[name].fletcher32 for name in file if file[name].size)
         assert file["attribution"].chunks == (1, *synthetic.SHAPE)
         assert file["attribution"].compression == (None if filter == "none" else "gzip")
         assert file["attribution"].shuffle == (filter == "gzip")
@@ -69,7 +69,7 @@ def test_a_newer_schema_is_refused_before_its_columns_are_read():
     with h5py.File(stream, "r+") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION + 1
         del file["scale"]
-    with pytest.raises(StoreError, match=r"^there\.h5 has store schema 3"):
+    with pytest.raises(StoreError, match=r"^there\.h5 has store schema 4"):
         decode(stream, "there.h5")
 
 

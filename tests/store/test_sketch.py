@@ -1,8 +1,10 @@
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from pipeline.store.bins import TOGETHER, Bins
 from pipeline.store.sketch import ACCURACY, Sketch
 
 GAINS = np.random.default_rng(0).lognormal(0, 4, 5001)
@@ -38,4 +40,13 @@ def test_undefined_values_are_counted_apart():
 
 def test_it_stays_small():
     extremes = np.geomspace(1e-30, 1e30, 1_000_000)
-    assert len(Sketch.of(extremes).positive) < 7000
+    assert len(Sketch.of(extremes).positive.counts) < 7000
+
+
+def test_bins_count_alike_together_and_alone():
+    together, counts = Bins(), Counter()
+    for number in range(3 * TOGETHER):
+        together.add([number % 7 - 3, number])
+        counts[number % 7 - 3] += number
+    assert together.counts == counts and together == Bins(together.pairs())
+    assert together.pairs()[::2] == list(range(-3, 4))

@@ -30,7 +30,7 @@ function suggestionOf(one) {
 }
 
 function doubts() {
-  const words = "The model gives another class a higher probability than the label's; the least margin first. Images that "
+  const words = "The model gives another class a higher probability than the label's; the least probable label first. Images that "
     + "the model was trained on it knows by heart, so that few of their wrong labels show.";
   const named = (heading, number, name) => ({
     title: heading, kind: "name", value: one => one[name], cell: one => linked(one[number], one[name]),

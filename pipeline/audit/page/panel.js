@@ -61,12 +61,13 @@ function suspicionOf(found) {
 
 function scoreParts(suspicion) {
   return bars([
-    ["score", suspicion.score, "Mean of the four below"],
+    ["score", suspicion.score, "Mean of those below"],
     ["border", suspicion.border, "Mass on the border, beyond what other classes have there"],
     ["corner", suspicion.corner, "Mass in the fullest corner, beyond what other classes have there"],
     ["same place", suspicion.place, "Mass in the frame in half of the images, beyond what other classes have there"],
     ["cluster apart", suspicion.apart, "Silhouette of the cluster that it is about"],
-  ]);
+    ["agreement", suspicion.agreement, "What “same place” is by the other method's maps"],
+  ].filter(([, value]) => value !== null));
 }
 
 function checkedWords(check) {

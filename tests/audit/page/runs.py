@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.audit.cases import Alike, Outlier, Unfaithful
+from pipeline.audit.cases import Alike, Comparison, Moved, Outlier, Unfaithful
 from pipeline.audit.evidence import Check, Cluster, Effect, Interval, Shortcut
 from pipeline.audit.findings import Audit
 from pipeline.audit.survey import survey
@@ -59,6 +59,7 @@ def enriched(audit: Audit) -> Audit:
     by_number = {found.number: found for found in audit.classes}
     jay = replace(by_number[2], clusters=[_cluster(0, by_number[2].rows[:3]), _cluster(1, by_number[2].rows[3:])],
                   eigenvalues=[0.0, 0.1, 0.7, 0.8], shortcut=_shortcut(0.6, _check()), outliers=1)  # fmt: skip
+    jay = replace(jay, shortcut=replace(jay.shortcut, agreement=0.7))
     others = [replace(by_number[number], shortcut=_shortcut(0.1, None), clusters=[]) for number in (0, 1)]
     arrays = audit.arrays
     spread = np.random.default_rng(0).random((15, 2)).astype(np.float32)
@@ -74,6 +75,19 @@ def enriched(audit: Audit) -> Audit:
         outliers=[Outlier(12, "2/12.png", 2, 2.5)],
         unfaithful=[Unfaithful(1, "0/1.png", 0, -0.4, 0.3)],
         alike=[Alike(0, "tabby", 1, CLASSES[1], 0.9)],
+        comparison=Comparison(
+            "/runs/other",
+            "0" * 64,
+            "saliency",
+            "drawn",
+            15,
+            0.3,
+            0.2,
+            [
+                Moved(2, "jay", 5, 0.1, 0.2, 0.5, -0.4, 0.6, 0.1, "appeared"),
+                Moved(0, "tabby", 5, None, None, None, None, 0.1, 0.1, "neither"),
+            ],
+        ),
         arrays=filled,
         totals=replace(audit.totals, suspects=1, confirmed=1),
     )
@@ -111,6 +125,7 @@ def _rows() -> Rows:
         "index": np.arange(15),
         "label": LABELS,
         "prediction": prediction,
+        "features": np.empty((15, 0), np.float32),
         "predicted": PREDICTED,
         "target": LABELS,
         "score": np.full(15, 2, np.float32),

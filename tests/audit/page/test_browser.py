@@ -62,14 +62,14 @@ def names(page: Page) -> list[str]:
 def test_a_head_sorts_by_mouse_and_keyboard(open_page: Open, address: str) -> None:
     page = open_page(address)
     assert names(page) == ["jay", "tabby", CLASSES[1]]  # by shortcut score
-    head = page.get_by_role("columnheader", name="Accuracy")
+    head = page.locator("#classes").get_by_role("columnheader", name="Accuracy")
     head.get_by_role("button").click()
     expect(head).to_have_attribute("aria-sort", "descending")
     assert names(page)[-1] == "tabby"  # the only class with a wrong prediction
     page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "ascending")
     assert names(page)[0] == "tabby"
-    page.get_by_role("columnheader", name="Class").get_by_role("button").press("Space")
+    page.locator("#classes").get_by_role("columnheader", name="Class").get_by_role("button").press("Space")
     assert names(page) == [CLASSES[1], "jay", "tabby"]
 
 
@@ -113,6 +113,19 @@ def test_lists_and_scores_are_shown_and_open(open_page: Open, address: str) -> N
     expect(page.locator("#health")).to_contain_text("undefined")
     expect(page.locator("#confusions")).to_contain_text("tabby taken for jay")
     expect(page.locator("#alike canvas.map")).to_have_count(2)
+
+
+def test_another_run_stands_beside(open_page: Open, address: str) -> None:
+    page = open_page(address)
+    beside = page.locator("#comparison")
+    expect(beside).to_contain_text("saliency on drawn, /runs/other: 15 images in both")
+    expect(beside.locator("tbody tr")).to_have_count(2)
+    expect(beside.locator("tbody tr").first).to_contain_text("appeared")
+    beside.locator("tbody a", has_text="jay").click()
+    expect(page.locator("#detail .evidence")).to_contain_text("agreement")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="tabby").first.click()
+    expect(page.locator("#detail .evidence")).not_to_contain_text("agreement")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,49 @@
+"""Penultimate features: what the last layer of a classifier reads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from pipeline.errors import UsageError
+from pipeline.models.classifier import Classifier
+
+
+def last_layer(classifier: Classifier) -> nn.Module:
+    """The last linear layer or convolution of a network with as many outputs as it has classes.
+
+    Raises:
+        UsageError: There is none.
+    """
+    layers = [layer for layer in classifier.module.modules() if _width(layer) == classifier.n_outputs]
+    if not layers:
+        raise UsageError(
+            f"store.features=true: {classifier.name} has no linear layer or convolution with {classifier.n_outputs} "
+            "outputs, whose input they would be; leave store.features=false"
+        )
+    return layers[-1]
+
+
+@contextmanager
+def read_by(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What a layer reads inside the context, (P, F) each; of maps their mean over positions."""
+    read: list[Tensor] = []
+
+    def keep(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].detach()
+        read.append(values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values)
+
+    handle = layer.register_forward_pre_hook(keep)
+    try:
+        yield read
+    finally:
+        handle.remove()
+
+
+def _width(layer: nn.Module) -> int | None:
+    match layer:
+        case nn.Linear():
+            return layer.out_features
+        case nn.Conv2d():
+            return layer.out_channels
+    return None
