@@ -129,11 +129,12 @@ def concluded(run_folder: Path) -> tuple[int, int] | None:
 
 
 def columns(source: Source, *names: str) -> dict[str, np.ndarray]:
-    """Some columns of a run whole, by name."""
-    return {
-        name: np.concatenate([COLUMNS[name].empty(), *(source.column(shard, name) for shard in source.shards)])
-        for name in names
-    }
+    """Some columns of a run whole, by name; each shard is opened once for all of them."""
+    parts = {name: [COLUMNS[name].empty()] for name in names}
+    for shard in source.shards:
+        for name in names:
+            parts[name].append(source.read(shard, name))
+    return {name: np.concatenate(parts[name]) for name in names}
 
 
 def class_name(manifest: Manifest, number: int) -> str:
