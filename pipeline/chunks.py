@@ -6,6 +6,7 @@ import torch
 
 from pipeline.errors import StoreError
 from pipeline.job import Job
+from pipeline.store.layout import content
 from pipeline.store.publish import replace
 
 FILE = "chunks.json"
@@ -38,7 +39,7 @@ class Chunks:
 
     def _read(self) -> dict[str, list[int | None]]:
         try:
-            sizes: dict[str, list[int | None]] = json.loads(self._path.read_bytes())
+            sizes: dict[str, list[int | None]] = json.loads(content(self._path, self._path.parent))
         except FileNotFoundError:
             return {}
         except ValueError as error:

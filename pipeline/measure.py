@@ -26,7 +26,7 @@ from pipeline.progress import Progress
 from pipeline.run import num_workers
 from pipeline.signals import Stopped, StopRequest
 from pipeline.store.explanation import Explanation
-from pipeline.store.layout import plain
+from pipeline.store.layout import content
 from pipeline.store.publish import replace
 from pipeline.store.reader import Run
 from pipeline.store.schema import canonical_json
@@ -126,7 +126,7 @@ class Part:
 
     def _restored(self) -> list[Arrays]:
         try:
-            stored = json.loads(plain(self._path, self._path.parent).read_bytes())
+            stored = json.loads(content(self._path, self._path.parent))
             if stored["identity"] != self._identity:
                 return []
             return [{name: np.array(values) for name, values in one.items()} for one in stored["arrays"]]

@@ -162,6 +162,8 @@ RANGES = {
     "data.list": _PATH,
     "data.labels": _SWITCH,
     "data.class_map": _PATH,
+    "data.image_column": _TEXT.or_null(),
+    "data.label_column": _TEXT.or_null(),
     "data.limit": _whole(1).or_null(),
     "data.per_class": _whole(1).or_null(),
     "data.classes": _several("a list of class folders: [n02123159]", (str, int)).or_null(),

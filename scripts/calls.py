@@ -15,10 +15,13 @@ KINDS = {
     r"\d{7}\.json": "summary of a shard",
     r"\d{7}\.rows-.*\.part": "part",
     r"failures\.jsonl|summary\.(json|csv)|index\.html": "what finish writes",
-    r"shards|\d{3}|report": "folder",
+    r"index\.h5": "index of the shards",
+    r"[^~]+~\d+~[0-9a-f]{8}\.json": "sign of life",
+    r"shards|\d{3}|report|workers": "folder",
 }
 NAMED = ("mkdir", "link", "rename", "replace", "unlink", "open")
-BY_NUMBER = ("write", "fsync", "close")
+WRITES = ("write", "pwrite")
+BY_NUMBER = (*WRITES, "fsync", "close")
 
 
 class Calls:
@@ -53,9 +56,9 @@ class Calls:
             if kind is None:
                 return self._real[name](first, *others, **options)
             self._reached(f"{name} of {kind}")
-            if name == "write" and f"half a {name} of {kind}" == self._kill_at:
-                self._real[name](first, others[0][: len(others[0]) // 2])
-            if name == "write":
+            if name in WRITES and f"half a {name} of {kind}" == self._kill_at:
+                self._real[name](first, others[0][: len(others[0]) // 2], *others[1:])
+            if name in WRITES:
                 self._reached(f"half a {name} of {kind}")
             if name == "close":
                 del self._kind[first]  # before another thread opens a file of the same number

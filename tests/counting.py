@@ -15,7 +15,7 @@ from torch import Tensor, nn
 FOLDER = "COUNTING_FOLDER"
 """The environment variable with the folder of `asked`, and of `go`, which is waited for."""
 
-IMAGES = 24
+IMAGES = 40
 
 
 class Counting(nn.Module):

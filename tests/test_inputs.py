@@ -1,4 +1,4 @@
-"""Whole runs over a list file and over tar archives: the same maps as of the folder."""
+"""Whole runs over a list file, tar archives and a saved data set: the same maps as of the folder."""
 
 import tarfile
 from pathlib import Path
@@ -63,6 +63,32 @@ def test_a_broken_member_is_a_failure_by_name(explain: Status, archives: Path, t
     assert '"001.tar/1/c.jpg"' in (tmp_path / "run/failures.jsonl").read_text()
 
 
+def test_a_saved_data_set_has_the_maps_of_the_folder(explain: Status, dataset: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    paths = sorted(dataset.rglob("*.jpg"))
+    images = [path.read_bytes() for path in paths]
+    images[6] = images[6][:200]
+    names = sorted({path.parent.name for path in paths})
+    features = datasets.Features({"photo": datasets.Image(), "class": datasets.ClassLabel(names=names)})
+    columns = {
+        "photo": [{"bytes": image, "path": None} for image in images],
+        "class": [path.parent.name for path in paths],
+    }
+    saved = datasets.Dataset.from_dict(columns, features=features)
+    datasets.DatasetDict(val=saved).save_to_disk(tmp_path / "saved", num_shards={"val": 2})
+    run = tmp_path / "packed"
+    arguments = [*EXACT, "data=huggingface", f"data.root={tmp_path / 'saved'}", f"output_dir={run}", "num_workers=1"]
+    assert explain(*EXACT) == 0 and explain(*arguments, "store.shard_size=5") == 3
+    here, there = pipeline.open_run(tmp_path / "run"), pipeline.open_run(run)
+    mine, theirs = here.table(), there.table()
+    for name in mine:
+        np.testing.assert_allclose(theirs[name], np.delete(mine[name], 6, 0), rtol=1e-9, atol=1e-12, err_msg=name)
+    assert there[5].photograph().tobytes() == here[5].photograph().tobytes()
+    assert there.where(path=b"val/data-00001-of-00002.arrow/000007")[0].index == 7
+    (line,) = (run / "failures.jsonl").read_text().splitlines()
+    assert '"val/data-00001-of-00002.arrow/000006"' in line and '"read"' in line
+
+
 def test_a_list_takes_what_it_names(job: Prepare, dataset: Path, tmp_path: Path) -> None:
     names = ["n03773504/a.jpg", "n02123159/c.jpg", "n02123159/gone.jpg"]
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
@@ -75,7 +101,7 @@ def test_a_list_takes_what_it_names(job: Prepare, dataset: Path, tmp_path: Path)
         job("data.root=null", f"data.list={tmp_path / 'list.txt'}")
 
 
-@pytest.mark.parametrize("arguments", [["data=webdataset"], ["data=folder", "data.list=x"]])
+@pytest.mark.parametrize("arguments", [["data=webdataset"], ["data=huggingface"], ["data=folder", "data.list=x"]])
 def test_a_root_is_asked_for(job: Prepare, arguments: list[str]) -> None:
     with pytest.raises(UsageError, match=r"data\.root must be given: data\.root=\.\.\."):
         job("data.root=null", *arguments)

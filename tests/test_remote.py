@@ -119,6 +119,22 @@ def test_a_run_in_an_object_store_killed_and_resumed_is_the_local_one(
     assert {path.name: path.stat().st_mtime for path in shards.glob("*/*.h5")} == before
 
 
+@pytest.mark.slow
+def test_two_starters_in_an_object_store_store_each_image_once(
+    bucket: str, server: dict[str, str], explain: Status, tiny: list[str], tmp_path: Path
+) -> None:
+    assert explain(*EXACT) == 0
+    run = f"{bucket}/run"
+    there = [*tiny, *EXACT, "batch_size=1", "report.images=false", f"output_dir={run}"]
+    starters = [Command(there, tmp_path, environment=server) for _ in range(2)]
+    assert [starter.wait(300).status for starter in starters] == [0, 0]
+    assert verify(locate(run)).whole and not list(locate(run).glob("shards/*/*.part"))
+    local, remote = pipeline.open_run(tmp_path / "run"), pipeline.open_run(run)
+    assert remote.table()["index"].tolist() == list(range(12))
+    for one, other in zip(local, remote, strict=True):
+        np.testing.assert_allclose(other.map, one.map, rtol=1e-6, atol=1e-9)
+
+
 def test_what_is_wrong_elsewhere(bucket: str, explain: Status, dataset: Path) -> None:
     upload(dataset, f"{bucket}/photos")
     replace(b"no image", locate(f"{bucket}/photos/n02123159/b.jpg"))

@@ -20,7 +20,8 @@ def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) 
     model has K outputs (two folders do for a single output).
 
     Args:
-        folders: Names of all class folders, sorted; none, if the images are unlabelled.
+        folders: Names of all class folders, sorted, or of a data set's classes, in its order; none, if the images are
+            unlabelled.
         n_outputs: Of the model.
         class_map: JSON file, an object of {folder name: class number}.
 

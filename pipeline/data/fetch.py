@@ -10,7 +10,7 @@ from pipeline.data.decode import UnreadableImage, decode_image, read_image
 from pipeline.data.paths import Place
 from pipeline.remote import file_system, is_remote
 
-ARCHIVE = b".tar"
+ARCHIVES = (b".tar", b".arrow")
 
 
 def fetch_image(root: bytes, place: Place) -> Image.Image:
@@ -26,12 +26,17 @@ def fetch_image(root: bytes, place: Place) -> Image.Image:
     path = root.rstrip(b"/") + b"/" + place.path if is_remote(root) else os.path.join(root, place.path)
     if place.span is None:
         return decode_image(_object(path, None)) if is_remote(root) else read_image(path)
-    end = path.index(ARCHIVE + b"/", len(root)) + len(ARCHIVE)
-    archive = path[:end]
+    archive = path[: _end_of_archive(path, len(root))]
     content = _object(archive, place.span) if is_remote(root) else _part(archive, place.span)
     if len(content) < place.span[1]:
         raise UnreadableImage("the archive ends within it")
     return decode_image(content)
+
+
+def _end_of_archive(path: bytes, start: int) -> int:
+    """How long the name of the archive is that a path leads into."""
+    places = ((path.find(ending + b"/", start), len(ending)) for ending in ARCHIVES)
+    return min(place + length for place, length in places if place >= 0)
 
 
 def _part(path: bytes, span: tuple[int, int]) -> bytes:

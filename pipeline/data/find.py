@@ -12,7 +12,7 @@ from pipeline.data.index import ImageIndex, index_folder, sample
 from pipeline.data.listed import read_list
 from pipeline.errors import UsageError
 
-WEBDATASET = "webdataset"
+WEBDATASET, HUGGINGFACE = "webdataset", "huggingface"
 
 
 def find_images(data: dict[str, Any], kind: str) -> ImageIndex:
@@ -20,7 +20,7 @@ def find_images(data: dict[str, Any], kind: str) -> ImageIndex:
 
     Args:
         data: The options under ``data``.
-        kind: The chosen file of that group: ``folder`` or ``webdataset``.
+        kind: The chosen file of that group: ``folder``, ``webdataset`` or ``huggingface``.
 
     Raises:
         UsageError: They name none, or cannot be read.
@@ -32,11 +32,15 @@ def find_images(data: dict[str, Any], kind: str) -> ImageIndex:
 def _all(data: dict[str, Any], kind: str) -> ImageIndex:
     root, listed = data["root"], data.get("list")  # only folders have lists
     if root is None:
-        if listed is not None or kind == WEBDATASET:
-            raise UsageError(f"data.root must be given: data.root=... ({'data.list' if listed else 'data=webdataset'})")
+        if listed is not None or kind in (WEBDATASET, HUGGINGFACE):
+            raise UsageError(f"data.root must be given: data.root=... ({'data.list' if listed else f'data={kind}'})")
         return demo_index()
     if kind == WEBDATASET:
         return index_archives(root, data["labels"])
+    if kind == HUGGINGFACE:
+        from pipeline.data.arrow import index_saved  # needs an extra
+
+        return index_saved(root, data["labels"], image=data["image_column"], label=data["label_column"])
     return index_folder(root, data["labels"]) if listed is None else read_list(listed, data["labels"])
 
 

@@ -14,7 +14,7 @@ class Place(NamedTuple):
     """Where one image's bytes are.
 
     Attributes:
-        path: Relative to the root, raw bytes; of a member of an archive ``shard.tar/member``.
+        path: Relative to the root, raw bytes; of a member of an archive ``shard.tar/member`` or ``file.arrow/000123``.
         span: First byte and length within the archive; None for a file of its own.
     """
 

@@ -1,4 +1,4 @@
-"""The workers of a run as processes of this machine; one that dies is started again, so often."""
+"""The workers of a run as processes of this machine; one that dies is started again, in vain so often."""
 
 import logging
 import signal
@@ -15,6 +15,7 @@ from pipeline.launch.watch import Watch
 from pipeline.progress import Progress
 from pipeline.signals import Stopped, StopRequest
 from pipeline.size import targets_per_image
+from pipeline.store.start import starts
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Worker:
 
     def __init__(self, launch: Launch, number: int, place: Place) -> None:
         self.name = f"worker {number} of {launch.workers}"
-        self.starts = 0
+        self.in_vain = 0  # deaths in a row before which it had computed nothing
+        self._run = launch.job.run
         self._command = launch.command(number, device=place.device, finish=False)
         self._place = place
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the worker
@@ -42,7 +44,6 @@ class Worker:
 
     def start(self) -> None:
         """Begins, or begins anew."""
-        self.starts += 1
         self._said.seek(0)
         self._said.truncate()
         with self._place.inherited():
@@ -59,6 +60,11 @@ class Worker:
         """Waits for the end of its process."""
         self.process.wait()
         self._said.close()
+
+    @property
+    def computed(self) -> bool:
+        """Whether its process, which is dead, had computed an image."""
+        return any(found.process == self.process.pid and found.facts.images for found in starts(self._run))
 
     @property
     def last_words(self) -> str:
@@ -98,15 +104,20 @@ def launch(launch: Launch, stop: StopRequest) -> int:
 
 
 def _start_again(worker: Worker, status: int, restarts: int) -> bool:
-    """Names a worker that ended early, and starts it again within bounds."""
+    """Names a worker that ended early, and starts it again; within bounds, if it computes nothing any more.
+
+    An image that kills has several deaths until it is given up, of each worker that comes to it: as long as others are
+    computed between them, they are no reason to go without the worker.
+    """
     if status == 0:
         return False
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
     words = f"{worker.name} {how}" + (f" ({worker.last_words})" if status > 0 else "")
-    if status in FOR_GOOD or worker.starts > restarts:
+    worker.in_vain = 0 if worker.computed else worker.in_vain + 1
+    if status in FOR_GOOD or worker.in_vain > restarts:
         log.error("%s; it is not started again, the others do its work", words)
         return False
-    log.warning("%s; started again, %d of %d times", words, worker.starts, restarts)
+    log.warning("%s; started again%s", words, f", {worker.in_vain} of {restarts} times" if worker.in_vain else "")
     worker.start()
     return True
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.errors import Failure
 from pipeline.report.sampling import BORDER_AREA, MAPS_READ, MapSample
 from pipeline.report.summary import Summary
 from pipeline.report.words import percent, significant
@@ -56,9 +57,9 @@ def figures(summary: Summary, columns: dict[str, np.ndarray]) -> list[Figure]:
     return found
 
 
-def checks(run: Run, summary: Summary, columns: dict[str, np.ndarray], maps: MapSample) -> list[Figure]:
+def checks(run: Run, summary: Summary, failed: list[Failure], maps: MapSample) -> list[Figure]:
     """All that could be wrong with a run, in the order in which to worry."""
-    stages = Counter(failure.stage for failure in run.failures())
+    stages = Counter(failure.stage for failure in failed)
     reasons = ", ".join(f"{stage} {count:,}" for stage, count in sorted(stages.items()))
     missing, overall = len(summary.missing_shards), summary.overall
     found = [

@@ -1,12 +1,12 @@
 """The report of a run: one self-contained page, for whoever wants to know what the model looks at."""
 
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 
+from pipeline.errors import Failure
 from pipeline.report.choice import examples
 from pipeline.report.gallery import card, data_uri
 from pipeline.report.health import SAMPLE_NOTE, checks, figures, histogram
@@ -49,18 +49,19 @@ def write_page(source: Source, summary: Summary, *, images: bool = True) -> Path
         StoreError: Nothing is published yet, or something is damaged.
     """
     run, values = Run(source), columns(source, *COLUMNS)
+    failed = list(run.failures())
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
     page = _template().render(
         **provenance(run, summary),
         summary=summary,
         shards=run.manifest.n_shards,
         figures=figures(summary, values),
-        checks=checks(run, summary, values, maps),
+        checks=checks(run, summary, failed, maps),
         sample_note=SAMPLE_NOTE,
         histogram=histogram(values["convergence_delta"]),
         gallery=_gallery(run, values, images=images),
         classes=_classes(summary, maps),
-        failures=_failures(run),
+        failures=_failures(run, failed[:FAILURES_SHOWN]),
     )
     path = plain_folder(run.folder / "report") / "index.html"
     replace(page.encode(errors="backslashreplace"), path)
@@ -101,12 +102,12 @@ def _classes(summary: Summary, maps: MapSample) -> list[tuple[Line, str | None]]
     return [(line, mean_map(line)) for line in sorted(summary.classes, key=worst_first)]
 
 
-def _failures(run: Run) -> list[dict[str, str]]:
+def _failures(run: Run, failed: list[Failure]) -> list[dict[str, str]]:
     return [
         {
             "path": printable(run.manifest.paths[failure.index]),
             "stage": failure.stage,
             "error": printable(failure.error),
         }
-        for failure in islice(run.failures(), FAILURES_SHOWN)
+        for failure in failed
     ]

@@ -107,7 +107,7 @@ def derive(source: Source) -> Summary:
     """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
     run_folder = source.run
     source.ledger.tidy()
-    sums = total(source.ledger.summary(shard) for shard in source.shards)
+    sums = total(source.ledger.renewed_summary(shard) for shard in source.shards)
     summary = _summary(source, sums)
     replace(_lines(source.manifest, sums.failed), run_folder / "failures.jsonl")
     replace(_csv([summary.overall, *summary.classes]), run_folder / "summary.csv")
@@ -124,16 +124,17 @@ def concluded(run_folder: Path) -> tuple[int, int] | None:
     try:
         stored = json.loads((run_folder / "summary.json").read_bytes())
         return (stored["images"], stored["overall"]["failures"]) if stored["complete"] is True else None
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def columns(source: Source, *names: str) -> dict[str, np.ndarray]:
-    """Some columns of a run whole, by name."""
-    return {
-        name: np.concatenate([COLUMNS[name].empty(), *(source.column(shard, name) for shard in source.shards)])
-        for name in names
-    }
+    """Some columns of a run whole, by name; each shard is opened once for all of them."""
+    parts = {name: [COLUMNS[name].empty()] for name in names}
+    for shard in source.shards:
+        for name in names:
+            parts[name].append(source.read(shard, name))
+    return {name: np.concatenate(parts[name]) for name in names}
 
 
 def class_name(manifest: Manifest, number: int) -> str:

@@ -2,6 +2,8 @@
 
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -40,16 +42,38 @@ def plain(path: Path, run: Path) -> Path:
         StoreError: It is a pipe or a device, which may never end, or a link that leads out of the folder.
         FileNotFoundError: It is not there.
     """
-    try:
+    with readable(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise StoreError(f"{path} is no plain file")
         if path.is_symlink() and not path.resolve().is_relative_to(run.resolve()):
             raise StoreError(f"{path} is a link that leads out of the run's folder")
+    return path
+
+
+def content(path: Path, run: Path) -> bytes:
+    """What a file in a run's folder holds.
+
+    Raises:
+        StoreError: It is no plain file, or cannot be read.
+        FileNotFoundError: It is not there.
+    """
+    with readable(path):
+        return plain(path, run).read_bytes()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Inside the context a file is read; that it is not there stays a `FileNotFoundError`.
+
+    Raises:
+        StoreError: Permission is missing, the disk answers with an error, ...
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    return path
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def plain_folder(path: Path) -> Path:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.layout import SHARDS, part_paths, plain, shard_of_part, shard_path, summary_path
+from pipeline.store.layout import SHARDS, content, part_paths, plain, readable, shard_of_part, shard_path, summary_path
 from pipeline.store.manifest import Manifest
 from pipeline.store.objects import at_hand, identity
 from pipeline.store.publish import remove_orphans, replace
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
 from pipeline.store.start import forget_deaths
-from pipeline.store.summary import Summary, seal_summary, summarize, unseal_summary
+from pipeline.store.summary import Summary, is_current, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,9 @@ class Ledger:
 
     def is_published(self, shard: int) -> bool:
         """Whether one shard is done."""
-        return shard_path(self.run, shard).exists()
+        path = shard_path(self.run, shard)
+        with readable(path):
+            return path.exists()
 
     def is_complete(self) -> bool:
         """Whether all shards are done."""
@@ -89,10 +91,10 @@ class Ledger:
         """All rows and failures of a published shard.
 
         Raises:
-            StoreError: It is damaged, or not this run's.
+            StoreError: It is damaged, or not this run's, or cannot be read.
         """
         path = shard_path(self.run, shard)
-        with at_hand(plain(path, self.run)) as near:
+        with readable(path), at_hand(plain(path, self.run)) as near:
             self.check(shard, near)
             with near.open("rb") as file:
                 rows, attributes = decode(file, path)
@@ -116,11 +118,11 @@ class Ledger:
             near: The file, or the copy that is to be read.
 
         Raises:
-            StoreError: They differ.
+            StoreError: They differ, or one of them cannot be read.
         """
         path, refused = shard_path(self.run, shard), None
         while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with near.open("rb") as file:
+            with readable(path), near.open("rb") as file:
                 found = (near.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
             if found == (summary["bytes"], summary["sha256"]):
                 return
@@ -136,11 +138,11 @@ class Ledger:
         """The summary as its file has it, or None if there is none yet.
 
         Raises:
-            StoreError: It is damaged.
+            StoreError: It is damaged, or cannot be read.
         """
         path = summary_path(self.run, shard)
         try:
-            return unseal_summary(plain(path, self.run).read_bytes())
+            return unseal_summary(content(path, self.run))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, RecursionError) as error:
@@ -153,36 +155,46 @@ class Ledger:
             StoreError: It, or the shard, is damaged.
         """
         stored = self.stored_summary(shard)
-        if stored is not None and "failed" in stored:
+        if stored is not None and is_current(stored):
             return stored
-        return summarize(plain(shard_path(self.run, shard), self.run), self.manifest)
+        return self._summarized(shard)
 
-    def write_summary(self, shard: int) -> None:
+    def renewed_summary(self, shard: int) -> Summary:
+        """The summary of a published shard, written first if it is not there yet or an older version wrote it.
+
+        Raises:
+            StoreError: It, or the shard, is damaged.
+            DiskFull: There is no room for it.
+        """
+        stored = self.stored_summary(shard)
+        return stored if stored is not None and is_current(stored) else self.write_summary(shard)
+
+    def write_summary(self, shard: int) -> Summary:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
+
+        Returns:
+            The summary.
 
         Raises:
             StoreError: The shard is damaged.
             DiskFull: There is no room for it.
         """
         path = shard_path(self.run, shard)
-        seen = None
-        while seen != (now := identity(path)):
-            seen = now
-            summary = summarize(plain(path, self.run), self.manifest)
+        while True:
+            seen = identity(path)
+            summary = self._summarized(shard)
             replace(seal_summary(summary), summary_path(self.run, shard))
+            if identity(path) == seen:
+                return summary
 
     def tidy(self) -> None:
-        """Writes missing summaries, and removes what nobody needs any more: parts, and what dead starts left."""
+        """Removes what nobody needs any more: parts, and what dead starts left."""
         self.remove_orphans()
-        published = sorted(self.published())
-        for shard in published:
-            if not summary_path(self.run, shard).exists():
-                self.write_summary(shard)
         for path in (self.run / SHARDS).glob("*/*.part"):
             shard_number = shard_of_part(path)
             if shard_number is not None and self.is_published(shard_number):
                 path.unlink(missing_ok=True)
-        if len(published) == self.manifest.n_shards:
+        if self.is_complete():
             forget_deaths(self.run)
 
     def remove_orphans(self) -> None:
@@ -190,9 +202,13 @@ class Ledger:
         for folder in (self.run, *(self.run / SHARDS).glob("*")):
             remove_orphans(folder)
 
+    def _summarized(self, shard: int) -> Summary:
+        path = shard_path(self.run, shard)
+        return summarize(content(path, self.run), path, self.manifest)
+
     def _part(self, path: Path, shard: int) -> Rows | None:
         try:
-            stream = unseal(plain(path, self.run).read_bytes())
+            stream = unseal(content(path, self.run))
         except FileNotFoundError:
             return None
         if stream is not None:

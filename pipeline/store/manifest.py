@@ -16,7 +16,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.remote import locate
 from pipeline.store import columns
 from pipeline.store.hdf5 import dataset
-from pipeline.store.layout import MANIFEST, plain
+from pipeline.store.layout import MANIFEST, plain, readable
 from pipeline.store.objects import at_hand
 from pipeline.store.pages import MappedPaths, digests
 from pipeline.store.publish import publish
@@ -106,11 +106,14 @@ class Manifest:
             StoreError: The manifest is damaged, or of a newer schema; also later, when damaged images are asked for.
         """
         path = run / MANIFEST
-        if not path.exists():
-            raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
+        with readable(path):
+            if not path.exists():
+                raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
         try:
             with at_hand(plain(path, run)) as file:
-                if not columns.is_whole(file):  # before HDF5 sees it
+                with readable(path):
+                    whole = columns.is_whole(file)  # before HDF5 sees it
+                if not whole:
                     raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
                 with h5py.File(file, "r", locking=False) as opened:
                     return cls._read(opened, path)

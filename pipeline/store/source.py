@@ -15,6 +15,7 @@ from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.objects import at_hand
 from pipeline.store.shard import DAMAGE, check_columns, read_attributes, read_column, read_failures
+from pipeline.store.summary import is_current
 
 LARGEST_MAP = 2**28
 """Values of one map; a stranger's file could claim any number."""
@@ -82,7 +83,10 @@ class Source:
             raise StoreError(f"{shard_path(self.run, shard)} is damaged: {name}: {error}") from error
 
     def failures(self, shard: int) -> list[Failure]:
-        """What could not be explained in a shard."""
+        """What could not be explained in a shard; from its summary, where that is there."""
+        summary = self.ledger.stored_summary(shard)
+        if summary is not None and is_current(summary):
+            return [Failure(*failure) for failure in summary["failed"]]
         try:
             return read_failures(self._file(shard))
         except DAMAGE as error:

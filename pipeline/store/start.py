@@ -18,7 +18,7 @@ from types import TracebackType
 
 from pipeline.errors import StoreError
 from pipeline.store.background import Background
-from pipeline.store.layout import WORKERS, plain
+from pipeline.store.layout import WORKERS, content
 from pipeline.store.objects import is_elsewhere, put
 from pipeline.store.publish import Unwritable, is_dead, machine
 
@@ -180,7 +180,7 @@ def _read(run: Path, name: str) -> Found | None:
     where, process, _ = name.split("~")
     alive, path = _is_alive(run, name), run / WORKERS / name
     try:
-        facts = Facts(**json.loads(plain(path, run).read_bytes()))
+        facts = Facts(**json.loads(content(path, run)))
         return Found(where, int(process), path.stat().st_mtime, alive and facts.error is None, facts)
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -24,14 +24,17 @@ _HEX = 64  # letters of a sha256
 _SUMMED = ("bytes", "rows", "evaluations")
 
 
-def summarize(path: Path, manifest: Manifest) -> Summary:
+def summarize(data: bytes, path: Path, manifest: Manifest) -> Summary:
     """The summary of a published shard: size and sha256 of the file, range of images, and :func:`describe`.
+
+    Args:
+        data: The file's bytes.
+        path: What messages call it.
+        manifest: The run's.
 
     Raises:
         StoreError: The file is damaged.
-        FileNotFoundError: It is not there.
     """
-    data = path.read_bytes()
     rows, attributes = decode(io.BytesIO(data), path)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -40,6 +43,11 @@ def summarize(path: Path, manifest: Manifest) -> Summary:
         "range": attributes["image_range"],
         **describe(rows, manifest),
     }
+
+
+def is_current(summary: Summary) -> bool:
+    """Whether a summary has all that a total adds up; one of an older version does not name the failures."""
+    return "failed" in summary
 
 
 def seal_summary(summary: Summary) -> bytes:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.layout import SHARDS, plain, shard_of_part, shard_path, summary_path
+from pipeline.store.layout import SHARDS, content, shard_of_part, shard_path, summary_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.publish import is_temporary
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.shard import unseal
-from pipeline.store.summary import Summary, describe
+from pipeline.store.summary import Summary, describe, is_current
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def _named(images: np.ndarray) -> str:
 def _summary_problems(stored: Summary | None, described: Summary, path: Path) -> Iterator[Problem]:
     if stored is None:
         yield Problem(f"{path}: missing; task=finish writes it")
+    elif not is_current(stored):
+        yield Problem(f"{path}: written by an older version; task=finish writes it anew")
     elif {name: stored.get(name) for name in described} != json.loads(canonical_json(described)):
         yield Problem(f"{path}: does not say what its shard holds; remove it, task=finish writes it anew")
 
@@ -142,7 +144,7 @@ def _file_problems(ledger: Ledger) -> Iterator[Problem]:
 
 def _part_problems(path: Path, run: Path) -> Iterator[Problem]:
     try:
-        if unseal(plain(path, run).read_bytes()) is None:
+        if unseal(content(path, run)) is None:
             yield Problem(f"{path}: damaged; the next start removes it")
     except FileNotFoundError:  # its shard has been published meanwhile
         return

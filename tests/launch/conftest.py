@@ -16,11 +16,12 @@ def counted(dataset: Path, compose: Compose, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(FOLDER, str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # of the processes, which find `tests` there
     photographs = tmp_path / "photographs"
-    for path in dataset.rglob("*.jpg"):
-        for copy in range(IMAGES // 12):
-            target = photographs / path.parent.name / f"{copy}{path.name}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    sources = sorted(dataset.rglob("*.jpg"))
+    for number in range(IMAGES):
+        source = sources[number % len(sources)]
+        target = photographs / source.parent.name / f"{number // len(sources)}{source.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
     def status(*arguments: str, factory: str = "build") -> int:
         return perform(*compose(*options(factory), f"data.root={photographs}", *arguments))

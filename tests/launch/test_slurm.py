@@ -1,10 +1,11 @@
-"""Workers on a real Slurm: killed, pre-empted, out of nodes and without their controller for a while."""
+"""Workers on a real Slurm: killed, pre-empted, out of time, nodes and, for a while, their controller."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,29 @@ def test_a_cluster_that_goes_wrong(
     caplog.clear()
     assert counted(*LAUNCH, f"output_dir={run}") == 0
     assert "nothing is left to do" in caplog.text and len({job.partition("_")[0] for job in jobs()}) == 1
+
+
+@needs_slurm
+@pytest.mark.slow
+def test_a_time_limit_saves_and_queues_again(counted: Status, slurm: Path, tmp_path: Path) -> None:
+    run, log = tmp_path / "run", tmp_path / "run" / "workers" / "00000.log"
+    began = time.monotonic()
+    assert counted(*LAUNCH, f"output_dir={run}", "launch.workers=1") == 0
+    until(log.exists)
+    (tmp_path / "go").write_text("1")
+    until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
+    (job,) = jobs("running")
+    minutes = int(time.monotonic() - began) // 60 + 2  # one to two are left, and the warning is two before the end
+    client("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+    until(lambda: "stopped by SIGTERM" in log.read_text())  # Slurm looks every half minute
+    assert 2 <= len(list(run.glob("shards/*/*.h5"))) < IMAGES
+    until(lambda: job in jobs("pending"))
+    for change in ("TimeLimit=30", "StartTime=now"):  # it would wait for two minutes
+        client("scontrol", "update", f"JobId={job}", change)
+    (tmp_path / "go").write_text("0")
+    until(lambda: concluded(run) == (IMAGES, 0))
+    assert verify(run).whole
+    assert asked(tmp_path) / 2 - IMAGES < 1  # a chunk of the image in hand
 
 
 @needs_slurm

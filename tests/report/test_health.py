@@ -64,5 +64,5 @@ def test_without_labels_there_is_no_accuracy(make_run: MakeRun) -> None:
 def _shown(folder: Path) -> dict[str, tuple[str, bool]]:
     run, summary, values = open_run(folder), finish(folder), columns(Source(folder), *NAMES)
     maps = sample_maps(run, columns(Source(folder), "label")["label"])
-    found = [*figures(summary, values), *checks(run, summary, values, maps)]
+    found = [*figures(summary, values), *checks(run, summary, [*run.failures()], maps)]
     return {figure.name: (figure.value, figure.alarm) for figure in found}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.report.summary import finish
 from pipeline.store import ledger
 from pipeline.store.layout import shard_path
 from pipeline.store.ledger import Ledger
@@ -81,7 +82,7 @@ def test_tidying_leaves_shards_and_summaries(run):
     (folder / ".0000000.h5~host.1~1~0123abcd.tmp").write_bytes(b"")
     (folder / "0000004.h5").unlink()
     (folder / "0000004.rows-40-41.part").write_bytes(b"of an unfinished shard")
-    Ledger(run, Manifest.open(run)).tidy()
+    finish(run)
     after = synthetic.contents(run)
     assert after.pop("shards/000/0000004.rows-40-41.part") == b"of an unfinished shard"
     assert after.pop("shards/000/.0000000.h5~host.1~1~0123abcd.tmp") == b""  # young, of another host

@@ -5,8 +5,9 @@ import pytest
 
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
+from pipeline.store.publish import replace
 from pipeline.store.sketch import Sketch
-from pipeline.store.summary import confidence, describe, total
+from pipeline.store.summary import confidence, describe, seal_summary, total
 from tests.store import synthetic
 
 
@@ -62,8 +63,17 @@ def test_a_missing_summary_is_computed(run):
     (run / "shards/000/0000000.json").unlink()
     assert ledger.stored_summary(0) is None
     assert ledger.summary(0) == written
-    ledger.tidy()
-    assert ledger.stored_summary(0) == written
+    assert ledger.renewed_summary(0) == ledger.stored_summary(0) == written
+
+
+def test_a_summary_of_an_older_version_is_renewed(run):
+    ledger = Ledger(run, Manifest.open(run))
+    written = ledger.stored_summary(3)
+    older = {name: value for name, value in written.items() if name != "failed"}
+    replace(seal_summary({**older, "schema_version": 1}), run / "shards/000/0000003.json")
+    assert ledger.summary(3) == written
+    assert ledger.stored_summary(3) != written
+    assert ledger.renewed_summary(3) == ledger.stored_summary(3) == written
 
 
 def test_the_confidence_of_one_output_is_a_sigmoid():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Failure
+from pipeline.report.summary import finish
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import Rows
@@ -127,6 +128,17 @@ def test_a_summary_that_says_another_thing_is_named(run, change):
     assert texts(run) == [
         "0000001.json is damaged: it does not say what was written; remove it, task=finish writes it anew"
     ]
+
+
+def test_a_summary_of_an_older_version_is_no_damage(run):
+    path = run / "shards/000/0000001.json"
+    older = unseal_summary(path.read_bytes())
+    del older["failed"]
+    path.write_bytes(seal_summary(older))
+    assert texts(run) == ["0000001.json: written by an older version; task=finish writes it anew"]
+    assert verify(run).damaged_shards == []
+    finish(run)
+    assert verify(run).problems == []
 
 
 def test_a_summary_that_is_no_json_is_named(run):

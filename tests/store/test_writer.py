@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.report.summary import finish
 from pipeline.store.layout import part_paths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import freeze
@@ -170,7 +171,7 @@ def test_killed_at_any_moment_it_ends_as_if_unbroken(tmp_path, unbroken):
         problems = [problem for problem in verify(tmp_path).problems if "task=finish" not in problem.text]
         assert problems == []
     assert start(tmp_path, pause=0).wait() == 0
-    Ledger(tmp_path, freeze(tmp_path, synthetic.manifest())).tidy()
+    finish(tmp_path)
     assert synthetic.contents(tmp_path) == unbroken
 
 
@@ -178,7 +179,7 @@ def test_two_processes_at_once_store_each_image_once(tmp_path, unbroken):
     processes = [start(tmp_path, pause=0.02) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert verify(tmp_path).problems == []
-    Ledger(tmp_path, freeze(tmp_path, synthetic.manifest())).tidy()
+    finish(tmp_path)
     assert synthetic.contents(tmp_path) == unbroken
 
 

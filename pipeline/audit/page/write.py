@@ -109,7 +109,7 @@ def _told(audit: Audit, source: Source, run: Run) -> dict[str, Any]:
         **provenance(run, summary),
         "audit": audit,
         "figures": _figures(audit),
-        "checks": checks(run, summary, values, maps),
+        "checks": checks(run, summary, [*run.failures()], maps),
         "sample_note": SAMPLE_NOTE,
         "histogram": histogram(values["convergence_delta"]),
         "scores": scores(source.run),
