@@ -155,8 +155,9 @@ def set_precision(dtype: str) -> None:
 
 def load_classifier(config: Config) -> Classifier:
     """The network of a configuration, on its device."""
-    classifier: Classifier = build(config["model"])
     overrides = {key: value for key, value in config["data"]["transform"].items() if value is not None}
+    early = {"transform": overrides} if config["names"]["model"] == "checkpoint" else {}  # it may fit no other size
+    classifier: Classifier = build(config["model"], **early)
     classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
     classifier.module.to(config["device"], DTYPES[config["dtype"]])
     return classifier

@@ -167,6 +167,7 @@ def test_images_can_be_sampled(job: Prepare) -> None:
         "dtype=float64",
         "store.dtype=float32",
         "store.channels=keep",
+        "store.features=true",
         "data.limit=11",
         "data.labels=false",
         "data.transform.crop=31",
@@ -196,6 +197,7 @@ def test_fingerprint_covers_what_decides_the_numbers(job: Prepare, argument: str
         "report.images=false",
         "data.limit=99",
         "engine=dense",
+        "engine.compile=aot_eager",
     ],
 )
 def test_fingerprint_leaves_out_what_does_not(job: Prepare, argument: str) -> None:
@@ -237,3 +239,16 @@ def test_tf32_is_used_where_it_is_asked_for(job: Prepare, dtype: str) -> None:
     job(f"dtype={dtype}")
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (dtype == "tf32")
     torch.export.export(torch.nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))  # refuses flags that differ
+
+
+def test_a_network_of_one_input_size_gets_it(job: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    network = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 40 * 48, 1000))"
+    (tmp_path / "fixed_size.py").write_text(f"from torch import nn\n\n\ndef build():\n    return {network}\n")
+    prepared = job(
+        "model.factory=fixed_size:build",
+        "model.allow=[fixed_size]",
+        "model.weights=null",
+        "data.transform.crop=[40,48]",
+    )
+    assert prepared.classifier.preprocessing.crop == (40, 48) and prepared.classifier.n_outputs == 1000
