@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import torch
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
-from cleanlab.rank import get_normalized_margin_for_each_label  # type: ignore[import-untyped]
+from cleanlab.rank import (  # type: ignore[import-untyped]
+    get_normalized_margin_for_each_label,
+    get_self_confidence_for_each_label,
+)
 
 from pipeline.audit.survey import survey
 from pipeline.data.classes import class_of_folder
@@ -30,7 +33,8 @@ def test_doubts_are_those_of_cleanlab(draw: Draw, seed: int) -> None:
     probabilities /= probabilities.sum(1, keepdims=True)
     margin = get_normalized_margin_for_each_label(labels, probabilities)
     np.testing.assert_allclose(audit.arrays.margin, margin, rtol=1e-5)
-    assert [one.row for one in audit.doubts] == np.argsort(margin)[: np.sum(margin < 0.5)].tolist()
+    confidence = get_self_confidence_for_each_label(labels, probabilities)
+    assert [one.row for one in audit.doubts] == [row for row in np.argsort(confidence).tolist() if margin[row] < 0.5]
     issues = find_label_issues(labels, probabilities, filter_by="confident_learning", n_jobs=1)
     assert {one.row for one in audit.doubts if one.suggested is not None} == set(np.flatnonzero(issues).tolist())
     assert audit.totals.doubted == issues.sum() > 10
