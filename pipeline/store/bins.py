@@ -46,7 +46,7 @@ class Bins:
     def _settle(self) -> None:
         bins, counts = np.array(self._waiting, np.int64).reshape(-1, 2).T
         self._waiting = []
-        found, place = np.unique(bins, return_inverse=True)
-        sums = np.zeros(len(found), np.int64)
-        np.add.at(sums, place, counts)
-        self._counts.update(dict(zip(found.tolist(), sums.tolist(), strict=True)))
+        first = bins.min()
+        sums = np.bincount(bins - first, counts).astype(np.int64)  # float64 on the way: exact up to 2**53
+        found = np.flatnonzero(sums)
+        self._counts.update(dict(zip((found + first).tolist(), sums[found].tolist(), strict=True)))

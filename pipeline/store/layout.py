@@ -17,17 +17,22 @@ _PART = re.compile(r"(?P<shard>\d{7,})\.rows-(?P<first>\d+)-(?P<last>\d+)\.part"
 
 def shard_path(run: Path, number: int) -> Path:
     """``shards/NNN/SSSSSSS.h5``: a published shard."""
-    return run / SHARDS / f"{number // _FILES_PER_FOLDER:03d}" / f"{number:07d}.h5"
+    return _of_shard(run, number, ".h5")
 
 
 def summary_path(run: Path, number: int) -> Path:
     """``shards/NNN/SSSSSSS.json``: the sha256, counts and sums of a published shard."""
-    return shard_path(run, number).with_suffix(".json")
+    return _of_shard(run, number, ".json")
 
 
 def part_path(run: Path, number: int, first: int, last: int) -> Path:
     """``shards/NNN/SSSSSSS.rows-A-B.part``: images of A to B (inclusive) of an unfinished shard."""
-    return shard_path(run, number).with_suffix(f".rows-{first}-{last}.part")
+    return _of_shard(run, number, f".rows-{first}-{last}.part")
+
+
+def _of_shard(run: Path, number: int, ending: str) -> Path:
+    """Made in one step: a report asks for very many."""
+    return run / f"{SHARDS}/{number // _FILES_PER_FOLDER:03d}/{number:07d}{ending}"
 
 
 def part_paths(run: Path, number: int) -> list[Path]:
