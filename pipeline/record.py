@@ -110,7 +110,7 @@ def run_log(run: Path, name: str = "run.log") -> Iterator[None]:
     except (UsageError, StoreError, Stopped) as error:
         handler.last(str(error))
         raise
-    except BaseException:
+    except BaseException:  # said in the log, and raised again
         handler.last("ended by what nobody foresaw", exc_info=sys.exc_info())
         raise
     finally:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from pipeline.store.source import Source
 from pipeline.tasks import perform
 from tests.commands import command
 from tests.conftest import Compose, Prepare, Status
+from tests.stopping import Stopping
 
 QUICK = ("task=evaluate", "task.images=6", "task.resamples=50", "task.deletion.steps=4")
 EXPLAIN = ("method=ig", "n_steps=3", "store.dtype=float32")
@@ -101,24 +101,12 @@ def test_metrics_are_added_to_those_of_the_same_sample(explain: Status, folder: 
     assert list(metrics("task.metrics=[sparseness]", "task.seed=1")) == ["sparseness"]  # other images
 
 
-class InTheSecondBatch(StopRequest):
-    """Asked once at the start, and of each batch once before it and before each of two passes of the network."""
-
-    asked = 0
-
-    def check(self) -> None:
-        self.asked += 1
-        if self.asked == 6:
-            self.receive(signal.SIGTERM, None)
-        super().check()
-
-
 def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, folder: Path) -> None:
     arguments = ("batch_size=2", "internal_batch_size=64", *EXPLAIN)
     options = compose(*QUICK, "task.metrics=[deletion]")[0]["task"]
     whole = evaluate(job(*arguments), options, stop=StopRequest())
     (folder / "evaluate.json").unlink()
-    stop = InTheSecondBatch()
+    stop = Stopping(at=6)  # asked at the start, and of a batch before it and before each of two passes: in the second
     with pytest.raises(Stopped), stop.held():
         evaluate(job(*arguments), options, stop=stop)
     (first,) = json.loads((folder / measure.FILE).read_text())["arrays"]

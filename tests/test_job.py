@@ -239,16 +239,3 @@ def test_tf32_is_used_where_it_is_asked_for(job: Prepare, dtype: str) -> None:
     job(f"dtype={dtype}")
     assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (dtype == "tf32")
     torch.export.export(torch.nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))  # refuses flags that differ
-
-
-def test_a_network_of_one_input_size_gets_it(job: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    network = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 40 * 48, 1000))"
-    (tmp_path / "fixed_size.py").write_text(f"from torch import nn\n\n\ndef build():\n    return {network}\n")
-    prepared = job(
-        "model.factory=fixed_size:build",
-        "model.allow=[fixed_size]",
-        "model.weights=null",
-        "data.transform.crop=[40,48]",
-    )
-    assert prepared.classifier.preprocessing.crop == (40, 48) and prepared.classifier.n_outputs == 1000

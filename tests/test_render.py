@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.writer import Writer
 from pipeline.visualize import Panel, draw
 from tests.conftest import Compose, Status
+from tests.stopping import Stopping
 from tests.store import synthetic
 
 NAMES = [
@@ -130,17 +130,8 @@ def test_a_shared_scale_is_the_largest_and_a_given_one_is_taken(run: Path, optio
 
 
 def test_a_stopped_task_leaves_whole_pictures_and_goes_on(run: Path, options) -> None:
-    class AfterThree(StopRequest):
-        asked = 0
-
-        def check(self) -> None:
-            self.asked += 1
-            if self.asked == 4:
-                self.receive(signal.SIGTERM, None)
-            super().check()
-
     with pytest.raises(Stopped):
-        render(pipeline.open_run(run), options(), stop=AfterThree())
+        render(pipeline.open_run(run), options(), stop=Stopping(at=4))
     left = sorted((run / "pictures").iterdir())
     assert len(left) == 3 and all(opened(path).convert("RGB") for path in left)
     orphan = run / "pictures" / ".x.png~elsewhere~1~00000000.tmp"

@@ -4,7 +4,6 @@ import gc
 import io
 import json
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import pipeline
 from pipeline.audit.survey import survey
 from pipeline.errors import UsageError
 from pipeline.export import excerpt, export
-from pipeline.signals import Stopped, StopRequest
+from pipeline.signals import Stopped
 from pipeline.store.source import Source
 from tests.export.conftest import CLASSES, KEPT, SIDE, SUMMED, WINDOWS, Lay
+from tests.stopping import Stopping
 
 pytest.importorskip("virelay")
 from virelay.image_processing import render_heatmap
@@ -175,18 +175,8 @@ def test_without_enough_maps_there_is_no_analysis(lay: Lay, caplog: pytest.LogCa
     assert project.get_analysis_methods() == [] and "no class has 8 maps" in caplog.text
 
 
-class AfterThree(StopRequest):
-    asked = 0
-
-    def check(self) -> None:
-        self.asked += 1
-        if self.asked == 4:
-            self.receive(signal.SIGTERM, None)
-        super().check()
-
-
 def test_a_stopped_export_goes_on_and_a_whole_one_is_left(lay: Lay) -> None:
-    run, stop = lay(WINDOWS), AfterThree()
+    run, stop = lay(WINDOWS), Stopping(at=4)
     with pytest.raises(Stopped), stop.held():
         export(pipeline.open_run(run), "virelay", stop=stop)
     folder = run / "export/virelay"

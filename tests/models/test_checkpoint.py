@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UsageError
 from pipeline.models import checkpoint
 from pipeline.models.weights import weights_sha256
+from tests.conftest import Prepare
 
 
 class FixedSize(nn.Module):
@@ -92,3 +94,16 @@ def test_program_needs_nothing_else(tmp_path):
 def test_exactly_one_source_of_the_network(options):
     with pytest.raises(UsageError, match="exactly one of"):
         checkpoint.load(**options)
+
+
+def test_a_network_of_one_input_size_gets_it(job: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    network = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 40 * 48, 1000))"
+    (tmp_path / "fixed_size.py").write_text(f"from torch import nn\n\n\ndef build():\n    return {network}\n")
+    prepared = job(
+        "model.factory=fixed_size:build",
+        "model.allow=[fixed_size]",
+        "model.weights=null",
+        "data.transform.crop=[40,48]",
+    )
+    assert prepared.classifier.preprocessing.crop == (40, 48) and prepared.classifier.n_outputs == 1000
