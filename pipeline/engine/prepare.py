@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import StochasticDepth, stochastic_depth
 
 from pipeline.engine.freeze import freeze
+from pipeline.engine.tokens import read_one_token
 
 IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity, StochasticDepth)
 DROPOUTS = (nn.functional.dropout, nn.functional.dropout2d, stochastic_depth)
@@ -127,12 +128,12 @@ def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 
 def prepare(module: nn.Module) -> fx.GraphModule:
-    """A network of the same values as ``module`` in eval mode, faster: see the three steps above.
+    """A network of the same values as ``module`` in eval mode, faster: see the steps above, and :func:`read_one_token`.
 
     Raises:
         CannotTrace: as :func:`trace`.
     """
-    return without_in_place(fold(trace(module)))
+    return read_one_token(without_in_place(fold(trace(module))))
 
 
 def fastest_layout(module: nn.Module, example: Tensor) -> torch.memory_format:

