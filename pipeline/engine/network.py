@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.batching import out_of_memory
+from pipeline.engine.convolution import use_winograd
 from pipeline.engine.prepare import CannotTrace, prepare
 from pipeline.engine.state import hooked, weights_state
 from pipeline.engine.stem import Stem, split
@@ -68,6 +69,8 @@ class FastNetwork:
         except CannotTrace as reason:
             log.debug("the network is used as it is: %s", reason)
             return None, None
+        if self.compile is None:
+            use_winograd(copy)
         stem, network = split(copy), cast("nn.Module", copy)
         if self.compile is not None:
             network = _compiled(copy, self.compile)

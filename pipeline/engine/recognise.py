@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from pipeline.engine import steps
+from pipeline.engine import steps, winograd
 from pipeline.engine.boxes import LOWEST, ZERO, Sliding
-from pipeline.engine.winograd import transform_kernel
 
 POINTWISE_MODULES = (
     nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.Mish, nn.Softplus,
@@ -95,9 +94,9 @@ def _convolution(module: nn.Conv2d, shape: tuple[int, int]) -> steps.Step | None
     sliding, weight, bias = Sliding(kernel, stride, padding, dilation), module.weight, module.bias
     if module.groups == 1 and sliding.is_pointwise:
         return steps.Linear(weight[:, :, 0, 0].t().contiguous(), bias, sliding, shape)
-    wide = min(module.in_channels, module.out_channels) >= steps.WINOGRAD_CHANNELS
+    wide = min(module.in_channels, module.out_channels) >= winograd.CHANNELS
     if wide and (kernel, stride, dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1):
-        return steps.Winograd(transform_kernel(weight), bias, sliding, shape)
+        return steps.Winograd(winograd.transform_kernel(weight), bias, sliding, shape)
     function = partial(
         F.conv2d, weight=weight.contiguous(memory_format=torch.channels_last), bias=bias, stride=stride,
         dilation=dilation, groups=module.groups,

@@ -15,8 +15,6 @@ from torch import Tensor
 from pipeline.engine import winograd
 from pipeline.engine.boxes import ZERO, Layout, Sliding, bounding, by_size, positions
 
-WINOGRAD_CHANNELS = 96
-"""Fewest channels, in and out, for which Winograd's convolution was faster than oneDNN's direct one."""
 Bounds = tuple[float | None, float | None]
 
 

@@ -1,14 +1,17 @@
 """Convolution of 3 x 3 by Winograd's F(2 x 2, 3 x 3): 16 products for four outputs instead of 36.
 
 Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, equations 7 to 12. It adds
-and subtracts few values before each product, so that its rounding error is near that of the direct sum.
+and subtracts few values before each product, and then adds up fewer products: its rounding error is not larger than
+that of the direct sum.
 """
 
 import torch
 from torch import Tensor
 
+CHANNELS = 96
+"""Fewest channels, in and out, for which it was faster than oneDNN's direct convolution on one thread."""
 BLOCK_TILES = 256
-"""Tiles transformed at once: enough rows for a fast matrix product, few enough to stay in the cache."""
+"""Tiles that a thread transforms at once: enough rows for a fast matrix product, few enough to stay in the cache."""
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -17,24 +20,6 @@ def transform_kernel(weight: Tensor) -> Tensor:
     wide = weight.detach().to("cpu", torch.float64)
     kernel = torch.einsum("ia,kcab,jb->ijck", g, wide, g)
     return kernel.reshape(16, *kernel.shape[2:]).to(weight)
-
-
-def _input(tiles: Tensor, scratch: Tensor) -> None:
-    """In place B^T d B over the two leading axes of tiles (4, 4, T, C)."""
-    for source, target in ((tiles, scratch), (scratch.transpose(0, 1), tiles.transpose(0, 1))):
-        torch.sub(source[0], source[2], out=target[0])
-        torch.add(source[1], source[2], out=target[1])
-        torch.sub(source[2], source[1], out=target[2])
-        torch.sub(source[1], source[3], out=target[3])
-
-
-def _output(products: Tensor, half: Tensor, out: Tensor) -> None:
-    """A^T m A over the two leading axes of products (4, 4, T, K) into out (2, 2, T, K); products are overwritten."""
-    for source, target in ((products, half), (half.transpose(0, 1), out.transpose(0, 1))):
-        torch.add(source[1], source[2], out=target[0])
-        target[0].add_(source[0])
-        torch.sub(source[1], source[2], out=target[1])
-        target[1].sub_(source[3])
 
 
 def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
@@ -46,23 +31,86 @@ def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) 
         kernel: (16, C, K) of :func:`transform_kernel`.
         bias: (K,) or None.
     """
-    channels, filters = kernel.shape[1:]
-    tiles = index.shape[1]
-    block = min(tiles, BLOCK_TILES)
-    inputs, scratch = table.new_empty(2, 16 * block * channels)
-    products, half = table.new_empty(16 * block * filters), table.new_empty(8 * block * filters)
-    out = table.new_empty(4, tiles, filters)
-    for first in range(0, tiles, block):
-        count = min(block, tiles - first)
-        taken, spare, product = (
-            buffer[: 16 * count * width].view(16, count, width)
-            for buffer, width in ((inputs, channels), (scratch, channels), (products, filters))
-        )
-        torch.index_select(table, 0, index[:, first : first + count].reshape(-1), out=taken.view(-1, channels))
-        _input(taken.view(4, 4, count, channels), spare.view(4, 4, count, channels))
-        torch.bmm(taken, kernel, out=product)
-        if bias is not None:
-            product[5] += bias  # enters each of the four outputs with weight one
-        halves = half[: 8 * count * filters].view(2, 4, count, filters)
-        _output(product.view(4, 4, count, filters), halves, out[:, first : first + count].view(2, 2, count, filters))
+    channels, tiles = kernel.shape[1], index.shape[1]
+    work = _Work(table, kernel, bias, min(tiles, BLOCK_TILES))
+    out = table.new_empty(4, tiles, kernel.shape[2])
+    for first in range(0, tiles, BLOCK_TILES):
+        block = slice(first, min(first + BLOCK_TILES, tiles))
+        count = block.stop - first
+        taken = work.inputs[: 16 * count * channels].view(4, 4, count, channels)
+        torch.index_select(table, 0, index[:, block].reshape(-1), out=taken.view(-1, channels))
+        work.run(taken, out[:, block].unflatten(0, (2, 2)))
     return out
+
+
+def convolve_whole(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolution with one row of zeros around, (N, C, H, W) -> (N, K, H, W), channels last.
+
+    Args:
+        maps: (N, C, H, W), of any layout.
+        kernel: (16, C, K) of :func:`transform_kernel`.
+        bias: (K,) or None.
+    """
+    count, channels, height, width = maps.shape
+    down, across = -(-height // 2), -(-width // 2)
+    tiles = BLOCK_TILES * torch.get_num_threads()
+    images, rows = min(count, max(1, tiles // (down * across))), min(down, max(1, tiles // across))
+    work = _Work(maps, kernel, bias, images * rows * across)
+    padded = maps.new_zeros(images, 2 * down + 2, 2 * across + 2, channels)
+    out = maps.new_empty(count, 2 * down, 2 * across, kernel.shape[2])
+    inputs, outputs = _tiles(padded, 4), _tiles(out, 2)
+    for first in range(0, count, images):
+        some = maps[first : first + images].permute(0, 2, 3, 1)
+        padded[: len(some), 1 : height + 1, 1 : width + 1] = some
+        for row in range(0, down, rows):
+            block = slice(row, row + rows)
+            work.run(inputs[:, :, : len(some), block], outputs[:, :, first : first + images, block])
+    return out[:, :height, :width].permute(0, 3, 1, 2)
+
+
+def _tiles(rows: Tensor, side: int) -> Tensor:
+    """The tiles of (N, H, W, C) at every second place, as (side, side, N, down, across, C); a view."""
+    return rows.unfold(1, side, 2).unfold(2, side, 2).permute(4, 5, 0, 1, 2, 3)
+
+
+class _Work:
+    """The buffers for blocks of tiles, and the transforms from one to the next.
+
+    Args:
+        like: Of the type and device of the buffers.
+        kernel: (16, C, K).
+        bias: (K,) or None.
+        tiles: Of the largest block.
+    """
+
+    def __init__(self, like: Tensor, kernel: Tensor, bias: Tensor | None, tiles: int) -> None:
+        channels, filters = kernel.shape[1:]
+        self.kernel, self.bias = kernel, bias
+        self.inputs, self._half = like.new_empty(2, 16 * tiles * channels)
+        self._products, self._half_out = like.new_empty(16 * tiles * filters), like.new_empty(8 * tiles * filters)
+
+    def run(self, tiles: Tensor, out: Tensor) -> None:
+        """Tiles (4, 4, ..., C), which may be a view of :attr:`inputs`, into out (2, 2, ..., K)."""
+        _, channels, filters = self.kernel.shape
+        size, shape = tiles[0, 0].numel() // channels, tiles.shape[2:-1]
+        taken, half = (
+            buffer[: 16 * size * channels].view(4, 4, *shape, channels) for buffer in (self.inputs, self._half)
+        )
+        for source, target in ((tiles, half), (half.transpose(0, 1), taken.transpose(0, 1))):  # B^T d B
+            torch.sub(source[0], source[2], out=target[0])
+            torch.add(source[1], source[2], out=target[1])
+            torch.sub(source[2], source[1], out=target[2])
+            torch.sub(source[1], source[3], out=target[3])
+        products = self._products[: 16 * size * filters].view(16, size, filters)
+        torch.bmm(taken.view(16, size, channels), self.kernel, out=products)
+        if self.bias is not None:
+            products[5] += self.bias  # enters each of the four outputs with weight one
+        sums = self._half_out[: 8 * size * filters].view(2, 4, *shape, filters)
+        for source, target in (
+            (products.view(4, 4, *shape, filters), sums),
+            (sums.transpose(0, 1), out.transpose(0, 1)),
+        ):
+            torch.add(source[1], source[2], out=target[0])  # A^T m A
+            target[0].add_(source[0])
+            torch.sub(source[1], source[2], out=target[1])
+            target[1].sub_(source[3])

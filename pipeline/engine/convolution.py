@@ -1,0 +1,67 @@
+"""Convolutions of a prepared network that Winograd's algorithm does faster, forward and backward."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from pipeline.engine import winograd
+
+FEWEST_TILES = 16
+"""Below, most of the time goes into reading the kernel, and the direct one is smaller (measured with 512 channels)."""
+
+
+class WinogradConvolution(nn.Module):
+    """A convolution of 3 x 3, stride 1 and padding 1; no gradient with respect to its parameters is computed.
+
+    Args:
+        direct: What it takes the place of; asked where tiles are few.
+    """
+
+    kernel: Tensor
+    transposed: Tensor
+
+    def __init__(self, direct: nn.Conv2d) -> None:
+        super().__init__()
+        self.direct = direct
+        back = direct.weight.flip(2, 3).transpose(0, 1)
+        self.register_buffer("kernel", winograd.transform_kernel(direct.weight))
+        self.register_buffer("transposed", winograd.transform_kernel(back))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, H, W)."""
+        if len(maps) * -(-maps.shape[2] // 2) * -(-maps.shape[3] // 2) < FEWEST_TILES:
+            direct: Tensor = self.direct(maps)
+            return direct
+        convolved: Tensor = _Convolve.apply(maps, self.kernel, self.transposed, self.direct.bias)
+        return convolved
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, kernel: Tensor, transposed: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(transposed)
+        return winograd.convolve_whole(maps, kernel, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (transposed,) = ctx.saved_tensors
+        return winograd.convolve_whole(gradients[0], transposed, None), None, None, None
+
+
+def use_winograd(network: nn.Module) -> None:
+    """Replaces the convolutions of a network for which it pays, in place; on a GPU cuDNN chooses by itself."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.Conv2d) and pays(module):
+            network.set_submodule(name, WinogradConvolution(module))
+
+
+def pays(module: nn.Conv2d) -> bool:
+    """Whether Winograd's algorithm is faster for a convolution."""
+    plain = (module.kernel_size, module.stride, module.dilation, module.groups, module.padding_mode)
+    if plain != ((3, 3), (1, 1), (1, 1), 1, "zeros") or module.padding not in ((1, 1), "same"):
+        return False
+    wide = min(module.in_channels, module.out_channels) >= winograd.CHANNELS
+    return wide and module.weight.device.type == "cpu" and module.weight.dtype == torch.float32
