@@ -20,35 +20,32 @@ class WinogradConvolution(nn.Module):
     """
 
     kernel: Tensor
-    transposed: Tensor
 
     def __init__(self, direct: nn.Conv2d) -> None:
         super().__init__()
         self.direct = direct
-        back = direct.weight.flip(2, 3).transpose(0, 1)
         self.register_buffer("kernel", winograd.transform_kernel(direct.weight))
-        self.register_buffer("transposed", winograd.transform_kernel(back))
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K, H, W)."""
         if len(maps) * -(-maps.shape[2] // 2) * -(-maps.shape[3] // 2) < FEWEST_TILES:
             direct: Tensor = self.direct(maps)
             return direct
-        convolved: Tensor = _Convolve.apply(maps, self.kernel, self.transposed, self.direct.bias)
+        convolved: Tensor = _Convolve.apply(maps, self.kernel, self.direct.bias)
         return convolved
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, kernel: Tensor, transposed: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(transposed)
+    def forward(ctx: Any, maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(kernel)
         return winograd.convolve_whole(maps, kernel, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (transposed,) = ctx.saved_tensors
-        return winograd.convolve_whole(gradients[0], transposed, None), None, None, None
+        (kernel,) = ctx.saved_tensors
+        return winograd.pull_back_whole(gradients[0], kernel), None, None
 
 
 def use_winograd(network: nn.Module) -> None:

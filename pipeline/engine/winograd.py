@@ -12,6 +12,8 @@ CHANNELS = 96
 """Fewest channels, in and out, for which it was faster than oneDNN's direct convolution on one thread."""
 BLOCK_TILES = 256
 """Tiles that a thread transforms at once: enough rows for a fast matrix product, few enough to stay in the cache."""
+Order = tuple[int, int, int, int]
+FORWARD, BACKWARD = (0, 1, 2, 3), (3, 1, 2, 0)
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -51,11 +53,28 @@ def convolve_whole(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         kernel: (16, C, K) of :func:`transform_kernel`.
         bias: (K,) or None.
     """
+    return _over_blocks(maps, kernel, bias, FORWARD)
+
+
+def pull_back_whole(gradients: Tensor, kernel: Tensor) -> Tensor:
+    """Gradients with respect to what :func:`convolve_whole` gives -> to what it takes, (N, K, H, W) -> (N, C, H, W).
+
+    That is a convolution with the kernel turned by 180 degrees, and the transform of that one is the kernel's own with
+    the first and the last row and column exchanged.
+
+    Args:
+        gradients: (N, K, H, W), of any layout.
+        kernel: (16, C, K) of :func:`transform_kernel`.
+    """
+    return _over_blocks(gradients, kernel.transpose(1, 2), None, BACKWARD)
+
+
+def _over_blocks(maps: Tensor, kernel: Tensor, bias: Tensor | None, order: Order) -> Tensor:
     count, channels, height, width = maps.shape
     down, across = -(-height // 2), -(-width // 2)
     tiles = BLOCK_TILES * torch.get_num_threads()
     images, rows = min(count, max(1, tiles // (down * across))), min(down, max(1, tiles // across))
-    work = _Work(maps, kernel, bias, images * rows * across)
+    work = _Work(maps, kernel, bias, images * rows * across, order)
     padded = maps.new_zeros(images, 2 * down + 2, 2 * across + 2, channels)
     out = maps.new_empty(count, 2 * down, 2 * across, kernel.shape[2])
     inputs, outputs = _tiles(padded, 4), _tiles(out, 2)
@@ -81,11 +100,12 @@ class _Work:
         kernel: (16, C, K).
         bias: (K,) or None.
         tiles: Of the largest block.
+        order: At which of the kernel's rows, and columns, is what belongs to each.
     """
 
-    def __init__(self, like: Tensor, kernel: Tensor, bias: Tensor | None, tiles: int) -> None:
+    def __init__(self, like: Tensor, kernel: Tensor, bias: Tensor | None, tiles: int, order: Order = FORWARD) -> None:
         channels, filters = kernel.shape[1:]
-        self.kernel, self.bias = kernel, bias
+        self.kernel, self.bias, self._order = kernel, bias, order
         self.inputs, self._half = like.new_empty(2, 16 * tiles * channels)
         self._products, self._half_out = like.new_empty(16 * tiles * filters), like.new_empty(8 * tiles * filters)
 
@@ -93,14 +113,15 @@ class _Work:
         """Tiles (4, 4, ..., C), which may be a view of :attr:`inputs`, into out (2, 2, ..., K)."""
         _, channels, filters = self.kernel.shape
         size, shape = tiles[0, 0].numel() // channels, tiles.shape[2:-1]
+        first, second, third, last = self._order
         taken, half = (
             buffer[: 16 * size * channels].view(4, 4, *shape, channels) for buffer in (self.inputs, self._half)
         )
         for source, target in ((tiles, half), (half.transpose(0, 1), taken.transpose(0, 1))):  # B^T d B
-            torch.sub(source[0], source[2], out=target[0])
-            torch.add(source[1], source[2], out=target[1])
-            torch.sub(source[2], source[1], out=target[2])
-            torch.sub(source[1], source[3], out=target[3])
+            torch.sub(source[0], source[2], out=target[first])
+            torch.add(source[1], source[2], out=target[second])
+            torch.sub(source[2], source[1], out=target[third])
+            torch.sub(source[1], source[3], out=target[last])
         products = self._products[: 16 * size * filters].view(16, size, filters)
         torch.bmm(taken.view(16, size, channels), self.kernel, out=products)
         if self.bias is not None:
@@ -110,7 +131,7 @@ class _Work:
             (products.view(4, 4, *shape, filters), sums),
             (sums.transpose(0, 1), out.transpose(0, 1)),
         ):
-            torch.add(source[1], source[2], out=target[0])  # A^T m A
-            target[0].add_(source[0])
-            torch.sub(source[1], source[2], out=target[1])
-            target[1].sub_(source[3])
+            torch.add(source[second], source[third], out=target[0])  # A^T m A
+            target[0].add_(source[first])
+            torch.sub(source[second], source[third], out=target[1])
+            target[1].sub_(source[last])
