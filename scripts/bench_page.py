@@ -67,9 +67,10 @@ def plot(rows: list[Row], path: Path) -> None:
         for peer, colour in zip(("ours", "captum"), COLOURS, strict=True):
             seconds = {label.split()[1]: times[peer] for label, times in growth[-1]["seconds"].items() if kind in label}
             axes.plot([int(amount) for amount in seconds], list(seconds.values()), "o-", color=colour, label=peer)
-        axes.set(xlabel=kind, ylim=(0, None))
-    if growth:
-        axes.legend(frameon=False)
+        axes.set(xlabel=kind, xlim=(0, None), ylim=(0, None))
+        if number == 0:
+            axes.set_ylabel(f"seconds, {growth[-1]['network']}")
+            axes.legend(frameon=False, handlelength=1)
     matplotlib.rcParams["svg.fonttype"] = "none"
     matplotlib.rcParams["svg.hashsalt"] = "benchmarks"
     figure.savefig(path, metadata={"Date": None})
