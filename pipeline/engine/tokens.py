@@ -5,8 +5,8 @@ import operator
 import torch
 from torch import fx, nn
 
-BY_TOKEN = (nn.LayerNorm, nn.Linear, nn.GELU, nn.ReLU, nn.SiLU)
-"""Modules that treat each token by itself."""
+BY_TOKEN = (nn.Linear, nn.GELU, nn.ReLU, nn.SiLU)
+"""Modules that treat each token by itself; so does a layer norm over the last axis."""
 
 
 def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
@@ -31,17 +31,17 @@ def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
         behind = before - _ancestors(attention)
         if all(node is attention or _is_by_token(node, modules) for node in behind):
             with graph.inserting_before(read):
-                _narrow(graph, read, [node for node in graph.nodes if node in behind], attention, token)
+                _narrow(read, token, attention=attention, behind=[node for node in graph.nodes if node in behind])
     graph.eliminate_dead_code()
     network.recompile()
     return network
 
 
-def _narrow(graph: fx.Graph, read: fx.Node, behind: list[fx.Node], attention: fx.Node, token: int) -> None:
-    """Copies what is behind the attention for one token, and reads that."""
-    narrowed: dict[fx.Node, fx.Node] = {}
+def _narrow(read: fx.Node, token: int, *, attention: fx.Node, behind: list[fx.Node]) -> None:
+    """Copies the attention and what is behind it, for one token, and lets ``read`` read that."""
+    graph, narrowed = read.graph, dict[fx.Node, fx.Node]()
 
-    def of(source: fx.Node) -> fx.Node:
+    def one_token(source: fx.Node) -> fx.Node:
         if source not in narrowed:
             place = (slice(None), slice(token, token + 1))
             narrowed[source] = graph.call_function(operator.getitem, (source, place))
@@ -50,10 +50,10 @@ def _narrow(graph: fx.Graph, read: fx.Node, behind: list[fx.Node], attention: fx
     for node in behind:
         if node is attention:
             query = node.all_input_nodes[0]
-            narrowed[node] = graph.call_module(str(node.target), (of(query), *node.args[1:]), dict(node.kwargs))
+            narrowed[node] = graph.call_module(str(node.target), (one_token(query), *node.args[1:]), dict(node.kwargs))
         else:
-            narrowed[node] = graph.node_copy(node, of)
-    read.args = (of(read.all_input_nodes[0]), (slice(None), 0))
+            narrowed[node] = graph.node_copy(node, one_token)
+    read.args = (one_token(read.all_input_nodes[0]), (slice(None), 0))
 
 
 def _one_token(node: fx.Node) -> int | None:
@@ -89,7 +89,7 @@ def _attends(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 def _is_by_token(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
         module = modules[str(node.target)]
-        return isinstance(module, BY_TOKEN) and len(getattr(module, "normalized_shape", (1,))) == 1
+        return len(module.normalized_shape) == 1 if isinstance(module, nn.LayerNorm) else isinstance(module, BY_TOKEN)
     if node.target is operator.getitem:
         return node.args[1:] == (0,) and _attends(node.all_input_nodes[0], modules)
     return node.target in (operator.add, torch.add)

@@ -14,6 +14,7 @@ BLOCK_TILES = 256
 """Tiles that a thread transforms at once: enough rows for a fast matrix product, few enough to stay in the cache."""
 Order = tuple[int, int, int, int]
 FORWARD, BACKWARD = (0, 1, 2, 3), (3, 1, 2, 0)
+"""Which row, and column, of the kernel's transform goes with each of the tile's."""
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -34,14 +35,14 @@ def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) 
         bias: (K,) or None.
     """
     channels, tiles = kernel.shape[1], index.shape[1]
-    work = _Work(table, kernel, bias, min(tiles, BLOCK_TILES))
+    blocks = _Blocks(table, kernel, bias=bias, tiles=min(tiles, BLOCK_TILES), order=FORWARD)
     out = table.new_empty(4, tiles, kernel.shape[2])
     for first in range(0, tiles, BLOCK_TILES):
         block = slice(first, min(first + BLOCK_TILES, tiles))
         count = block.stop - first
-        taken = work.inputs[: 16 * count * channels].view(4, 4, count, channels)
+        taken = blocks.inputs[: 16 * count * channels].view(4, 4, count, channels)
         torch.index_select(table, 0, index[:, block].reshape(-1), out=taken.view(-1, channels))
-        work.run(taken, out[:, block].unflatten(0, (2, 2)))
+        blocks.run(taken, out[:, block].unflatten(0, (2, 2)))
     return out
 
 
@@ -53,7 +54,7 @@ def convolve_whole(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         kernel: (16, C, K) of :func:`transform_kernel`.
         bias: (K,) or None.
     """
-    return _over_blocks(maps, kernel, bias, FORWARD)
+    return _over_blocks(maps, kernel, bias=bias, order=FORWARD)
 
 
 def pull_back_whole(gradients: Tensor, kernel: Tensor) -> Tensor:
@@ -66,15 +67,15 @@ def pull_back_whole(gradients: Tensor, kernel: Tensor) -> Tensor:
         gradients: (N, K, H, W), of any layout.
         kernel: (16, C, K) of :func:`transform_kernel`.
     """
-    return _over_blocks(gradients, kernel.transpose(1, 2), None, BACKWARD)
+    return _over_blocks(gradients, kernel.transpose(1, 2), bias=None, order=BACKWARD)
 
 
-def _over_blocks(maps: Tensor, kernel: Tensor, bias: Tensor | None, order: Order) -> Tensor:
+def _over_blocks(maps: Tensor, kernel: Tensor, *, bias: Tensor | None, order: Order) -> Tensor:
     count, channels, height, width = maps.shape
     down, across = -(-height // 2), -(-width // 2)
     tiles = BLOCK_TILES * torch.get_num_threads()
     images, rows = min(count, max(1, tiles // (down * across))), min(down, max(1, tiles // across))
-    work = _Work(maps, kernel, bias, images * rows * across, order)
+    blocks = _Blocks(maps, kernel, bias=bias, tiles=images * rows * across, order=order)
     padded = maps.new_zeros(images, 2 * down + 2, 2 * across + 2, channels)
     out = maps.new_empty(count, 2 * down, 2 * across, kernel.shape[2])
     inputs, outputs = _tiles(padded, 4), _tiles(out, 2)
@@ -83,7 +84,7 @@ def _over_blocks(maps: Tensor, kernel: Tensor, bias: Tensor | None, order: Order
         padded[: len(some), 1 : height + 1, 1 : width + 1] = some
         for row in range(0, down, rows):
             block = slice(row, row + rows)
-            work.run(inputs[:, :, : len(some), block], outputs[:, :, first : first + images, block])
+            blocks.run(inputs[:, :, : len(some), block], outputs[:, :, first : first + images, block])
     return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
@@ -92,7 +93,7 @@ def _tiles(rows: Tensor, side: int) -> Tensor:
     return rows.unfold(1, side, 2).unfold(2, side, 2).permute(4, 5, 0, 1, 2, 3)
 
 
-class _Work:
+class _Blocks:
     """The buffers for blocks of tiles, and the transforms from one to the next.
 
     Args:
@@ -100,10 +101,10 @@ class _Work:
         kernel: (16, C, K).
         bias: (K,) or None.
         tiles: Of the largest block.
-        order: At which of the kernel's rows, and columns, is what belongs to each.
+        order: `FORWARD` or `BACKWARD`.
     """
 
-    def __init__(self, like: Tensor, kernel: Tensor, bias: Tensor | None, tiles: int, order: Order = FORWARD) -> None:
+    def __init__(self, like: Tensor, kernel: Tensor, *, bias: Tensor | None, tiles: int, order: Order) -> None:
         channels, filters = kernel.shape[1:]
         self.kernel, self.bias, self._order = kernel, bias, order
         self.inputs, self._half = like.new_empty(2, 16 * tiles * channels)
