@@ -18,8 +18,8 @@ def open_run(path: str | Path, verify: bool = True) -> "Run":
         UsageError: The folder is no run's.
         StoreError: Its manifest is damaged or of a newer version.
     """
-    from pipeline.remote import locate
     from pipeline.store.reader import Run  # here: torch and h5py are not needed to import the package
-    from pipeline.store.source import Source
+    from pipeline.store.shard_reader import Source
+    from pipeline.system.remote import locate
 
     return Run(Source(locate(path) if isinstance(path, str) else path, verify))

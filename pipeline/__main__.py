@@ -18,10 +18,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from pipeline.configuration import check_arguments, conf_folder, flatten, nearest, unknown_option
 from pipeline.errors import StoreError, UsageError
 from pipeline.models import torchvision_models
-from pipeline.signals import Stopped
+from pipeline.system.configuration import check_arguments, conf_folder, flatten, nearest, unknown_option
+from pipeline.system.signals import Stopped
 
 log = logging.getLogger("pipeline")
 

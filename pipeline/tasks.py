@@ -8,30 +8,30 @@ from pathlib import Path
 
 from pipeline import open_run
 from pipeline.audit import check_audit_extra
-from pipeline.configuration import Config
 from pipeline.engine.geometry import NoPlaces
 from pipeline.errors import UsageError
-from pipeline.evaluate import evaluate
 from pipeline.export import export
-from pipeline.job import Job, prepare
 from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.metrics.evaluate import evaluate
 from pipeline.metrics.result import FILE as RESULT
 from pipeline.metrics.result import table
 from pipeline.models import demo
-from pipeline.plan import plan
-from pipeline.ranges import check
-from pipeline.record import run_log
-from pipeline.remote import locate
-from pipeline.render import render
-from pipeline.report.page import write_page, write_report
-from pipeline.report.summary import concluded, derive, finish
-from pipeline.run import num_workers, run, start
-from pipeline.share import Share
-from pipeline.signals import StopRequest, stop_on_signals
-from pipeline.status import status
-from pipeline.store.source import Source
+from pipeline.report.render import render
+from pipeline.report.report_page import write_page, write_report
+from pipeline.report.run_summary import concluded, derive, finish
+from pipeline.run.job import Job, prepare
+from pipeline.run.loop import num_workers, run, start
+from pipeline.run.option_ranges import check
+from pipeline.run.plan import plan
+from pipeline.run.provenance import run_log
+from pipeline.run.resume import stored_job
+from pipeline.run.worker import Share
+from pipeline.store.shard_reader import Source
+from pipeline.store.status import status
 from pipeline.store.verify import verify
-from pipeline.stored import stored_job
+from pipeline.system.configuration import Config
+from pipeline.system.remote import locate
+from pipeline.system.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int
 
 def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     check_audit_extra()
-    from pipeline.audit.command import audit_run, breaches
+    from pipeline.audit.audit_run import audit_run, breaches
 
     folder, options = _folder(config), config["task"]
     job = stored_job(folder, config) if options["checks"] else None
@@ -162,8 +162,8 @@ def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
 def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
     """Lays the control, runs it as any other, audits it, and says what was found."""
     check_audit_extra()
-    from pipeline.audit.command import audit_run, sentence
-    from pipeline.plant import plant
+    from pipeline.audit.audit_run import audit_run, sentence
+    from pipeline.audit.planted import plant
 
     options, data = config["task"], config["data"]
     name = "planted" if options["watermark"] else "unmarked"

@@ -18,14 +18,14 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.audit.page.write import write_page
-from pipeline.audit.survey import survey
-from pipeline.audit.twin import write_audit
-from pipeline.data.paths import Paths
+from pipeline.audit.analyse import survey
+from pipeline.audit.files import write_audit
+from pipeline.audit.page.audit_page import write_page
+from pipeline.data.image_paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 from pipeline.store.writer import Writer
 
 SIDE, PER_SHARD, VISITS = 64, 1000, 5

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.models import demo
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.paths import Paths
-from pipeline.store.layout import shard_path, summary_path
+from pipeline.data.image_paths import Paths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import SCHEMA_VERSION
+from pipeline.store.shard_summary import seal_summary, total
 from pipeline.store.sketch import Sketch
-from pipeline.store.summary import seal_summary, total
 
 IMAGES, CLASSES = 2560, 1000
 

@@ -10,7 +10,7 @@ from bench_peers import best_occlusion, captum_occlusion
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Windows
-from pipeline.engine.incremental import Incremental
+from pipeline.engine.incremental.evaluator import Incremental
 from pipeline.methods import Occlusion
 from pipeline.view import View
 

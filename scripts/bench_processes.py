@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 
 IMAGES_A_SHARD = 2
 OPTIONS = [

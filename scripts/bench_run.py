@@ -16,13 +16,13 @@ from bench_clock import Clock, Row
 from bench_material import source
 from omegaconf import OmegaConf
 
-from pipeline.configuration import conf_folder
 from pipeline.data.stream import stream
-from pipeline.explain import prepared
-from pipeline.job import Job, lay_photographs, prepare
 from pipeline.methods.method import image_seeds
-from pipeline.run import run
-from pipeline.signals import StopRequest
+from pipeline.run.explain import prepared
+from pipeline.run.job import Job, lay_photographs, prepare
+from pipeline.run.loop import run
+from pipeline.system.configuration import conf_folder
+from pipeline.system.signals import StopRequest
 
 
 def whole(name: str, clock: Clock, options: argparse.Namespace) -> Row:

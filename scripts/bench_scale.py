@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from bench_merge import make
 
-from pipeline.data.index import index_folder
-from pipeline.data.paths import Paths
-from pipeline.store.layout import shard_path
+from pipeline.data.image_index import index_folder
+from pipeline.data.image_paths import Paths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
-from pipeline.store.summary import total
+from pipeline.store.run_files import shard_path
+from pipeline.store.shard_summary import total
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 1000

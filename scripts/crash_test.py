@@ -27,7 +27,7 @@ from tiny import OPTIONS
 
 import pipeline
 from pipeline.__main__ import main as command_line
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 from pipeline.store.manifest import Manifest
 from pipeline.store.verify import verify
 

@@ -14,8 +14,8 @@ from pkgutil import resolve_name
 
 import pipeline
 from pipeline.__main__ import main as command_line
-from pipeline.configuration import conf_folder
 from pipeline.store.reader import Run
+from pipeline.system.configuration import conf_folder
 from pipeline.visualize import Panel, grid
 
 CLASSES = "data.classes=[n02123159,n07920052]"  # chelsea.png and coffee.png

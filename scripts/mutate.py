@@ -23,9 +23,9 @@ from tiny import OPTIONS
 
 import pipeline
 from pipeline.errors import StoreError, UsageError
-from pipeline.record import read_config
-from pipeline.store.layout import shard_path, summary_path
+from pipeline.run.provenance import read_config
 from pipeline.store.ledger import Ledger
+from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 from pipeline.methods import IntegratedGradients, Method, Occlusion, Saliency
 from pipeline.models import demo
 from pipeline.models.classifier import Classifier

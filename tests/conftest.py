@@ -9,10 +9,10 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from pipeline.configuration import Config, conf_folder
-from pipeline.data.demo import lay_demo
-from pipeline.job import Job, prepare
-from pipeline.ranges import check
+from pipeline.data.demo_photographs import lay_demo
+from pipeline.run.job import Job, prepare
+from pipeline.run.option_ranges import check
+from pipeline.system.configuration import Config, conf_folder
 from pipeline.tasks import perform
 
 FACTORIES = '''

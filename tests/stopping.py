@@ -2,7 +2,7 @@
 
 import signal
 
-from pipeline.signals import StopRequest
+from pipeline.system.signals import StopRequest
 
 
 class Stopping(StopRequest):

@@ -2,8 +2,8 @@
 
 import importlib.util
 
+from pipeline.audit.files import open_audit
 from pipeline.audit.findings import Audit
-from pipeline.audit.twin import open_audit
 from pipeline.errors import MissingExtra
 
 __all__ = ["Audit", "check_audit_extra", "open_audit"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.audit.evidence import Shortcut
 from pipeline.audit.findings import Audit, ClassFindings, RunFacts
-from pipeline.audit.images import Images
+from pipeline.audit.image_table import Images
 from pipeline.audit.means import class_means, others
 from pipeline.audit.ranking import count_suspects, ranked
 from pipeline.audit.shortcuts import cells, in_place, scored

@@ -7,14 +7,14 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pipeline.audit.agreement import agreed, by_another_method
-from pipeline.audit.cases import Comparison, Moved
 from pipeline.audit.findings import Audit, ClassFindings
-from pipeline.audit.images import Images
+from pipeline.audit.image_findings import Comparison, Moved
+from pipeline.audit.image_table import Images
 from pipeline.audit.pooling import GRID, pooled
 from pipeline.audit.scratch import scratch
 from pipeline.errors import UsageError
 from pipeline.store.manifest import Manifest
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 
 TOP = GRID * GRID // 10
 """Cells that are the fullest tenth of a map."""

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.audit.cases import Confusion
-from pipeline.audit.confidence import Confidence
-from pipeline.audit.images import Images
-from pipeline.report.summary import class_name
+from pipeline.audit.class_probabilities import Confidence
+from pipeline.audit.image_findings import Confusion
+from pipeline.audit.image_table import Images
+from pipeline.report.run_summary import class_name
 
 EXAMPLES = 6
 

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from pipeline.audit.cases import Unfaithful
-from pipeline.audit.images import Images
+from pipeline.audit.image_findings import Unfaithful
+from pipeline.audit.image_table import Images
 
 UNFAITHFUL = 0.2
 """Relative delta from which a map is not to be trusted."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit.cases import Alike, Comparison, Confusion, Doubt, Outlier, Unfaithful
 from pipeline.audit.evidence import Cluster, Shortcut
+from pipeline.audit.image_findings import Alike, Comparison, Confusion, Doubt, Outlier, Unfaithful
 
 VERSION = 1
 """Of audit.json."""

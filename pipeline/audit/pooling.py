@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from pipeline.audit.images import Images
+from pipeline.audit.image_table import Images
 from pipeline.audit.scratch import scratch
 from pipeline.engine.geometry import Geometry
 

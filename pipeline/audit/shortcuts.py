@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from pipeline.audit.clusters import Partition
 from pipeline.audit.evidence import Box, Shortcut
-from pipeline.audit.measures import border, corners
+from pipeline.audit.map_statistics import border, corners
 from pipeline.audit.pooling import GRID
 
 SUSPECT, BEYOND = 0.05, 3.0

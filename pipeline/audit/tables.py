@@ -7,9 +7,9 @@ from dataclasses import dataclass, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from pipeline.audit.cases import Alike, Confusion, Doubt, Moved, Outlier, Unfaithful
 from pipeline.audit.evidence import Cluster
 from pipeline.audit.findings import Audit, ClassFindings
+from pipeline.audit.image_findings import Alike, Confusion, Doubt, Moved, Outlier, Unfaithful
 
 
 @dataclass(frozen=True)

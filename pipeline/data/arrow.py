@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.index import ImageIndex
-from pipeline.data.labelled import Words, unlabelled
-from pipeline.data.paths import Paths
+from pipeline.data.image_index import ImageIndex
+from pipeline.data.image_paths import Paths
+from pipeline.data.named_labels import Words, unlabelled
 from pipeline.errors import MissingExtra, UsageError
-from pipeline.remote import is_remote
+from pipeline.system.remote import is_remote
 
 try:
     import pyarrow as arrow

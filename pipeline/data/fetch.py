@@ -7,8 +7,8 @@ import os
 from PIL import Image
 
 from pipeline.data.decode import UnreadableImage, decode_image, read_image
-from pipeline.data.paths import Place
-from pipeline.remote import file_system, is_remote
+from pipeline.data.image_paths import Place
+from pipeline.system.remote import file_system, is_remote
 
 ARCHIVES = (b".tar", b".arrow")
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
-from pipeline.data.paths import Place
+from pipeline.data.image_paths import Place
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure, UsageError
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.layout import channels_first
+from pipeline.engine.activation_layout import channels_first
 
 Shape = tuple[int, int, int]
 

@@ -1,6 +1,6 @@
 """A run for the viewers and libraries that people have: ViRelAy, PNG, NumPy, Zarr, Quantus."""
 
-from pipeline.export.command import export
+from pipeline.export.formats import export
 from pipeline.export.quantus import QuantusArrays, quantus_arrays
 
 __all__ = ["QuantusArrays", "export", "quantus_arrays"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline.audit.classes import Maps
+from pipeline.audit.class_statistics import Maps
 from pipeline.audit.clusters import FEWEST, Partition
-from pipeline.audit.images import Images
+from pipeline.audit.image_table import Images
 from pipeline.audit.pooling import pooled
 from pipeline.export.excerpt import Excerpt
-from pipeline.signals import StopRequest
-from pipeline.store.publish import publish
+from pipeline.store.atomic import publish
+from pipeline.system.signals import StopRequest
 
 log = logging.getLogger(__name__)
 

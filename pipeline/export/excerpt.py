@@ -14,8 +14,8 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
 from pipeline.store.schema import COLUMNS
-from pipeline.store.source import Source
-from pipeline.store.virtual import OF_ONE_SHARD
+from pipeline.store.shard_reader import Source
+from pipeline.store.virtual_dataset import OF_ONE_SHARD
 
 ROWS = 256
 """Of a block: at 224 x 224 pixels, 51 MB of maps with one channel."""

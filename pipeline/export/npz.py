@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.engine.geometry import Pixels
+from pipeline.export.claim import claim
 from pipeline.export.excerpt import Excerpt
-from pipeline.export.folder import claim
-from pipeline.progress import Progress
-from pipeline.signals import StopRequest
-from pipeline.store.publish import publish
+from pipeline.store.atomic import publish
 from pipeline.store.schema import canonical_json
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 
 def write_npz(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> Path:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.export.claim import claim
 from pipeline.export.excerpt import Excerpt
-from pipeline.export.folder import claim
-from pipeline.progress import Progress
-from pipeline.render import picture_name
-from pipeline.signals import StopRequest
+from pipeline.report.render import picture_name
+from pipeline.store.atomic import publish
 from pipeline.store.explanation import Explanation
-from pipeline.store.publish import publish
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 TABLE = "maps.csv"
 ZERO, STEPS = 32768, 32767

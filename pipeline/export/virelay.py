@@ -16,16 +16,16 @@ import yaml
 from pipeline.audit import check_audit_extra
 from pipeline.engine.geometry import Pixels
 from pipeline.errors import UsageError
-from pipeline.export import inputs, labels
+from pipeline.export import input_images, label_map
+from pipeline.export.claim import claim
+from pipeline.export.column_parts import missing_parts, part_path, part_spans, shard_spans, write_part
 from pipeline.export.excerpt import Excerpt
-from pipeline.export.folder import claim
-from pipeline.export.parts import missing_parts, part_path, part_spans, shard_spans, write_part
-from pipeline.progress import Progress
-from pipeline.signals import StopRequest
-from pipeline.store.objects import is_elsewhere
-from pipeline.store.publish import publish
+from pipeline.store.atomic import publish
+from pipeline.store.object_store import is_elsewhere
 from pipeline.store.shard import FILTERS
-from pipeline.store.virtual import Span, map_rows
+from pipeline.store.virtual_dataset import Span, map_rows
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ def write_virelay(excerpt: Excerpt, folder: Path, *, stop: StopRequest, num_work
         )
     claim(folder, excerpt, "virelay")
     if not (folder / PROJECT).exists():
-        names = labels.write_labels(excerpt, folder)
-        inputs.write_inputs(excerpt, folder, stop=stop, num_workers=num_workers)
+        names = label_map.write_labels(excerpt, folder)
+        input_images.write_inputs(excerpt, folder, stop=stop, num_workers=num_workers)
         _write_attributions(excerpt, folder, stop=stop)
         analysed = write_analysis(excerpt, folder, names, stop=stop)
         publish(yaml.safe_dump(_project(excerpt, analysed), sort_keys=False).encode(), folder / PROJECT)
@@ -112,8 +112,8 @@ def _project(excerpt: Excerpt, analysed: bool) -> dict[str, Any]:
     project = {
         "name": name,
         "model": str(attributes["model"]),
-        "label_map": labels.FILE,
-        "dataset": {"name": name, "type": "hdf5", "path": inputs.FILE},
+        "label_map": label_map.FILE,
+        "dataset": {"name": name, "type": "hdf5", "path": input_images.FILE},
         "attributions": {
             "attribution_method": method,
             "attribution_strategy": _STRATEGIES.get(asked, "predicted_label"),

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import MissingExtra
+from pipeline.export.claim import claim
 from pipeline.export.excerpt import ROWS, Excerpt
-from pipeline.export.folder import claim
-from pipeline.progress import Progress
-from pipeline.signals import StopRequest
-from pipeline.store.publish import Unwritable
+from pipeline.store.atomic import Unwritable
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 if TYPE_CHECKING:
     import zarr

@@ -6,9 +6,9 @@ from importlib import import_module
 
 import torch
 
-from pipeline.configuration import Config
-from pipeline.launch.launch import Launch
-from pipeline.signals import StopRequest
+from pipeline.launch.worker_command import Launch
+from pipeline.system.configuration import Config
+from pipeline.system.signals import StopRequest
 
 __all__ = ["Launch", "count_workers", "find_launcher", "with_workers"]
 

@@ -3,8 +3,8 @@
 import logging
 import shlex
 
-from pipeline.launch.launch import Launch
-from pipeline.signals import StopRequest
+from pipeline.launch.worker_command import Launch
+from pipeline.system.signals import StopRequest
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pipeline.launch.launch import Launch
-from pipeline.launch.place import Place, places
+from pipeline.launch.placement import Place, places
 from pipeline.launch.watch import Watch
-from pipeline.progress import Progress
-from pipeline.signals import Stopped, StopRequest
-from pipeline.size import targets_per_image
-from pipeline.store.start import starts
+from pipeline.launch.worker_command import Launch
+from pipeline.run.sizes import targets_per_image
+from pipeline.store.heartbeat import starts
+from pipeline.system.progress import Progress
+from pipeline.system.signals import Stopped, StopRequest
 
 log = logging.getLogger(__name__)
 

@@ -13,20 +13,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.configuration import Config
 from pipeline.errors import MissingExtra, StoreError, UsageError
-from pipeline.job import Job
-from pipeline.launch.launch import Launch
 from pipeline.launch.watch import Watch
-from pipeline.progress import Progress
-from pipeline.record import run_log
-from pipeline.run import run
-from pipeline.share import Share
-from pipeline.signals import StopRequest
-from pipeline.size import targets_per_image
-from pipeline.store.publish import machine
+from pipeline.launch.worker_command import Launch
+from pipeline.run.job import Job
+from pipeline.run.loop import run
+from pipeline.run.provenance import run_log
+from pipeline.run.resume import stored_job
+from pipeline.run.sizes import targets_per_image
+from pipeline.run.worker import Share
+from pipeline.store.atomic import machine
 from pipeline.store.schema import canonical_json
-from pipeline.stored import stored_job
+from pipeline.system.configuration import Config
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 try:
     import ray

@@ -11,13 +11,13 @@ from types import FrameType
 from typing import Any
 
 from pipeline.errors import MissingExtra, UsageError
-from pipeline.launch.launch import Launch
 from pipeline.launch.queue import QUEUE_SECONDS, in_queue
 from pipeline.launch.watch import Watch
-from pipeline.progress import Progress
-from pipeline.signals import StopRequest
-from pipeline.size import targets_per_image
-from pipeline.store.publish import replace
+from pipeline.launch.worker_command import Launch
+from pipeline.run.sizes import targets_per_image
+from pipeline.store.atomic import replace
+from pipeline.system.progress import Progress
+from pipeline.system.signals import StopRequest
 
 try:
     from submitit import SlurmExecutor

@@ -3,10 +3,10 @@
 import logging
 import time
 
-from pipeline.launch.launch import Launch
-from pipeline.progress import Progress
-from pipeline.size import targets_per_image
+from pipeline.launch.worker_command import Launch
+from pipeline.run.sizes import targets_per_image
 from pipeline.store.ledger import Ledger
+from pipeline.system.progress import Progress
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.incremental import Incremental
+from pipeline.engine.incremental.evaluator import Incremental
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.segments import segments_of

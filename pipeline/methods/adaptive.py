@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.methods.strata import FEWEST_NODES, SQUARED_ERROR, STRATA, Nodes, ends, middles, worst
 
 Gradients = Callable[[Tensor, Tensor], Tensor]

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.activation_layout import channels_first
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.engine.geometry import Geometry, Grid
-from pipeline.engine.layout import channels_first
-from pipeline.hooks import cut, layer_of
+from pipeline.engine.network.hooks import cut, layer_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.rectified import GuidedBackprop
 from pipeline.view import View
@@ -19,8 +19,8 @@ class LayerGradCam(Method):
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option, as in
     Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out
-    in the image (:func:`~pipeline.engine.layout.channels_first`). Where only the class token is read after the last
-    block, the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
+    in the image (:func:`~pipeline.engine.activation_layout.channels_first`). Where only the class token is read after
+    the last block, the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
 
     Args:
         model: A network in eval mode, or a view of one.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import rule
-from pipeline.methods.sums import Sums
+from pipeline.methods.weighted_sums import Sums
 from pipeline.view import Gradients, View
 
 Add = Callable[[Tensor, Tensor, Gradients], None]

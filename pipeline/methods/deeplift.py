@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry
+from pipeline.methods.baseline_distribution import DistributionLike, members_of
 from pipeline.methods.baselines import BaselineLike, Baselines, baselines_of
-from pipeline.methods.distribution import DistributionLike, members_of
-from pipeline.methods.linear import check_linear
+from pipeline.methods.linearity import check_linear
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.rescale import Rescale
-from pipeline.methods.rules import Tape
+from pipeline.methods.multipliers import Tape
+from pipeline.methods.rescale_rule import Rescale
 from pipeline.view import Inside, View
 from pipeline.view.probe import blank_image
 
@@ -122,7 +122,7 @@ class DeepLiftShap(DeepLift):
 
     Args:
         model: A network in eval mode, or a view of one.
-        baselines: See :func:`~pipeline.methods.distribution.members_of`.
+        baselines: See :func:`~pipeline.methods.baseline_distribution.members_of`.
         multiply_by_inputs: Without it, the mean multipliers alone.
         eps: Units that differ less from their baseline's take the gradient as multiplier.
         internal_batch_size: Images in one pass of the network; None finds the fastest.

@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.methods.distribution import DistributionLike, members_of
-from pipeline.methods.draws import deviations, normal, sample_seeds
+from pipeline.methods.baseline_distribution import DistributionLike, members_of
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.sums import Sums
+from pipeline.methods.random_draws import deviations, normal, sample_seeds
+from pipeline.methods.weighted_sums import Sums
 from pipeline.view import View
 
 
@@ -22,7 +22,7 @@ class GradientShap(Method):
 
     Args:
         model: A network in eval mode, or a view of one.
-        baselines: The distribution, see :func:`~pipeline.methods.distribution.members_of`.
+        baselines: The distribution, see :func:`~pipeline.methods.baseline_distribution.members_of`.
         n_samples: Draws for each image.
         stdevs: Standard deviation of the noise on the image, in units of the model's input; or one for each channel.
         multiply_by_inputs: Without it, the mean gradient alone.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry
+from pipeline.methods.lrp_propagation import Propagate
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.propagation import Propagate
 from pipeline.view import View
 from pipeline.view.probe import blank_image
 
@@ -20,7 +20,7 @@ class LRP(Method):
     ``epsilon_plus_flat`` (Kohlbrenner et al. 2020, "Towards Best Practice in Explaining Neural Network Decisions with
     LRP", arXiv 1910.09840; the name is zennit's): the flat rule in the first layer, the plus rule in the other
     convolutions, the epsilon rule in linear layers. ``epsilon``: that rule everywhere. See
-    :mod:`pipeline.methods.relevance` for their formulas. Sums, such as those of residual blocks, and means hand
+    :mod:`pipeline.methods.lrp_rules` for their formulas. Sums, such as those of residual blocks, and means hand
     relevance on in proportion to what is added, max pooling to the winner, activations as it is. Batch norm is merged
     into the layer before it; one that follows no layer is a layer with the epsilon rule. Biases and epsilon take up
     relevance, so that a map's sum is not the output, unless the network has none and epsilon is small.

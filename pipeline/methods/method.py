@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.engine.geometry import Geometry, Shape
 from pipeline.view import View
 

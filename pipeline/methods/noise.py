@@ -5,10 +5,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.engine.geometry import Geometry, Pixels, Windows
-from pipeline.methods.draws import deviations, normal, sample_seeds
 from pipeline.methods.method import Attribution, Method
+from pipeline.methods.random_draws import deviations, normal, sample_seeds
 
 TYPES = ("smoothgrad", "smoothgrad_sq", "vargrad")
 

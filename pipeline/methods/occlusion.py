@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Windows
-from pipeline.engine.schedule import Replaced
+from pipeline.engine.incremental.schedule import Replaced
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.view import View

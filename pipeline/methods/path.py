@@ -9,7 +9,7 @@ from pipeline.methods.adaptive import TOL, Gradients, Integrals, integrate, prec
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import DEFAULT, rule
-from pipeline.methods.sums import Sums
+from pipeline.methods.weighted_sums import Sums
 from pipeline.view import Segment, View
 
 

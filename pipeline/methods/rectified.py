@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry
-from pipeline.hooks import RectifiedBackward
+from pipeline.engine.network.hooks import RectifiedBackward
 from pipeline.methods.gradient import Saliency
 from pipeline.methods.method import Attribution
 from pipeline.view import View

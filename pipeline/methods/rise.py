@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from pipeline.engine.geometry import Grid
 from pipeline.methods.baselines import BaselineLike, baselines_of
-from pipeline.methods.masks import draw_cells, masks_of
 from pipeline.methods.method import Attribution, Method
+from pipeline.methods.random_masks import draw_cells, masks_of
 from pipeline.view import View
 
 

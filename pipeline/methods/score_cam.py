@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from pipeline.hooks import cut
+from pipeline.engine.network.hooks import cut
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.cam import LayerGradCam
 from pipeline.methods.method import Attribution

@@ -1,7 +1,7 @@
 """How far maps can be trusted: faithful, localised, stable, sane. docs/metrics.md has the table."""
 
+from pipeline.metrics.average_drop import Confidence
 from pipeline.metrics.completeness import Completeness
-from pipeline.metrics.confidence import Confidence
 from pipeline.metrics.deletion import Deletion
 from pipeline.metrics.infidelity import Infidelity
 from pipeline.metrics.localisation import Localisation

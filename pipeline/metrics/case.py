@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.view import View
 
 Answer = Callable[[Tensor, Tensor], Tensor]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.metrics.case import Case, Stored
 from pipeline.metrics.metric import Measured, Metric, Score, positive
-from pipeline.metrics.regions import Region, on_input, read_regions
+from pipeline.metrics.object_regions import Region, on_input, read_regions
 
 OF = ("target", "any")
 
@@ -22,7 +22,7 @@ class Localisation(Metric):
     "CLEVR-XAI" (doi 10.1016/j.inffus.2021.11.008).
 
     Args:
-        regions: A folder of XML files or masks, or a COCO file: see :func:`~pipeline.metrics.regions.read_regions`.
+        regions: A folder of XML files or masks, or a COCO file: see :mod:`pipeline.metrics.object_regions`.
         of: ``target`` counts objects of the class explained, ``any`` all objects.
         tolerance: Pixels of the model's input by which the pointing game may miss.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.metrics.case import Case
 from pipeline.metrics.metric import Measured, Metric, Score, whole
 from pipeline.metrics.ranks import spearman
-from pipeline.metrics.similarity import ssim
+from pipeline.metrics.ssim import ssim
 
 
 class Randomisation(Metric):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.metrics.bootstrap import CONFIDENCE, summary
-from pipeline.metrics.controls import KINDS, WORDS
+from pipeline.metrics.control_maps import KINDS, WORDS
 from pipeline.metrics.metric import Metric
-from pipeline.store.layout import content
+from pipeline.store.run_files import content
 
 FILE = "evaluate.json"
 SCHEMA = 1

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.methods.draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal, sample_seeds
 from pipeline.metrics.case import Case, winner
 from pipeline.metrics.imputation import impute
 from pipeline.metrics.metric import Measured, Metric, Score

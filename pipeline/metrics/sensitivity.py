@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.methods.draws import sample_seeds
+from pipeline.methods.random_draws import sample_seeds
 from pipeline.metrics.case import Case
-from pipeline.metrics.controls import CONTROLS
+from pipeline.metrics.control_maps import CONTROLS
 from pipeline.metrics.metric import Measured, Metric, Score, positive, whole
 
 

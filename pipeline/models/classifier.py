@@ -9,9 +9,9 @@ from torch import nn
 from torchvision.models import AlexNet_Weights
 
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.engine.freeze import freeze
+from pipeline.engine.network.freeze import freeze
 from pipeline.errors import UsageError
-from pipeline.models.outputs import with_logits
+from pipeline.models.logits import with_logits
 from pipeline.models.weights import weights_sha256
 
 IMAGENET_CLASSES: tuple[str, ...] = tuple(AlexNet_Weights.DEFAULT.meta["categories"])

@@ -9,7 +9,7 @@ from torch import nn
 
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.models.classifier import Classifier
-from pipeline.models.processor import preprocessing_of
+from pipeline.models.image_processor import preprocessing_of
 from pipeline.models.weights import fixed_seed, load_weights, read_weights
 
 try:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import Failure
-from pipeline.report.sampling import BORDER_AREA, MAPS_READ, MapSample
-from pipeline.report.summary import Summary
-from pipeline.report.words import percent, significant
+from pipeline.report.formatting import percent, significant
+from pipeline.report.map_sample import BORDER_AREA, MAPS_READ, MapSample
+from pipeline.report.run_summary import Summary
 from pipeline.store.reader import Run
 
 BARS = 41

@@ -13,7 +13,7 @@ from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.geometry import NoPlaces
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 from pipeline.visualize.panel import Panel, chosen, without_image
 from pipeline.visualize.sheet import row
 

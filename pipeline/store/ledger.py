@@ -10,14 +10,23 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.layout import SHARDS, content, part_paths, plain, readable, shard_of_part, shard_path, summary_path
+from pipeline.store.atomic import remove_orphans, replace
+from pipeline.store.heartbeat import forget_deaths
 from pipeline.store.manifest import Manifest
-from pipeline.store.objects import at_hand, identity
-from pipeline.store.publish import remove_orphans, replace
+from pipeline.store.object_store import at_hand, identity
+from pipeline.store.run_files import (
+    SHARDS,
+    content,
+    part_paths,
+    plain,
+    readable,
+    shard_of_part,
+    shard_path,
+    summary_path,
+)
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
-from pipeline.store.start import forget_deaths
-from pipeline.store.summary import Summary, is_current, seal_summary, summarize, unseal_summary
+from pipeline.store.shard_summary import Summary, is_current, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
 

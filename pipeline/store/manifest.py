@@ -11,17 +11,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.data.paths import Paths
+from pipeline.data.image_paths import Paths
 from pipeline.errors import StoreError, UsageError
-from pipeline.remote import locate
-from pipeline.store import columns
+from pipeline.store import column_file
+from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import dataset
-from pipeline.store.layout import MANIFEST, plain, readable
-from pipeline.store.objects import at_hand
-from pipeline.store.pages import MappedPaths, digests
-from pipeline.store.publish import publish
+from pipeline.store.manifest_pages import MappedPaths, digests
+from pipeline.store.object_store import at_hand
+from pipeline.store.run_files import MANIFEST, plain, readable
 from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
 from pipeline.store.shard import DAMAGE
+from pipeline.system.remote import locate
 
 _JSON = ("identity", "class_names", "preprocessing")
 
@@ -112,7 +112,7 @@ class Manifest:
         try:
             with at_hand(plain(path, run)) as file:
                 with readable(path):
-                    whole = columns.is_whole(file)  # before HDF5 sees it
+                    whole = column_file.is_whole(file)  # before HDF5 sees it
                 if not whole:
                     raise StoreError(f"{path} is damaged: its sha256 is not that of its content")
                 with h5py.File(file, "r", locking=False) as opened:
@@ -125,10 +125,10 @@ class Manifest:
         check_version(int(file.attrs["schema_version"]), path)
         whole, numbers = dataset(file, "root", ("uint8",))[...], dataset(file, "shards", ("int64",))[...]
         label, offsets, blob = (
-            columns.mapped(dataset(file, name, (dtype,)))
+            column_file.mapped(dataset(file, name, (dtype,)))
             for name, dtype in (("label", "int32"), ("offsets", "int64"), ("paths", "uint8"))
         )
-        spans = columns.mapped(dataset(file, "spans", ("int64",))) if "spans" in file else None
+        spans = column_file.mapped(dataset(file, "spans", ("int64",))) if "spans" in file else None
         pages = dataset(file, "digests", ("uint8",))[...] if "digests" in file else None
         if len(offsets) != len(label) + 1 or (spans is not None and spans.shape != (len(label), 2)):
             raise ValueError("its columns are of different lengths")
@@ -150,7 +150,7 @@ class Manifest:
         }
         attributes: dict[str, str | int] = {name: canonical_json(getattr(self, name)) for name in _JSON}
         attributes |= {"schema_version": SCHEMA_VERSION, "fingerprint": self.fingerprint}
-        return columns.encode(small, large, attributes)
+        return column_file.encode(small, large, attributes)
 
 
 def freeze(run: Path, manifest: Manifest) -> Manifest:

@@ -11,12 +11,12 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from pipeline.errors import Failure
-from pipeline.remote import absolute
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.notebook import html
 from pipeline.store.schema import COLUMNS
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
+from pipeline.system.remote import absolute
 
 
 @dataclass(frozen=True)

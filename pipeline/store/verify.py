@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.layout import SHARDS, content, shard_of_part, shard_path, summary_path
+from pipeline.store.atomic import is_temporary
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.publish import is_temporary
+from pipeline.store.run_files import SHARDS, content, shard_of_part, shard_path, summary_path
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.shard import unseal
-from pipeline.store.summary import Summary, describe, is_current
+from pipeline.store.shard_summary import Summary, describe, is_current
 
 
 @dataclass(frozen=True)

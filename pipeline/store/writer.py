@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.store.background import Background
-from pipeline.store.gather import Gathered
-from pipeline.store.layout import part_path, part_paths, shard_path, summary_path
+from pipeline.store.atomic import publish, replace
+from pipeline.store.background_thread import Background
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.publish import publish, replace
+from pipeline.store.run_files import part_path, part_paths, shard_path, summary_path
 from pipeline.store.schema import Rows
 from pipeline.store.shard import FILTERS, encode, seal
+from pipeline.store.shard_buffer import Gathered
 
 log = logging.getLogger(__name__)
 

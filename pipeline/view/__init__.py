@@ -6,8 +6,8 @@ A method gets a view where it would get a network::
     Saliency(NeuronView(model, layer="layer3.1.conv2", neuron=[3, 4, 5]))(images)      # (N, C, H, W)
 """
 
-from pipeline.view.inputs import OUTPUTS, Gradients, Inside, Segment, View
 from pipeline.view.layer import LayerView
 from pipeline.view.neuron import NeuronView
+from pipeline.view.view import OUTPUTS, Gradients, Inside, Segment, View
 
 __all__ = ["OUTPUTS", "Gradients", "Inside", "LayerView", "NeuronView", "Segment", "View"]

@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from pipeline.engine.cut import CutNetwork
 from pipeline.engine.geometry import Geometry, Shape, Units
-from pipeline.view.inputs import InChunks, Inside, Segment, View, two_axes, unchanged
+from pipeline.engine.network.cut import CutNetwork
 from pipeline.view.probe import blank_image
+from pipeline.view.view import InChunks, Inside, Segment, View, two_axes, unchanged
 
 
 class LayerView(View):

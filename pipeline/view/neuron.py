@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry, Shape
-from pipeline.engine.neuron import Neuron, Place
-from pipeline.hooks import layer_of
-from pipeline.view.inputs import View
+from pipeline.engine.network.hooks import layer_of
+from pipeline.engine.network.truncated import Neuron, Place
+from pipeline.view.view import View
 
 
 class NeuronView(View):

@@ -10,8 +10,8 @@ run may draw a million.
 """
 
 from pipeline.visualize.colours import COLOURS, HIGHLIGHT
-from pipeline.visualize.image import photograph
 from pipeline.visualize.panel import METHODS, Panel
+from pipeline.visualize.photograph import photograph
 from pipeline.visualize.scale import SIGNS, normalize, threshold
 from pipeline.visualize.sheet import draw, grid
 

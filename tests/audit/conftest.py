@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.index import Paths
+from pipeline.data.image_index import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows, canonical_json

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from pipeline.audit.analyse import survey
 from pipeline.audit.comparison import TOP, compare, rank_correlation, top_overlap
 from pipeline.audit.pooling import GRID
 from pipeline.audit.shortcuts import cells, pixels_of
-from pipeline.audit.survey import survey
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 from tests.audit.conftest import Draw, marked, natural
 
 LABELS = np.repeat(np.arange(3), 20)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.data.arrow import index_saved
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
-from pipeline.data.find import find_images, find_labels
-from pipeline.data.index import sample
+from pipeline.data.find_images import find_images, find_labels
+from pipeline.data.image_index import sample
 from pipeline.errors import MissingExtra, UsageError
 
 datasets = pytest.importorskip("datasets")

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from pipeline.data.decode import read_image
-from pipeline.data.index import index_folder
-from pipeline.data.paths import Paths
+from pipeline.data.image_index import index_folder
+from pipeline.data.image_paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import Failure

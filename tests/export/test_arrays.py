@@ -17,10 +17,10 @@ import pipeline
 from pipeline.errors import MissingExtra, StoreError, UsageError
 from pipeline.export import excerpt, export
 from pipeline.export.png import STEPS, ZERO
-from pipeline.remote import locate
-from pipeline.signals import Stopped, StopRequest
-from pipeline.store.publish import DiskFull
+from pipeline.store.atomic import DiskFull
 from pipeline.store.reader import Run
+from pipeline.system.remote import locate
+from pipeline.system.signals import Stopped, StopRequest
 from pipeline.tasks import perform
 from tests.conftest import Compose, Status
 from tests.export.conftest import KEPT, SIDE, WINDOWS, Lay

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.tasks import perform
 from tests.conftest import Compose, Status
-from tests.test_readme import BLOCK, ROOT
+from tests.documents.test_readme import BLOCK, ROOT
 
 PAGE = (ROOT / "docs" / "export.md").read_text()
 

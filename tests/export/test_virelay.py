@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import pipeline
-from pipeline.audit.survey import survey
+from pipeline.audit.analyse import survey
 from pipeline.errors import UsageError
 from pipeline.export import excerpt, export
-from pipeline.signals import Stopped
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
+from pipeline.system.signals import Stopped
 from tests.export.conftest import CLASSES, KEPT, SIDE, SUMMED, WINDOWS, Lay
 from tests.stopping import Stopping
 

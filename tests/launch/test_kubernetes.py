@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.ranges import check
+from pipeline.run.option_ranges import check
 from tests.conftest import Compose
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "k8s"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.signals import Stopped
 from pipeline.store.verify import verify
+from pipeline.system.signals import Stopped
 from tests.conftest import Status
 from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, until
-from tests.deadly import holds_all_others, lay, poison
+from tests.deadly_images import holds_all_others, lay, poison
 
 
 def children() -> list[int]:

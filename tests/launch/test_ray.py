@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.store.layout import SHARDS
+from pipeline.store.run_files import SHARDS
 from tests.commands import Command, command
-from tests.deadly import holds_all_others, lay, poison
+from tests.deadly_images import holds_all_others, lay, poison
 
 NODES = 3
 

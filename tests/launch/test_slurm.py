@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.report.summary import concluded
+from pipeline.report.run_summary import concluded
 from pipeline.store.verify import verify
 from tests.conftest import Status
 from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, options, until

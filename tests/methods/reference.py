@@ -13,8 +13,8 @@ from captum.attr._core import deep_lift
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from pipeline.methods.draws import normal, sample_seeds
 from pipeline.methods.method import image_seeds
+from pipeline.methods.random_draws import normal, sample_seeds
 from tests.methods.zoo import Kind
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine.batching import FlatLine
+from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.methods.adaptive import MOST_NODES, SAFETY, Integrals, Precision, integrate, precision_of
 from pipeline.methods.strata import FEWEST_NODES
 

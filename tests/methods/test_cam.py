@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
+from pipeline.engine.activation_layout import channels_first
 from pipeline.engine.geometry import Grid, from_json
-from pipeline.engine.layout import channels_first
 from pipeline.methods import GradCamPlusPlus, GuidedBackprop, GuidedGradCam, LayerGradCam
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg

@@ -6,9 +6,9 @@ from PIL import Image
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import GradientShap, IntegratedGradients
-from pipeline.methods.distribution import LARGEST_FOLDER, members_of
-from pipeline.methods.draws import normal, sample_seeds
+from pipeline.methods.baseline_distribution import LARGEST_FOLDER, members_of
 from pipeline.methods.method import image_seeds
+from pipeline.methods.random_draws import normal, sample_seeds
 from pipeline.view import View
 from tests.networks import images, small_vgg
 

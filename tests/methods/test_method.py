@@ -12,7 +12,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import IntegratedGradients, Occlusion, Saliency
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
-from tests.methods.cases import EVERY_METHOD, METHODS, SIZE, TARGETS, assert_same
+from tests.methods.every_method import EVERY_METHOD, METHODS, SIZE, TARGETS, assert_same
 from tests.networks import Recording, images, residual, small_vgg
 
 PREPROCESSING = Preprocessing(None, SIZE, mean=(0.4,) * 3, std=(0.2,) * 3)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from pipeline.methods import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion, Saliency
-from pipeline.methods.draws import normal, sample_seeds
 from pipeline.methods.method import image_seeds
+from pipeline.methods.random_draws import normal, sample_seeds
 from tests.networks import Recording, images, resnet18, small_vgg
 
 METHODS = {

@@ -9,8 +9,8 @@ from skimage.transform import resize
 from torch import Tensor, nn
 
 from pipeline.methods import Rise
-from pipeline.methods.masks import draw_cells, masks_of
 from pipeline.methods.method import image_seeds
+from pipeline.methods.random_masks import draw_cells, masks_of
 from tests.networks import Recording, images, small_vgg
 
 SIZE = (40, 56)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import functional
 
-from pipeline.data.demo import lay_demo
+from pipeline.data.demo_photographs import lay_demo
 from pipeline.models import demo
 from pipeline.models.checkpoint import IMAGENET
 

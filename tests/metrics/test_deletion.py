@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pipeline.metrics import Deletion
 from pipeline.metrics.deletion import blur_line, blurred
 from pipeline.metrics.ranks import places
-from tests.metrics.cases import SIZE, Constant, Linear, OnePixel, case, kinds
+from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, case, kinds
 from tests.networks import images, small_vgg
 
 

@@ -6,11 +6,11 @@ from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
 from pipeline.methods import InputXGradient
-from pipeline.methods.draws import sample_seeds
+from pipeline.methods.random_draws import sample_seeds
 from pipeline.metrics import Infidelity, Sensitivity
 from pipeline.metrics.infidelity import inside, squares, sums
 from pipeline.metrics.sensitivity import uniform
-from tests.metrics.cases import SIZE, Constant, Linear, case, kinds
+from tests.metrics.known_networks import SIZE, Constant, Linear, case, kinds
 from tests.networks import images, small_vgg
 
 COUNT = 12

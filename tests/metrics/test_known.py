@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.metrics import Completeness, Confidence, SingleDeletion, Sparseness
 from pipeline.metrics.ranks import spearman
 from pipeline.metrics.single_deletion import cells
-from tests.metrics.cases import SIZE, Constant, Linear, OnePixel, Row, case, kinds
+from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, Row, case, kinds
 from tests.networks import images, small_vgg
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.metrics import Localisation
 from pipeline.metrics.localisation import within
-from pipeline.metrics.regions import on_input, read_regions
-from tests.metrics.cases import SIZE, Constant, Row, case
+from pipeline.metrics.object_regions import on_input, read_regions
+from tests.metrics.known_networks import SIZE, Constant, Row, case
 from tests.networks import images
 
 XML = """<annotation><size><width>60</width><height>40</height></size>

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pipeline.methods import InputXGradient
 from pipeline.metrics import Randomisation
 from pipeline.metrics.randomisation import layers_of, randomised
-from pipeline.metrics.similarity import ssim
+from pipeline.metrics.ssim import ssim
 from pipeline.view import View
-from tests.metrics.cases import SIZE, case, kinds
+from tests.metrics.known_networks import SIZE, case, kinds
 from tests.networks import images, residual, small_vgg
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.metrics import Deletion
-from pipeline.metrics.controls import KINDS
+from pipeline.metrics.control_maps import KINDS
 from pipeline.metrics.result import FILE, Result, described, encode, new_result, read, table
 
 

@@ -6,11 +6,11 @@ import torch
 from scipy.sparse import csc_matrix, lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from pipeline.methods.draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal, sample_seeds
 from pipeline.metrics import Road
 from pipeline.metrics.imputation import impute
 from pipeline.metrics.ranks import places
-from tests.metrics.cases import SIZE, Constant, OnePixel, case, kinds
+from tests.metrics.known_networks import SIZE, Constant, OnePixel, case, kinds
 from tests.networks import images, small_vgg
 
 AROUND = {(i, j): 1 / 6 if 0 in (i, j) else 1 / 12 for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)}

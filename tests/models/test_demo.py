@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pipeline.data.classes import WORDNET_IDS
+from pipeline.data.class_folders import WORDNET_IDS
 from pipeline.errors import MissingExtra
 from pipeline.models import demo
 

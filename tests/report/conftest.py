@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.paths import Paths
+from pipeline.data.image_paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest, freeze

@@ -6,9 +6,9 @@ import numpy as np
 
 from pipeline import open_run
 from pipeline.report.health import BARS, checks, figures, histogram
-from pipeline.report.sampling import BORDER, BORDER_AREA, CELLS, sample_maps
-from pipeline.report.summary import columns, finish
-from pipeline.store.source import Source
+from pipeline.report.map_sample import BORDER, BORDER_AREA, CELLS, sample_maps
+from pipeline.report.run_summary import columns, finish
+from pipeline.store.shard_reader import Source
 
 from .conftest import LABELS, MakeRun
 

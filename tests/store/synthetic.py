@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.paths import Paths
+from pipeline.data.image_paths import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.ledger import Ledger

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.report.summary import finish
+from pipeline.report.run_summary import finish
 from pipeline.store import ledger
-from pipeline.store.layout import shard_path
+from pipeline.store.atomic import replace
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
-from pipeline.store.publish import replace
+from pipeline.store.run_files import shard_path
 from pipeline.store.shard import decode, encode
 from tests.store import synthetic
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.data.paths import PAGE, Paths
+from pipeline.data.image_paths import PAGE, Paths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import SCHEMA_VERSION

@@ -9,7 +9,7 @@ from PIL import Image
 
 import pipeline
 from pipeline.errors import StoreError, UsageError
-from pipeline.store import source
+from pipeline.store import shard_reader
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import COLUMNS, Rows
@@ -216,12 +216,12 @@ def test_a_loop_keeps_few_files_open(folder, monkeypatch):
         def __del__(self):
             closed.append(id(self))
 
-    monkeypatch.setattr(source.h5py, "File", Counted)
+    monkeypatch.setattr(shard_reader.h5py, "File", Counted)
     run = pipeline.open_run(folder)
     for _ in range(2):
         kept = [(explanation, explanation.score) for explanation in run]
-    assert len(opened) > source._OPEN_FILES
-    assert len(opened) - len(closed) <= source._OPEN_FILES
+    assert len(opened) > shard_reader._OPEN_FILES
+    assert len(opened) - len(closed) <= shard_reader._OPEN_FILES
     assert [explanation.score for explanation, _ in kept] == [score for _, score in kept]
 
 

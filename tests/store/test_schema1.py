@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.store.layout import shard_path
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import freeze
 from pipeline.store.reader import Run
+from pipeline.store.run_files import shard_path
 from pipeline.store.schema import COLUMNS
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 from pipeline.store.writer import Writer
 from tests.store import synthetic
 

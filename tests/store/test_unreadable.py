@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.report.summary import finish
+from pipeline.report.run_summary import finish
+from pipeline.store.heartbeat import Start, starts
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
-from pipeline.store.source import Source
-from pipeline.store.start import Start, starts
+from pipeline.store.shard_reader import Source
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 from tests.store import synthetic

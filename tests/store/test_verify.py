@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Failure
-from pipeline.report.summary import finish
+from pipeline.report.run_summary import finish
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, encode
-from pipeline.store.summary import seal_summary, unseal_summary
+from pipeline.store.shard_summary import seal_summary, unseal_summary
 from pipeline.store.verify import verify
 from tests.store import synthetic
 

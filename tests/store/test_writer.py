@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.report.summary import finish
-from pipeline.store.layout import part_paths
+from pipeline.report.run_summary import finish
+from pipeline.store.atomic import DiskFull, Unwritable
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import freeze
-from pipeline.store.publish import DiskFull, Unwritable
+from pipeline.store.run_files import part_paths
 from pipeline.store.schema import Rows
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer

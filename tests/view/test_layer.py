@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.cut import CutNetwork, GraphCut, HookCut
 from pipeline.engine.geometry import Units, from_json
+from pipeline.engine.network.cut import CutNetwork, GraphCut, HookCut
 from pipeline.methods import (
     Activation,
     Conductance,
@@ -25,7 +25,7 @@ from pipeline.methods import (
     Occlusion,
     Saliency,
 )
-from pipeline.methods.draws import sample_seeds
+from pipeline.methods.random_draws import sample_seeds
 from pipeline.view import LayerView, View
 from tests.methods.test_cam import Twice, near, swin, vit
 from tests.networks import Recording, images, residual, resnet18, small_vgg

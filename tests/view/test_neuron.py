@@ -6,8 +6,8 @@ import captum.attr
 import pytest
 import torch
 
-from pipeline.engine.network import FastNetwork
-from pipeline.engine.neuron import Head
+from pipeline.engine.network.prepared import FastNetwork
+from pipeline.engine.network.truncated import Head
 from pipeline.methods import (
     Deconvolution,
     DeepLift,

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.audit.cases import Alike, Comparison, Moved, Outlier, Unfaithful
+from pipeline.audit.analyse import survey
 from pipeline.audit.evidence import Check, Cluster, Effect, Interval, Shortcut
 from pipeline.audit.findings import Audit
-from pipeline.audit.survey import survey
-from pipeline.data.index import Paths
+from pipeline.audit.image_findings import Alike, Comparison, Moved, Outlier, Unfaithful
+from pipeline.data.image_index import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
-from pipeline.store.source import Source
+from pipeline.store.shard_reader import Source
 from pipeline.store.writer import Writer
 from tests.report.conftest import ATTRIBUTES
 

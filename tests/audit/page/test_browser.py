@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline.audit.page.write import write_page
+from pipeline.audit.page.audit_page import write_page
 
 from .runs import BOX, CLASSES, HOSTILE, SIDE, audited, write_scores
 

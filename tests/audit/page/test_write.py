@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.audit.findings import Audit
-from pipeline.audit.page.choice import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
-from pipeline.audit.page.pack import pack_maps, pack_points
-from pipeline.audit.page.scores import scores
-from pipeline.audit.page.write import write_page
-from pipeline.store.source import Source
+from pipeline.audit.page.audit_page import write_page
+from pipeline.audit.page.examples import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
+from pipeline.audit.page.metric_scores import scores
+from pipeline.audit.page.packed_arrays import pack_maps, pack_points
+from pipeline.store.shard_reader import Source
 from tests.conftest import Status
 
 from .runs import CLASSES, HOSTILE, audited, write_scores

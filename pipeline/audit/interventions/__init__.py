@@ -1,0 +1,1 @@
+"""Interventions on the images: what the model does when a region is covered."""

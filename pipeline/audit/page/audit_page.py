@@ -1,0 +1,133 @@
+"""An audit as a page: self-contained, or with a folder of pictures beside it where they are many."""
+
+import base64
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from pipeline.audit.files import FOLDER
+from pipeline.audit.findings import Audit
+from pipeline.audit.page.examples import chosen
+from pipeline.audit.page.metric_scores import scores
+from pipeline.audit.page.page_data import page_data
+from pipeline.audit.page.strips import Strip, common_scale, strips
+from pipeline.report.formatting import percent
+from pipeline.report.header import provenance
+from pipeline.report.health import SAMPLE_NOTE, Figure, checks, histogram
+from pipeline.report.map_sample import sample_maps
+from pipeline.report.report_page import COLUMNS
+from pipeline.report.run_summary import columns, derive
+from pipeline.store.atomic import replace
+from pipeline.store.reader import Run
+from pipeline.store.run_files import plain_folder
+from pipeline.store.shard_reader import Source
+
+PAGE, PICTURES = "index.html", "pictures"
+INSIDE = 1500
+"""Pictures that a page holds itself (about 15 MB); more lie beside it."""
+SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "classes.js", "panel.js", "lists.js", "main.js")
+_FILES_PER_FOLDER = 1000
+
+
+def write_page(audit: Audit, source: Source, *, images: bool = True, inside: int = INSIDE) -> Path:
+    """Writes ``audit/index.html`` of a run's folder.
+
+    Args:
+        audit: Of the run.
+        source: Its shards.
+        images: Whether photographs are on it; without, none is opened.
+        inside: Pictures of explanations that the page holds itself; if there are more, all lie in ``audit/pictures/``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        StoreError: Something is damaged.
+    """
+    folder, run = plain_folder(source.run / FOLDER), Run(source)
+    rows = chosen(audit) if audit.run.pooled else []
+    scale, beside = common_scale(run, rows), len(rows) > inside
+    pictures, drawn = plain_folder(folder / PICTURES), strips(run, rows, scale, images=images)
+    shown = list(_beside(drawn, pictures) if beside else drawn)
+    page = _template().render(
+        **_told(audit, source, run),
+        **_assets(beside=beside),
+        data=page_data(audit, shown, scale, folder=PICTURES if beside else None),
+        strips=[] if beside else shown,
+    )
+    replace(page.encode(errors="backslashreplace"), folder / PAGE)
+    for stale in set(pictures.rglob("*.jpg")) - {_beside_path(pictures, row) for row in rows if beside}:
+        stale.unlink(missing_ok=True)
+    return folder / PAGE
+
+
+def _beside(drawn: Iterator[Strip], folder: Path) -> Iterator[Strip]:
+    """Writes pictures; what is left of them is what the page says of them."""
+    for strip in drawn:
+        replace(strip.jpeg, _beside_path(folder, strip.row))
+        yield dataclasses.replace(strip, jpeg=b"")
+
+
+def _beside_path(folder: Path, row: int) -> Path:
+    return folder / f"{row // _FILES_PER_FOLDER:03d}" / f"{row}.jpg"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.audit.page", ""), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment.get_template("index.html.jinja")
+
+
+def _assets(*, beside: bool) -> dict[str, str]:
+    """Style and script, and the policy that allows these two, by their hashes, and nothing else."""
+    here = files("pipeline.audit.page")
+    style = (here / "style.css").read_text("utf-8")
+    script = "".join((here / name).read_text("utf-8") for name in SCRIPTS)
+    pictures = "img-src data: 'self' file:" if beside else "img-src data:"
+    nothing_else = "default-src 'none'; base-uri 'none'; form-action 'none'"
+    policy = f"{nothing_else}; {pictures}; style-src {_hash(style)}; script-src {_hash(script)}"
+    return {"style": style, "script": script, "policy": policy}
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _told(audit: Audit, source: Source, run: Run) -> dict[str, Any]:
+    """Where the numbers come from, and how far the run can be trusted."""
+    summary, values = derive(source), columns(source, *COLUMNS)
+    maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
+    return {
+        **provenance(run, summary),
+        "audit": audit,
+        "figures": _figures(audit),
+        "checks": checks(run, summary, [*run.failures()], maps),
+        "sample_note": SAMPLE_NOTE,
+        "histogram": histogram(values["convergence_delta"]),
+        "scores": scores(source.run),
+    }
+
+
+def _figures(audit: Audit) -> list[Figure]:
+    """The few numbers that are read first."""
+    totals, run = audit.totals, audit.run
+    found = [Figure(f"of {run.images:,} images explained", f"{run.audited:,}")]
+    if totals.accuracy is not None:
+        found.append(Figure("predicted as labelled", percent(totals.accuracy)))
+    found.append(
+        Figure("classes that look as if they rested on a shortcut", f"{totals.suspects:,}", totals.suspects > 0)
+    )
+    found.append(Figure("of them confirmed by covering it", f"{totals.confirmed:,}", totals.confirmed > 0))
+    if totals.accuracy is not None:
+        found.append(Figure("labels that confident learning doubts", f"{totals.doubted:,}"))
+    if totals.unfaithful_share is not None:
+        found.append(Figure("of the maps miss much of what they should sum to", percent(totals.unfaithful_share)))
+    return found

@@ -1,0 +1,92 @@
+"""What the page's script is given: the findings with fewer digits, and the arrays as bytes."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipeline.audit.findings import Arrays, Audit
+from pipeline.audit.page.examples import IN_CLUSTER, LISTED, quota
+from pipeline.audit.page.packed_arrays import encoded, pack_maps, pack_points
+from pipeline.audit.page.strips import Strip
+from pipeline.report.formatting import printable
+from pipeline.visualize import COLOURS
+
+DIGITS = 4
+_SURPRISING = 0.995  # quantile of the cells that gets the strongest colour: lone peaks must not make all else pale
+
+
+def page_data(audit: Audit, strips: list[Strip], scale: float | None, *, folder: str | None) -> dict[str, Any]:
+    """All but the pictures, as JSON has it.
+
+    Args:
+        audit: What was found.
+        strips: Pictures that the page has.
+        scale: Of their maps.
+        folder: Where the pictures are, relative to the page; None where they are in it.
+    """
+    lists = ("doubts", "outliers", "unfaithful", "confusions", "alike")
+    return {
+        "run": {"height": audit.run.height, "width": audit.run.width, "pooled": audit.run.pooled},
+        "labelled": audit.totals.accuracy is not None,
+        "classes": [short(asdict(one)) for one in audit.classes],
+        **{name: [short(asdict(one)) for one in getattr(audit, name)] for name in lists},
+        "comparison": short(asdict(audit.comparison)) if audit.comparison else None,
+        "arrays": _arrays(audit.arrays),
+        "cards": {one.row: _card(one) for one in strips},
+        "colours": {"signed": _colours("BuWhRd"), "share": _colours("Blues")},
+        "limits": {"examples": quota(len(audit.classes)), "cluster": IN_CLUSTER, "listed": LISTED},
+        "scale": scale,
+        "folder": folder,
+    }
+
+
+def short(value: Any) -> Any:
+    """Floats with four significant digits; text in one line."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: short(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [short(one) for one in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def _card(strip: Strip) -> list[Any]:
+    return [strip.path, strip.label, strip.predicted, strip.correct, short(strip.confidence), strip.pictures]
+
+
+def _colours(name: str) -> list[list[int]]:
+    return [list(bytes.fromhex(anchor)) for anchor in COLOURS[name].split()]
+
+
+def _arrays(arrays: Arrays) -> dict[str, Any]:
+    order = np.argsort(arrays.group, kind="stable")
+    numbers, counts = np.unique(arrays.group, return_counts=True)
+    sure = np.nan_to_num(arrays.self_confidence[order], nan=-1).clip(0, 1)
+    return {
+        "grid": arrays.mean.shape[1],
+        "mean": pack_maps(arrays.mean),
+        "deviation": pack_maps(np.sqrt(arrays.variance)),
+        "cluster_mean": pack_maps(arrays.cluster_mean),
+        "scales": {
+            "mean": _scale(arrays.mean),
+            "deviation": _scale(np.sqrt(arrays.variance)),
+            "difference": _scale(
+                np.abs(arrays.mean - arrays.mean.mean(0, keepdims=True)) if len(arrays.mean) else arrays.mean
+            ),
+        },
+        "groups": {"number": numbers.tolist(), "count": counts.tolist()},
+        "row": encoded(arrays.row[order].astype(np.uint32)),
+        "cluster": encoded((arrays.cluster[order] & 0xFF).astype(np.uint8)),
+        "sure": encoded(np.round(255 * sure).astype(np.uint8)),
+        **pack_points(arrays.embedding[order], arrays.group[order]),
+    }
+
+
+def _scale(maps: np.ndarray) -> float:
+    """Value with the strongest colour, as a multiple of an even map's share."""
+    if not maps.size:
+        return 1.0
+    cells = maps.shape[1] * maps.shape[2]
+    return float(short(max(float(np.quantile(maps, _SURPRISING)) * cells, 1e-3)))

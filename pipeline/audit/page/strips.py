@@ -1,0 +1,112 @@
+"""Photograph, map and overlay of single explanations, small, as one strip each; all maps on one scale."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pipeline.audit.page.examples import spaced
+from pipeline.data.decode import UnreadableImage
+from pipeline.report.formatting import printable
+from pipeline.report.run_summary import class_name
+from pipeline.store.explanation import Explanation
+from pipeline.store.reader import Run
+from pipeline.store.shard_summary import confidence
+from pipeline.visualize import Panel
+
+SIDE = 112
+"""Of a picture in a strip at most, pixels."""
+_MEASURED = 200
+"""Maps that decide on the scale."""
+_MAP, _OVERLAY = Panel(sign="all"), Panel("overlay")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An explanation as the page shows it.
+
+    Attributes:
+        row: Of the run.
+        path: Of the image.
+        label: Name of its class, None unknown.
+        predicted: Name of the predicted class.
+        correct: Whether they are the same class, None without a label.
+        confidence: Probability of that.
+        pictures: 3: photograph, map, overlay; 1: the map alone.
+        jpeg: They, side by side.
+    """
+
+    row: int
+    path: str
+    label: str | None
+    predicted: str
+    correct: bool | None
+    confidence: float
+    pictures: int
+    jpeg: bytes
+
+    @property
+    def uri(self) -> str:
+        """The picture's bytes as an address."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}"
+
+
+def strips(run: Run, rows: Sequence[int], scale: float | None, *, images: bool) -> Iterator[Strip]:
+    """One strip a row.
+
+    Args:
+        run: All its rows.
+        rows: Of the run.
+        scale: Magnitude with the strongest colour, for all alike.
+        images: Whether photographs are shown; without, none is opened.
+    """
+    panel = Panel(sign="all", scale=scale)
+    for row in rows:
+        explanation = run[row]
+        pictures = _pictures(explanation, panel, images=images)
+        label, predicted = explanation.label, explanation.predicted
+        sure = confidence(explanation.prediction[None], np.array([predicted]))
+        yield Strip(
+            row=row,
+            path=printable(run.manifest.paths[explanation.index]),
+            label=class_name(run.manifest, label) if label >= 0 else None,
+            predicted=class_name(run.manifest, predicted),
+            correct=label == predicted if label >= 0 else None,
+            confidence=float(sure[0]),
+            pictures=len(pictures),
+            jpeg=_side_by_side(pictures),
+        )
+
+
+def common_scale(run: Run, rows: Sequence[int]) -> float | None:
+    """Median of the magnitudes that would be each map's strongest colour; None where all are zero."""
+    strongest = [_MAP.threshold(run[row].map) for row in spaced(rows, _MEASURED)]
+    seen = [value for value in strongest if value > 0]
+    return float(np.median(seen)) if seen else None
+
+
+def _pictures(explanation: Explanation, panel: Panel, *, images: bool) -> list[Image.Image]:
+    map_ = explanation.map
+    heat = panel.picture(map_)
+    if not images:
+        return [heat]
+    try:
+        photograph = explanation.photograph()
+    except UnreadableImage:
+        return [heat]
+    return [photograph, heat, _OVERLAY.picture(map_, photograph)]
+
+
+def _side_by_side(pictures: Sequence[Image.Image]) -> bytes:
+    width, height = pictures[0].size
+    shrink = min(1.0, SIDE / max(width, height))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    strip = Image.new("RGB", (len(pictures) * size[0], size[1]))
+    for place, picture in enumerate(pictures):
+        strip.paste(picture.resize(size, Image.Resampling.BOX), (place * size[0], 0))
+    stream = io.BytesIO()
+    strip.save(stream, "jpeg", quality=82, subsampling=0)  # whole chroma: in a map, colour is what counts
+    return stream.getvalue()

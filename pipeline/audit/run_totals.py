@@ -1,0 +1,66 @@
+"""What was audited, and the whole of what was found in numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.audit.findings import ClassFindings, RunFacts, Totals
+from pipeline.audit.image_table import Images
+from pipeline.audit.ranking import count_suspects
+from pipeline.report.formatting import printable
+from pipeline.store.shard_summary import Total
+
+
+def facts(images: Images, sums: Total, *, located: bool, clusters: str) -> RunFacts:
+    """What was audited.
+
+    Args:
+        images: Of the audit.
+        sums: Over the shards' summaries.
+        located: Whether the maps have places in the image.
+        clusters: What they are of.
+    """
+    source, attributes = images.source, images.source.attributes
+    height, width = source.manifest.preprocessing["crop"]
+    return RunFacts(
+        folder=printable(str(source.run)),
+        fingerprint=source.manifest.fingerprint,
+        method=attributes["method"],
+        options=attributes["options"],
+        target=attributes["target_option"],
+        output=attributes["output"],
+        model=attributes["model"],
+        weights_sha256=attributes["weights_sha256"],
+        root=printable(source.manifest.root),
+        images=len(source.manifest),
+        audited=len(images),
+        failures=len(sums.failed),
+        missing_shards=source.manifest.n_shards - len(source.shards),
+        height=height,
+        width=width,
+        pooled=located,
+        clusters=clusters,
+    )
+
+
+def totals(images: Images, relative: np.ndarray, classes: Sequence[ClassFindings]) -> Totals:
+    """The whole run in numbers.
+
+    Args:
+        images: Of the audit.
+        relative: Relative delta of each, NaN without.
+        classes: All.
+    """
+    labelled, measured = int(images.labelled.sum()), int(np.isfinite(relative).sum())
+    doubted, missed = (sum(vars(one)[name] for one in classes) for name in ("doubted", "unfaithful"))
+    return Totals(
+        accuracy=float(images.correct[images.labelled].mean()) if labelled else None,
+        zero_maps=sum(one.zero_maps for one in classes),
+        doubted=doubted,
+        doubted_share=doubted / labelled if labelled else None,
+        outliers=sum(one.outliers for one in classes),
+        unfaithful=missed,
+        unfaithful_share=missed / measured if measured else None,
+        suspects=count_suspects(classes),
+        confirmed=0,
+    )

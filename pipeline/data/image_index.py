@@ -1,0 +1,125 @@
+"""A folder of images -> a sorted list of their paths and classes, without opening one."""
+
+import difflib
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.decode import EXTENSIONS
+from pipeline.data.file_tree import tree
+from pipeline.data.image_paths import Paths
+from pipeline.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+ENDINGS = frozenset(os.fsencode(ending) for ending in EXTENSIONS)
+LISTERS = 8
+"""Class folders that are listed at once: a network, or a cold disk, answers each after its time."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageIndex:
+    """The images of a data set, in their order.
+
+    Attributes:
+        paths: Relative to the root, raw bytes, separated by ``/``.
+        folder: Number of each image's class folder, -1 without labels, int32 (n,).
+        folders: Names of all class folders, sorted; those of no image too, since classes are counted by them.
+        label: Class of each image, int32 (n,), where the data say it themselves; None where the folders do.
+        archive: Number of the archive that each image is in, rising, int32 (n,); None without archives.
+    """
+
+    paths: Paths
+    folder: np.ndarray
+    folders: list[str]
+    label: np.ndarray | None = None
+    archive: np.ndarray | None = None
+
+    def take(self, numbers: np.ndarray) -> "ImageIndex":
+        """Some of the images; the class folders stay, so that the class numbers do."""
+        label, archive = (None if one is None else one[numbers] for one in (self.label, self.archive))
+        return ImageIndex(self.paths.take(numbers), self.folder[numbers], self.folders, label, archive)
+
+
+def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
+    """Lists the images below a folder, in the order of (class folder, path within it), compared as bytes.
+
+    An image is what has an image's ending, in any case, at any depth; whether it can be read shows later.
+    Links are followed, but not back to a folder above; names beginning with a dot are left out.
+
+    Args:
+        root: With labels a folder of class folders, else any folder.
+        labels: Whether the folders directly below ``root`` are classes.
+
+    Raises:
+        UsageError: A folder cannot be listed, or there is no image, or no class folder.
+    """
+    listed = tree(str(root), ENDINGS)
+    folders, images = listed.top()
+    if not labels:
+        paths = Paths.from_bytes(sorted(images + listed.below(folders)))
+        index = ImageIndex(paths, np.full(len(paths), -1, np.int32), [])
+    elif folders:
+        if images:
+            log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
+        with ThreadPoolExecutor(LISTERS) as pool:
+            parts = [*pool.map(lambda folder: Paths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
+        numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+        index = ImageIndex(Paths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
+    else:
+        advice = "use data.labels=false, or give the folder above" if images else "the folder is empty"
+        raise UsageError(f"data.root={str(root)!r} has no class folders: {advice}")
+    if not len(index.paths):
+        known = " ".join(sorted(EXTENSIONS))
+        raise UsageError(f"data.root={str(root)!r}: no images below it (known endings: {known})")
+    return index
+
+
+def sample(
+    index: ImageIndex,
+    *,
+    limit: int | None = None,
+    per_class: int | None = None,
+    classes: Sequence[str] | None = None,
+) -> ImageIndex:
+    """Some of the images, always the same ones; the class folders stay, so that the class numbers do.
+
+    Args:
+        index: All images.
+        limit: At most so many images, evenly spread over what the other two leave.
+        per_class: At most so many images of each class folder.
+        classes: Names of the class folders to take.
+
+    Raises:
+        UsageError: Classes of an unlabelled folder, an unknown class, a number below 1, or no image left.
+    """
+    if (classes is not None or per_class is not None) and not index.folders:
+        raise UsageError("data.classes and data.per_class need class folders: data.labels is false")
+    if any(number is not None and number < 1 for number in (limit, per_class)):
+        raise UsageError(f"data.limit={limit} data.per_class={per_class}: expected a number above 0, or null")
+    chosen = np.arange(len(index.paths))
+    if classes is not None:
+        chosen = chosen[np.isin(index.folder, [_folder_number(index.folders, name) for name in classes])]
+    if per_class is not None:
+        order = chosen[np.argsort(index.folder[chosen], kind="stable")]  # a list may have them in any order
+        sorted_folders = index.folder[order]
+        place = np.arange(len(order)) - np.searchsorted(sorted_folders, sorted_folders)
+        chosen = np.sort(order[place < per_class])
+    if limit is not None and limit < len(chosen):
+        chosen = chosen[np.arange(limit) * len(chosen) // limit]
+    if not len(chosen):
+        raise UsageError(f"data.classes={list(classes or [])}: no images in these folders")
+    return index.take(chosen)
+
+
+def _folder_number(folders: list[str], name: str) -> int:
+    if name in folders:
+        return folders.index(name)
+    near = difflib.get_close_matches(name, folders)
+    advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the first is {folders[0]!r}"
+    raise UsageError(f"data.classes: no class folder {name!r} among {len(folders)}; {advice}")

@@ -1,0 +1,1 @@
+"""Occlusion that recomputes only what a window changes in each activation."""

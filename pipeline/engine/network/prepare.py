@@ -1,0 +1,151 @@
+"""A network made ready for many evaluations: traced, batch norm folded, nothing in place, frozen; a copy."""
+
+import copy
+import operator
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops import StochasticDepth, stochastic_depth
+
+from pipeline.engine.network.class_token import read_one_token
+from pipeline.engine.network.freeze import freeze
+
+IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity, StochasticDepth)
+DROPOUTS = (nn.functional.dropout, nn.functional.dropout2d, stochastic_depth)
+OUT_OF_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    torch.relu_: torch.relu,
+    nn.functional.relu_: nn.functional.relu,
+}
+OUT_OF_PLACE_METHODS = ("relu_", "add_", "sub_", "mul_", "div_", "clamp_", "sigmoid_", "tanh_")
+
+
+class CannotTrace(Exception):
+    """torch.fx cannot follow the network; the reason is in the words of torch.fx."""
+
+
+def trace(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
+    """Graph of a copy of ``module`` in eval mode, parameters frozen.
+
+    Args:
+        module: The network.
+        layer: Name of a module that stays one node, whatever is inside.
+
+    Raises:
+        CannotTrace: The network's path depends on its values, or it holds something that torch.fx does not know.
+    """
+    return graph_of(freeze(copy.deepcopy(module).eval()), layer)
+
+
+def graph_of(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
+    """Graph of ``module``, with which it shares its weights; otherwise as :func:`trace`."""
+    try:
+        return fx.GraphModule(module, _Tracer(layer).trace(module))
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
+        raise CannotTrace(f"{type(error).__name__}: {error}") from error
+
+
+class _Tracer(fx.Tracer):
+    """Sees into all modules but torch's own and one layer."""
+
+    def __init__(self, layer: str | None) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name == self._layer or super().is_leaf_module(m, module_qualified_name)
+
+
+def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModule:
+    """Fold every batch norm that alone reads a convolution, drop what does nothing in eval mode; changed in place.
+
+    Args:
+        graph_module: The network.
+        layer: Name of a module whose values are asked for: it stays as it is.
+    """
+    modules: dict[Any, nn.Module] = dict(graph_module.named_modules())
+    for node in list(graph_module.graph.nodes):
+        if layer is not None and layer in (node.target, *(source.target for source in node.all_input_nodes[:1])):
+            continue
+        module = modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, IDENTITIES) or (node.op == "call_function" and _is_idle_dropout(node)):
+            node.replace_all_uses_with(node.args[0])
+            graph_module.graph.erase_node(node)
+        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and _follows_convolution(node, modules):
+            source = node.args[0]
+            folded = _folded(modules[source.target], module)
+            modules[source.target] = folded
+            graph_module.set_submodule(source.target, folded)
+            node.replace_all_uses_with(source)
+            graph_module.graph.erase_node(node)
+    graph_module.delete_all_unused_submodules()
+    graph_module.recompile()
+    return freeze(graph_module)
+
+
+def _folded(convolution: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    """One convolution for both; computed in float64, since what it rounds is the same for every image."""
+    wide = copy.deepcopy(convolution).double(), copy.deepcopy(norm).double()
+    folded: nn.Module = fuse_conv_bn_eval(*wide)  # type: ignore[type-var]
+    return folded.to(next(convolution.parameters()).dtype)
+
+
+def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:
+    source = node.args[0]
+    if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+        return False
+    calls = [other for other in source.graph.nodes if other.op == "call_module" and other.target == source.target]
+    return isinstance(modules[source.target], nn.Conv2d) and len(calls) == 1
+
+
+def _is_idle_dropout(node: fx.Node) -> bool:
+    if node.target not in DROPOUTS:
+        return False
+    place = 3 if node.target is stochastic_depth else 2
+    return node.kwargs.get("training", node.args[place] if len(node.args) > place else True) is False
+
+
+def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """Make every operation leave its inputs as they are, so that clean activations can be kept; changed in place."""
+    for module in graph_module.modules():
+        if "inplace" in vars(module):
+            vars(module)["inplace"] = False
+    for node in graph_module.graph.nodes:
+        if node.op == "call_function":
+            node.target = OUT_OF_PLACE.get(node.target, node.target)
+        elif node.op == "call_method" and node.target in OUT_OF_PLACE_METHODS:
+            node.target = node.target.removesuffix("_")
+        if "inplace" in node.kwargs:
+            node.kwargs = {**node.kwargs, "inplace": False}
+    graph_module.recompile()
+    return graph_module
+
+
+def prepare(module: nn.Module) -> fx.GraphModule:
+    """A network of the same values as ``module`` in eval mode, faster: see the steps above, and :func:`read_one_token`.
+
+    Raises:
+        CannotTrace: as :func:`trace`.
+    """
+    return read_one_token(without_in_place(fold(trace(module))))
+
+
+def fastest_layout(module: nn.Module, example: Tensor) -> torch.memory_format:
+    """Memory format in which ``module`` evaluates ``example`` (N, C, H, W) faster, by the best of four runs."""
+    layouts = (torch.contiguous_format, torch.channels_last)
+    seconds = dict.fromkeys(layouts, float("inf"))
+    with torch.inference_mode():
+        for layout in layouts * 4:
+            laid = copy.deepcopy(module).to(memory_format=layout)
+            images = example.contiguous(memory_format=layout)
+            laid(images)
+            start = time.process_time()
+            laid(images)
+            seconds[layout] = min(seconds[layout], time.process_time() - start)
+    return min(layouts, key=seconds.__getitem__)

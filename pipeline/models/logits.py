@@ -1,0 +1,85 @@
+"""What a network returns -> logits (N, K), decided once by showing it one image."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.chunked_evaluator import out_of_memory
+from pipeline.errors import UsageError
+
+
+class LogitsField(nn.Module):
+    """The field ``logits`` of what the network returns (Hugging Face models)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images).logits
+        return logits
+
+
+class Column(nn.Module):
+    """(N,) -> (N, 1): networks that return one number an image."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images).unsqueeze(1)
+        return logits
+
+
+def with_logits(network: nn.Module, size: tuple[int, int]) -> tuple[nn.Module, int]:
+    """Shows the network one black image of ``size`` (H, W) and wraps it so that it returns logits (N, K).
+
+    A network that returns (N, K) comes back as it is: its layers keep their names. Those of the others are found
+    under ``network.``. The wrappers branch on nothing, so torch.fx traces them as far as the network.
+
+    Returns:
+        The module and K.
+
+    Raises:
+        UsageError: The network refuses the image, or returns something other than (N,), (N, 1), (N, K) or an object
+            whose ``logits`` are one of these.
+    """
+    outputs = _show(network, size)
+    if not isinstance(outputs, Tensor):
+        try:
+            outputs = outputs.logits  # type: ignore[attr-defined]
+        except AttributeError:
+            raise UsageError(_refusal(f"a {type(outputs).__name__} without logits")) from None
+        network = LogitsField(network)
+    if not isinstance(outputs, Tensor):
+        raise UsageError(_refusal(f"logits of type {type(outputs).__name__}"))
+    if outputs.ndim not in (1, 2) or len(outputs) != 1 or not outputs.numel():
+        raise UsageError(_refusal(f"shape {tuple(outputs.shape)}"))
+    if not outputs.is_floating_point():
+        raise UsageError(_refusal(str(outputs.dtype)))
+    return (Column(network), 1) if outputs.ndim == 1 else (network, outputs.shape[1])
+
+
+def _show(network: nn.Module, size: tuple[int, int]) -> object:
+    like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), torch.empty(0))
+    try:
+        with torch.no_grad():
+            return network(like.new_zeros(1, 3, *size))
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        if out_of_memory(error):
+            raise UsageError(
+                f"out of memory: not even one image of {size[0]} x {size[1]} pixels fits: lower data.transform.crop, "
+                "choose a smaller model, or free memory on the device"
+            ) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(
+            f"the network does not take an RGB image of {size[0]} x {size[1]} pixels ({reason}): "
+            "set data.transform.crop to its input size"
+        ) from error
+
+
+def _refusal(got: str) -> str:
+    return (
+        f"the network returned {got} for one image; expected floating logits (N,), (N, 1) or (N, K), "
+        "or an object with such logits: wrap it so that it returns these"
+    )

@@ -1,0 +1,1 @@
+"""What a job is, and the main loop that works on it: stream, explain, write, resume."""

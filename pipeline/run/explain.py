@@ -1,0 +1,130 @@
+"""A decoded batch -> rows of the store."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.data.stream import Batch
+from pipeline.errors import Failure
+from pipeline.methods.method import image_seeds
+from pipeline.models.penultimate import last_layer, read_by
+from pipeline.run.job import Job
+from pipeline.store.schema import Rows
+
+NO_CLASS = -1
+"""In the place of the class explained, where a neuron is."""
+STORED = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
+
+
+def explain(job: Job, batch: Batch) -> Rows:
+    """Explains every readable image of a batch for each of its targets.
+
+    An image for which the network or the method gives a value that is not finite becomes a failure.
+    """
+    failures = list(batch.failures)
+    images = prepared(job, batch)
+    logits, features = _classified(job, images)
+    keep = _finite(logits, batch.index, "model", "the network's output is not finite (NaN or infinity)", failures)
+    if not keep.any():
+        return Rows({}, failures)
+    images, logits, features = images[keep], logits[keep], features[keep]
+    index, crop = batch.index[keep.numpy()], batch.crop[keep.numpy()]
+    targets = targets_of(job.config["target"], logits, job.labels[index])
+    explained, targets, scores = _scores(job, images, logits, targets)
+    answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.config["seed"], index.tolist()))
+    maps = job.geometry.reduce(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
+    keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
+    attribution, scale = stored(maps[keep].flatten(0, 1), job.config["store"]["dtype"])
+    image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # of each row
+
+    def of_rows(values: Tensor) -> np.ndarray:
+        return values[keep].flatten().float().numpy(force=True)
+
+    columns = {
+        "attribution": attribution.numpy(force=True),
+        "scale": scale.numpy(force=True),
+        "index": index[image],
+        "label": job.labels[index][image],
+        "prediction": logits.float().numpy(force=True)[image],
+        "features": features.float().numpy(force=True)[image],
+        "predicted": predictions(logits).int().numpy(force=True)[image],
+        "target": explained[keep].flatten().int().numpy(force=True),
+        "score": of_rows(scores),
+        "baseline_score": of_rows(answer.baseline_score),
+        "convergence_delta": of_rows(answer.convergence_delta),
+        "evaluations": torch.as_tensor(answer.evaluations).int().expand(len(keep)).numpy(force=True)[image],
+        "error_estimate": of_rows(scores * torch.nan if answer.error_estimate is None else answer.error_estimate),
+        "crop": crop[image],
+    }
+    return Rows(columns if len(image) else {}, failures)
+
+
+def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The classifier's logits (n, K) of images, and what its last layer reads, (n, F); F is 0 unless it is stored."""
+    if not len(images):
+        return images.new_empty(0, job.classifier.n_outputs), images.new_empty(0, 0)
+    view = job.method.view
+
+    def ask(part: slice) -> tuple[Tensor, Tensor]:
+        points = images[part]
+        if not job.config["store"]["features"]:
+            return view.class_logits(points), points.new_empty(len(points), 0)
+        with read_by(last_layer(job.classifier)) as read:
+            logits = view.class_logits(points)
+        return logits, read[-1]
+
+    with torch.no_grad():
+        logits, features = job.method.in_chunks(len(images), ask)
+    return logits, features
+
+
+def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The classes (n, T) that rows are of (a neuron has none), the outputs to explain (n, T), and their values."""
+    view = job.method.view
+    if job.config["names"]["view"] != "neuron":
+        return targets, targets, view.outputs(logits).gather(1, targets)
+    return torch.full_like(targets, NO_CLASS), torch.zeros_like(targets), job.method.logits(images)
+
+
+def prepared(job: Job, batch: Batch) -> Tensor:
+    """Pixels as the network sees them, on the device, (n, C, H, W)."""
+    pixels = batch.pixels.to(job.device, non_blocking=True).to(job.dtype)
+    return job.classifier.preprocessing.normalize(pixels / 255)
+
+
+def predictions(logits: Tensor) -> Tensor:
+    """Predicted class of logits (n, K), int64 (n,); of a single logit, whether it is above 0."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+
+
+def targets_of(target: str | int | list[int], logits: Tensor, labels: np.ndarray) -> Tensor:
+    """Classes to explain for each image, int64 (n, T), from the option ``target``, which was checked before."""
+    count, classes = logits.shape
+    if isinstance(target, str) and target.startswith("top"):
+        return logits.topk(int(target[3:]), dim=1).indices
+    if classes == 1:
+        return torch.zeros(count, 1, dtype=torch.int64, device=logits.device)
+    if target == "pred":
+        return logits.argmax(1, keepdim=True)
+    if target == "label":
+        return torch.from_numpy(labels).long().to(logits.device)[:, None]
+    return torch.as_tensor(target, device=logits.device).reshape(1, -1).expand(count, -1)
+
+
+def stored(maps: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
+    """Maps (n, ...) -> what is stored of them, and float32 scales (n,); map = stored * scale.
+
+    float16 would lose what is small in a small map, so its rows are divided by their largest magnitude.
+    """
+    scale = torch.ones(len(maps), dtype=torch.float32, device=maps.device)
+    if dtype == "float16":
+        largest = maps.abs().flatten(1).amax(1).float()
+        scale = torch.where(largest > 0, largest, scale)
+    return (maps / scale.to(maps.dtype).reshape(-1, *[1] * (maps.ndim - 1))).to(STORED[dtype]), scale
+
+
+def _finite(values: Tensor, index: np.ndarray, stage: str, error: str, failures: list[Failure]) -> Tensor:
+    """Which images have finite values only, bool (n,) on the CPU; the others are added to the failures."""
+    finite = values.isfinite().flatten(1).all(1).cpu()
+    failures += [Failure(int(number), stage, error) for number in index[~finite.numpy()]]
+    return finite

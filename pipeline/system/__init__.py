@@ -1,0 +1,1 @@
+"""What depends on the machine and not on attribution: signals, progress, paths, configuration files."""

@@ -1,0 +1,200 @@
+"""A class of a model as a function of its input: values, gradients, straight lines."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.geometry import Geometry, Pixels, Shape
+from pipeline.engine.incremental.choose import ENGINES, OccludedNetwork
+from pipeline.engine.network.prepared import FastNetwork
+from pipeline.view.probe import blank_image
+
+OUTPUTS = ("logit", "probability", "log_probability")
+
+InChunks = Callable[[int, Callable[[slice], tuple[Tensor, ...]]], tuple[Tensor, ...]]
+"""Rows in all, and what answers a slice of them with tensors -> those of all, one after the other."""
+
+
+class Inside(NamedTuple):
+    """Where gradients are taken, and the network from there on.
+
+    Attributes:
+        values: (P, *), the points themselves or what they are in a layer.
+        others: What else of each point the network needs, (P, ...) each.
+        network: The values and the others -> logits (P, K).
+    """
+
+    values: Tensor
+    others: tuple[Tensor, ...]
+    network: Callable[..., Tensor]
+
+
+class Gradients(NamedTuple):
+    """What targets are at points, and how they change there.
+
+    Attributes:
+        values: (P, T).
+        gradients: (P, T, *).
+        inputs: (P, *), what the gradients are with respect to.
+    """
+
+    values: Tensor
+    gradients: Tensor
+    inputs: Tensor
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The straight line from a baseline to an image, where the network is asked at points of it.
+
+    Attributes:
+        starts: (1 or N, *).
+        ends: (N, *).
+        differences: (N, ...) in the space of the map: image less baseline.
+        logits: Points (P, *), and which image each belongs to (P,) -> (P, K).
+        pull_back: Gradients (n, T, *) of some images, and which -> in the space of the map (n, T, ...).
+    """
+
+    starts: Tensor
+    ends: Tensor
+    differences: Tensor
+    logits: Callable[[Tensor, Tensor], Tensor]
+    pull_back: Callable[[Tensor, slice], Tensor]
+
+
+class View:
+    """Outputs of a model as functions of its input pixels.
+
+    Args:
+        model: Maps (P, C, H, W) to (P, K) or (P,) outputs, or to an object with such ``logits``. Put it into eval mode
+            first; it is not changed.
+        output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
+        multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
+        preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
+        prepare: Ask a faster copy of the model; worth it where it is asked many times.
+        compile: A backend of ``torch.compile`` for that copy, None for none; only where pixels are explained.
+        engine: How occluded images are asked: ``dense`` all of each, ``incremental`` what the window changes,
+            ``auto`` the latter where it can be.
+
+    Raises:
+        ValueError: If ``output``, ``engine`` or ``compile`` is unknown.
+    """
+
+    explains: ClassVar[str] = "input"
+    """What maps are of: ``input`` or ``layer``."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        output: str = "logit",
+        multi_label: bool = False,
+        preprocessing: Preprocessing | None = None,
+        prepare: bool = False,
+        compile: str | None = None,
+        engine: str = "auto",
+    ) -> None:
+        if output not in OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, not {output!r}")
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+        self.model, self.output, self.multi_label, self.preprocessing = model, output, multi_label, preprocessing
+        self._fast = FastNetwork(model, compile=compile) if prepare else None
+        self.occluded = OccludedNetwork(model, engine)
+
+    def logits(self, points: Tensor) -> Tensor:
+        """Logits (P, K) of points (P, C, H, W)."""
+        return two_axes((self._fast or self.model)(points))
+
+    def probe(self, shape: Shape) -> Tensor:
+        """Logits (1, K) of a blank image (C, H, W), from which one learns how a network is built."""
+        with torch.no_grad():
+            return self.logits(blank_image(self.model, shape))
+
+    def class_logits(self, points: Tensor) -> Tensor:
+        """The classifier's logits (P, classes) of points (P, C, H, W), whatever is explained."""
+        return self.logits(points)
+
+    def outputs(self, logits: Tensor) -> Tensor:
+        """(P, K) logits -> (P, K) in the units that are explained."""
+        if self.output == "logit":
+            return logits
+        logarithm = self.output == "log_probability"
+        if self.multi_label or logits.shape[1] == 1:
+            return nn.functional.logsigmoid(logits) if logarithm else logits.sigmoid()
+        return logits.log_softmax(1) if logarithm else logits.softmax(1)
+
+    def values(self, points: Tensor, targets: Tensor) -> Tensor:
+        """Value of each target at each point.
+
+        Args:
+            points: (P, C, H, W).
+            targets: (P, T) int64, classes.
+
+        Returns:
+            (P, T).
+        """
+        with torch.no_grad():
+            return self.outputs(self.logits(points)).gather(1, targets)
+
+    def inside(self, points: Tensor) -> Inside:
+        """Where gradients at points (P, C, H, W) are taken."""
+        return Inside(points, (), self.logits)
+
+    def gradients(self, points: Tensor, targets: Tensor) -> Gradients:
+        """Value and gradient of each target at points (P, C, H, W), targets (P, T): one forward, T backwards."""
+        values, others, network = self.inside(points)
+        return self.gradients_of(lambda inputs: network(inputs, *others), values, targets)
+
+    def gradients_of(self, network: Callable[[Tensor], Tensor], points: Tensor, targets: Tensor) -> Gradients:
+        """The same of another function, which gives logits (P, K) of points (P, *)."""
+        points = points.detach().requires_grad_()
+        with torch.enable_grad():
+            values = self.outputs(network(points)).gather(1, targets)
+            if not values.requires_grad:  # a network that ignores its input
+                points = points.detach()
+                return Gradients(values, points.new_zeros(targets.shape + points.shape[1:]), points)
+            last = targets.shape[1] - 1
+            gradients = [
+                # the sum's gradient holds each point's own, and has one root instead of P
+                torch.autograd.grad(values[:, t].sum(), points, retain_graph=t < last, materialize_grads=True)[0]
+                for t in range(last + 1)
+            ]
+        return Gradients(values.detach(), torch.stack(gradients, 1), points.detach())
+
+    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> Segment:
+        """The line from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if there is one."""
+        differences = images - starts
+        stem = self._fast.stem(images) if self._fast else None
+        if stem is None:
+            return Segment(starts, images, differences, lambda points, _: self.logits(points), unchanged)
+
+        def through(points: Tensor) -> Tensor:
+            return in_chunks(len(points), lambda part: (stem(points[part]),))[0]
+
+        def pull_back(gradients: Tensor, which: slice) -> Tensor:
+            own = images[which]
+            return in_chunks(len(own), lambda part: (stem.pull_back(gradients[part], own[part]),))[0]
+
+        return Segment(
+            through(starts), through(images), differences, lambda points, _: two_axes(stem.rest(points)), pull_back
+        )
+
+    def geometry(self, shape: Shape, channels: str) -> Geometry:
+        """Of maps of images of (C, H, W)."""
+        return Pixels(shape, channels)
+
+
+def unchanged(gradients: Tensor, _which: slice) -> Tensor:
+    """Of a line in the space of the map."""
+    return gradients
+
+
+def two_axes(answer: Any) -> Tensor:
+    """What a network returns, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
+    logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
+    return logits[:, None] if logits.ndim == 1 else logits

@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.models import ResNet18_Weights
+
+from pipeline.data.class_folders import WORDNET_IDS, class_of_folder
+from pipeline.data.demo_photographs import DEMO_PHOTOGRAPHS
+from pipeline.errors import UsageError
+
+
+def test_the_ids_are_in_the_order_of_the_outputs() -> None:
+    names = ResNet18_Weights.DEFAULT.meta["categories"]
+    assert len(WORDNET_IDS) == len(set(WORDNET_IDS)) == len(names) == 1000
+    known = {
+        "n01440764": "tench",
+        "n02123045": "tabby",
+        "n02123159": "tiger cat",
+        "n02012849": "crane bird",
+        "n03126707": "crane",
+        "n03710637": "maillot",
+        "n03710721": "maillot tank suit",
+        "n04346328": "stupa",
+        "n15075141": "toilet tissue",
+    }
+    assert {wordnet_id: names[WORDNET_IDS.index(wordnet_id)] for wordnet_id in known} == known
+
+
+def test_the_photographs_of_the_demo_have_the_meant_classes() -> None:
+    names = ResNet18_Weights.DEFAULT.meta["categories"]
+    numbers = class_of_folder([photograph.wordnet_id for photograph in DEMO_PHOTOGRAPHS], 1000, None)
+    meant = ["tiger cat", "military uniform", "missile", "palace", "space shuttle", "tripod", "espresso"]
+    assert [names[number] for number in numbers] == meant
+
+
+def test_all_of_imagenet() -> None:
+    assert np.array_equal(class_of_folder(list(WORDNET_IDS), 1000, None), np.arange(1000))
+
+
+def test_a_subset_of_imagenet() -> None:
+    numbers = class_of_folder(["n01440764", "n02123045", "n15075141"], 1000, None)
+    assert numbers.tolist() == [0, 281, 999]
+    assert numbers.dtype == np.int32
+
+
+def test_a_subset_of_imagenet_with_a_model_of_its_own() -> None:
+    assert class_of_folder(["n01440764", "n02123045", "n15075141"], 3, None).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("n_folders", "n_outputs"), [(3, 3), (2, 2), (2, 1), (1, 1), (1000, 1000), (0, 5), (0, 1000)])
+def test_as_many_folders_as_outputs(n_folders: int, n_outputs: int) -> None:
+    folders = [f"{number:04d}" for number in range(n_folders)]
+    numbers = class_of_folder(folders, n_outputs, None)
+    assert numbers.tolist() == list(range(n_folders))
+    assert numbers.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("folders", "n_outputs", "words"),
+    [
+        (["cat", "dog"], 3, "2 class folders ('cat', 'dog'), but the model has 3 outputs"),
+        (["train", "val"], 1000, "2 class folders ('train', 'val'), but the model has 1000 outputs"),
+        (["a", "b", "c"], 1, "3 class folders ('a', 'b', 'c'), but the model has 1 outputs"),
+        (["a", "b", "c", "d"], 9, "4 class folders ('a', 'b', 'c', ...)"),
+        (["n01440764", "n02123045"], 10, "2 class folders"),
+        (["logs", "n01440764"], 1000, "no ImageNet class ('logs')"),
+    ],
+)
+def test_folders_that_do_not_tell_the_class(folders: list[str], n_outputs: int, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        class_of_folder(folders, n_outputs, None)
+    assert words in str(refused.value)
+    assert "data.class_map=FILE.json" in str(refused.value)
+
+
+def test_one_stranger_among_all_of_imagenet_does_not_shift_the_rest() -> None:
+    folders = sorted(["n00000000", *WORDNET_IDS[1:]])
+    with pytest.raises(UsageError, match="n00000000"):
+        class_of_folder(folders, 1000, None)
+
+
+@pytest.fixture
+def class_map(tmp_path: Path) -> Path:
+    return tmp_path / "classes.json"
+
+
+def test_a_class_map_decides(class_map: Path) -> None:
+    class_map.write_text(json.dumps({"n01440764": 7, "cats": 281, "more cats": 281, "unused": -3}))
+    numbers = class_of_folder(["cats", "more cats", "n01440764"], 1000, class_map)
+    assert numbers.tolist() == [281, 281, 7]
+    assert numbers.dtype == np.int32
+
+
+def test_a_single_output_has_two_classes(class_map: Path) -> None:
+    class_map.write_text('{"good": 1, "bad": 0}')
+    assert class_of_folder(["bad", "good"], 1, class_map).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"cat": 0}', "'dog' of the class folders are not in it"),
+        ('{"cat": 0, "dog": 3}', "'dog' is 3, expected an integer from 0 to 2"),
+        ('{"cat": -1, "dog": 0}', "'cat' is -1, expected"),
+        ('{"cat": "0", "dog": 0}', "'cat' is '0', expected"),
+        ('{"cat": 0.5, "dog": 0}', "'cat' is 0.5, expected"),
+        ('{"cat": true, "dog": 0}', "'cat' is True, expected"),
+        ('{"cat": null, "dog": 0}', "'cat' is None, expected"),
+        ('{"cat": [0], "dog": 0}', "'cat' is [0], expected"),
+        ('["cat", "dog"]', "expected an object"),
+        ("cat: 0", "is not JSON"),
+        (b"\xff\xfe\xfd", "is not JSON"),
+    ],
+)
+def test_wrong_class_maps(content: str | bytes, words: str, class_map: Path) -> None:
+    class_map.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UsageError) as refused:
+        class_of_folder(["cat", "dog"], 3, class_map)
+    assert words in str(refused.value)
+    assert str(class_map) in str(refused.value)
+
+
+def test_no_class_map(class_map: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        class_of_folder(["cat", "dog"], 3, class_map)

@@ -1,0 +1,78 @@
+"""Decoding processes that are killed, as a system short of memory does it."""
+
+import os
+import signal
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.data import stream as streaming
+from pipeline.data.image_paths import Paths
+from pipeline.data.preprocessing import Preprocessing
+from pipeline.data.stream import Batch, stream
+from pipeline.errors import UsageError
+
+PREPROCESSING = Preprocessing(40, (32, 24), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+COUNT = 8
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(COUNT):
+        Image.new("RGB", (50, 60)).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def started(folder: Path, preprocessing: Preprocessing = PREPROCESSING):
+    paths = Paths.from_bytes(b"%d.png" % number for number in range(COUNT))
+    return stream(folder, paths, preprocessing, iter([[n] for n in range(COUNT)]), num_workers=1, pin_memory=False)
+
+
+def test_a_killed_process_is_started_again_and_nothing_is_lost(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found: list[Batch] = []
+    handler = signal.getsignal(signal.SIGCHLD)
+    for batch in started(folder):
+        found.append(batch)
+        assert signal.getsignal(signal.SIGCHLD) == handler
+        if len(found) in (2, 5):
+            for worker in active_children():
+                worker.kill()
+    assert [batch.index.item() for batch in found] == list(range(COUNT))
+    assert caplog.text.count("a decoding process was killed: started again, from '") >= 1
+
+
+class Deadly(Preprocessing):
+    """Ends the process that meets the fourth image, as an image does that takes all memory."""
+
+    def __call__(self, image):
+        if image.getpixel((0, 0)) == (255, 0, 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(image)
+
+
+def deadly() -> Deadly:
+    return Deadly(PREPROCESSING.resize, PREPROCESSING.crop, PREPROCESSING.mean, PREPROCESSING.std)
+
+
+@pytest.mark.slow
+def test_what_kills_them_over_and_over_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_DEATHS", 2)  # PyTorch takes five seconds to see each
+    Image.new("RGB", (50, 60), "red").save(folder / "3.png")
+    batches = list(started(folder, deadly()))
+    assert [batch.index.tolist() for batch in batches] == [[0], [1], [2], [], [4], [5], [6], [7]]
+    failures = [failure for batch in batches for failure in batch.failures]
+    assert [(failure.index, failure.stage) for failure in failures] == [(3, "killed")]
+    assert "died 2 times" in failures[0].error
+    assert batches[3].pixels.shape == (0, 3, 32, 24)
+
+
+@pytest.mark.slow
+def test_if_all_of_them_kill_it_is_not_their_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MOST_KILLED", 2)
+    monkeypatch.setattr(streaming, "MOST_DEATHS", 1)
+    for number in range(COUNT):
+        Image.new("RGB", (50, 60), "red").save(folder / f"{number}.png")
+    with pytest.raises(UsageError, match=r"killed at 2 images in a row, up to '1\.png'.*num_workers"):
+        list(started(folder, deadly()))

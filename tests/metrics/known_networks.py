@@ -1,0 +1,93 @@
+"""Networks whose answers are known, and cases of them without a store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.methods.method import image_seeds
+from pipeline.metrics.case import Case
+from pipeline.metrics.control_maps import beside
+from pipeline.view import View
+
+SIZE = 24
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the store would say of an explanation."""
+
+    score: float = 0.0
+    baseline_score: float = 0.0
+    convergence_delta: float = 0.0
+    path: Path = Path("a/1.jpg")
+    label: int = 0
+    target: int = 0
+    class_name: str = "cat"
+    crop: tuple[int, int, int, int, int, int] = (SIZE, SIZE, 0, 0, SIZE, SIZE)
+
+
+class Linear(nn.Module):
+    """Logits w . x, -w . x, and half of it."""
+
+    def __init__(self, size: int = SIZE) -> None:
+        super().__init__()
+        drawn = torch.randn(3, size, size, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        self.weights = nn.Parameter(drawn / size, requires_grad=False)
+
+    def map(self, images: Tensor) -> Tensor:
+        """What each pixel adds to the first logit, (N, H, W)."""
+        return (self.weights * images).sum(1)
+
+    def forward(self, points: Tensor) -> Tensor:
+        value = (self.weights * points).sum((1, 2, 3))
+        return torch.stack((value, -value, value / 2), 1)
+
+
+class OnePixel(nn.Module):
+    """Reads the pixel in row 5, column 9."""
+
+    def map(self, images: Tensor) -> Tensor:
+        found = torch.zeros_like(images[:, 0])
+        found[:, 5, 9] = images[:, :, 5, 9].sum(1)
+        return found
+
+    def forward(self, points: Tensor) -> Tensor:
+        value = points[:, :, 5, 9].sum(1)
+        return torch.stack((value, -value), 1)
+
+
+class Constant(nn.Module):
+    def forward(self, points: Tensor) -> Tensor:
+        return points.new_tensor([1.0, 0.0]).expand(len(points), -1)
+
+
+def case(
+    network: nn.Module,
+    images: Tensor,
+    *,
+    targets: list[int] | None = None,
+    numbers: list[int] | None = None,
+    chunk: int = 16,
+    explain: Callable[[Tensor], Tensor] | None = None,
+    stored: list[Row] | None = None,
+) -> Case:
+    """A case of images (N, 3, H, W), whose numbers say what is drawn for them."""
+    return Case(
+        images,
+        torch.tensor(targets or [0] * len(images)),
+        image_seeds(0, numbers or range(len(images))),
+        View(network),
+        False,
+        FlatLine(chunk),
+        explain or (lambda points: points.sum(1)),
+        stored or [Row()] * len(images),
+    )
+
+
+def kinds(found: Case, maps: Tensor) -> Tensor:
+    """The maps (N, H, W) and the controls."""
+    return beside(maps, found.images, found.seeds)

@@ -1,0 +1,58 @@
+"""What a run learns about chunks stays with it, and changes nothing else."""
+
+import json
+
+import pytest
+
+from pipeline.run.chunk_cache import FILE, Chunks
+from pipeline.run.job import Job
+from tests.conftest import Prepare, Status
+
+
+def start(job: Job) -> Chunks:
+    job.run.mkdir(exist_ok=True)
+    return Chunks(job)
+
+
+@pytest.mark.parametrize("smooth", ["none", "noise_tunnel"])
+def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str) -> None:
+    first, second = job(f"smooth={smooth}"), job(f"smooth={smooth}")
+    chunks = start(first)
+    chunks.keep()
+    assert not (first.run / FILE).exists()  # nothing found yet
+    lines = first.method.lines()
+    lines[-1].start_at(24)
+    chunks.keep()
+    start(second)
+    assert [line.found for line in second.method.lines()] == [*[None] * (len(lines) - 1), 24]
+    lines[0].start_at(6)
+    chunks.keep()
+    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[line.found for line in lines]]
+
+
+def test_another_device_is_not_concerned(job: Prepare) -> None:
+    one = job()
+    one.run.mkdir()
+    (one.run / FILE).write_text(json.dumps({"another GPU": [256, 128]}))
+    chunks = start(one)
+    assert [line.found for line in one.method.lines()] == [None, None]
+    one.method.line.start_at(3)
+    chunks.keep()
+    assert json.loads((one.run / FILE).read_bytes())["another GPU"] == [256, 128]
+
+
+def test_a_given_size_is_neither_changed_nor_kept(job: Prepare) -> None:
+    one = job("internal_batch_size=5")
+    one.run.mkdir()
+    found = job()
+    kept = start(found)
+    found.method.line.start_at(24)
+    kept.keep()
+    start(one).keep()
+    assert one.method.line.size == 5
+
+
+def test_whole_run_keeps_what_it_found(explain: Status, job: Prepare) -> None:
+    assert explain("method=ig", "n_steps=400") == 0
+    file = job("method=ig", "n_steps=400").run / FILE
+    assert any(size for sizes in json.loads(file.read_bytes()).values() for size in sizes)

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.run.loop import run
+from pipeline.run.plan import in_time, plan
+from pipeline.run.sizes import in_bytes, row_bytes, shard_size, targets_per_image
+from pipeline.system.signals import StopRequest
+from tests.conftest import Prepare, Status
+
+
+def test_plan_says_what_a_run_takes_and_writes_nothing(
+    explain: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pipeline")
+    assert explain("task=plan", "method=occlusion", "target=top2", "store.shard_size=5") == 0
+    lines = dict(line.split(None, 1) for line in caplog.messages[-1].splitlines())
+    assert lines["folder"] == str(tmp_path / "run")
+    assert lines["images"] == "12, in 3 shards"
+    assert lines["rows"] == "24, each 1x4x4 float16"
+    assert "free: " in lines["bytes"] and "NOT ENOUGH" not in lines["bytes"]
+    assert "images/s, measured on cpu" in lines["time"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_plan_tells_when_the_disk_is_too_small(job: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    assert "free: 1 kB  NOT ENOUGH" in plan(job())
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_plan_of_few_images(job: Prepare, limit: int) -> None:
+    assert f"images    {limit}, in 1 shards" in plan(job(f"data.limit={limit}", "n_steps=2"))
+
+
+def test_planned_bytes_are_the_stores(job: Prepare) -> None:
+    large = ("data.transform.resize=96", "data.transform.crop=96")
+    wide = job("method=saliency", "store.channels=keep", "store.dtype=float64", "target=top2", *large)
+    run(wide, StopRequest())
+    size = sum(path.stat().st_size for path in wide.run.rglob("*.h5"))
+    assert 0.9 * size < 12 * row_bytes(wide) < 1.1 * size
+
+
+def test_shards_are_small_enough_and_no_smaller_than_a_batch(job: Prepare) -> None:
+    assert shard_size(job("batch_size=4")) == 4
+    assert shard_size(job("batch_size=1")) == 1
+    assert shard_size(job("store.shard_size=5", "batch_size=8")) == 5
+    assert [targets_per_image(job(f"target={target}")) for target in ("pred", "5", "[1,2,3]", "top7")] == [1, 1, 3, 7]
+
+
+def test_units() -> None:
+    assert [in_bytes(count) for count in (0, 999, 1e3, 2.5e6, 7e9, 3e15)] == [
+        "0 B", "999 B", "1 kB", "2.5 MB", "7 GB", "3e+03 TB",
+    ]  # fmt: skip
+    assert [in_time(seconds) for seconds in (2, 89, 90, 5399, 5400, 130000)] == [
+        "2.0 s", "89.0 s", "1.5 min", "90.0 min", "1.5 h", "1.5 days",
+    ]  # fmt: skip

@@ -1,0 +1,82 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from pipeline.store.atomic import replace
+from pipeline.store.ledger import Ledger
+from pipeline.store.manifest import Manifest
+from pipeline.store.shard_summary import confidence, describe, seal_summary, total
+from pipeline.store.sketch import Sketch
+from tests.store import synthetic
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    synthetic.write(folder, targets=2)
+    return folder
+
+
+def test_it_describes_the_published_file(run):
+    summary = Ledger(run, Manifest.open(run)).stored_summary(1)
+    data = (run / "shards/000/0000001.h5").read_bytes()
+    assert (summary["bytes"], summary["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (summary["range"], summary["rows"], summary["failures"]) == ([10, 20], 20, 0)
+
+
+def test_classes_count_images_not_targets():
+    rows, manifest = synthetic.rows(range(10), targets=2), synthetic.manifest()
+    one = rows.take(np.arange(0, len(rows), 2)).columns  # a row per image
+    correct = one["predicted"] == one["label"]
+    powers = np.exp(one["prediction"].astype(float))
+    sure = (powers / powers.sum(1, keepdims=True)).max(1)
+    classes = describe(rows, manifest)["classes"]
+    assert set(classes) == {"0", "1", "2", "3", "4"}
+    for label in range(5):
+        own = one["label"] == label
+        assert classes[str(label)]["n"] == own.sum()
+        assert classes[str(label)]["correct"] == correct[own].sum()
+        assert classes[str(label)]["confidence_sum"] == pytest.approx(sure[own].sum())
+        assert classes[str(label)]["failures"] == sum(image % 5 == label for image in (3, 7))
+
+
+def test_the_total_is_what_one_large_shard_would_say(run):
+    ledger = Ledger(run, Manifest.open(run))
+    sums = total(ledger.summary(shard) for shard in range(5))
+    whole = describe(synthetic.rows(range(50), targets=2), ledger.manifest)
+    assert (sums.rows, len(sums.failed), sums.evaluations) == (86, 7, 86 * 50)
+    assert [failure.index for failure in sums.failed] == [3, 7, 20, 21, 22, 23, 24]
+    assert list(sums.classes) == [int(label) for label in whole["classes"]]
+    for label, stored in whole["classes"].items():
+        found = sums.classes[int(label)]
+        assert (found.n, found.correct, found.failures) == (stored["n"], stored["correct"], stored["failures"])
+        assert found.confidence_sum == pytest.approx(stored["confidence_sum"])
+        for name, sketch in found.sketches.items():
+            assert sketch == Sketch.from_json(stored[name])
+    assert sums.classes[0].sketches["convergence_delta"].undefined > 0
+
+
+def test_a_missing_summary_is_computed(run):
+    ledger = Ledger(run, Manifest.open(run))
+    written = ledger.stored_summary(0)
+    (run / "shards/000/0000000.json").unlink()
+    assert ledger.stored_summary(0) is None
+    assert ledger.summary(0) == written
+    assert ledger.renewed_summary(0) == ledger.stored_summary(0) == written
+
+
+def test_a_summary_of_an_older_version_is_renewed(run):
+    ledger = Ledger(run, Manifest.open(run))
+    written = ledger.stored_summary(3)
+    older = {name: value for name, value in written.items() if name != "failed"}
+    replace(seal_summary({**older, "schema_version": 1}), run / "shards/000/0000003.json")
+    assert ledger.summary(3) == written
+    assert ledger.stored_summary(3) != written
+    assert ledger.renewed_summary(3) == ledger.stored_summary(3) == written
+
+
+def test_the_confidence_of_one_output_is_a_sigmoid():
+    logits, predicted = np.array([[2.0], [-800.0], [-1.0]], np.float32), np.array([1, 0, 0])
+    expected = [1 / (1 + np.exp(-2)), 1, 1 / (1 + np.exp(-1))]
+    np.testing.assert_allclose(confidence(logits, predicted), expected)

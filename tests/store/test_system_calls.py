@@ -1,0 +1,62 @@
+"""A start that writes and finishes, killed before each of its system calls and half way through each write."""
+
+import multiprocessing
+import signal
+from pathlib import Path
+
+import pytest
+from calls import Calls
+
+from pipeline.report.run_summary import finish
+from pipeline.store.heartbeat import Start, starts
+from pipeline.store.manifest import freeze
+from pipeline.store.verify import verify
+from tests.store import synthetic
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["calls", "tests.store.synthetic", "pipeline.__main__", "pipeline.tasks"])
+
+
+def write(run: Path, record: Path | None, kill_at: str | None) -> None:
+    with Calls(record, kill_at):
+        freeze(run, synthetic.manifest(25))
+        with Start(run) as begun, begun.at([0]):
+            synthetic.write(run, shard_size=25, batch=10, pause=0.03)
+        finish(run)
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """All that a finished run holds."""
+    results = ("failures.jsonl", "summary.json", "summary.csv", "index.h5")
+    return synthetic.contents(run) | {name: (run / name).read_bytes() for name in results}
+
+
+def start(*arguments: object) -> int:
+    process = CONTEXT.Process(target=write, args=arguments)
+    process.start()
+    process.join(60)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+@pytest.mark.slow
+def test_killed_at_any_call_it_ends_as_if_unbroken(tmp_path: Path) -> None:
+    record, unbroken = tmp_path / "record", tmp_path / "unbroken"
+    assert start(unbroken, record, None) == 0
+    lines = sorted(set(record.read_text().splitlines()))
+    assert {
+        "half a write of part", "link of shard", "fsync of folder", "rename of summary of a shard",
+        "half a write of index of the shards", "half a pwrite of sign of life", "write of what finish writes",
+    } <= {line.replace("replace", "rename") for line in lines}  # fmt: skip
+    wanted = files(unbroken)
+    killed = 0
+    for number, line in enumerate(lines):
+        run = tmp_path / str(number)
+        killed += start(run, None, line) == -signal.SIGKILL
+        if (run / "manifest.h5").exists():
+            assert not [one for one in verify(run).problems if "task=finish" not in one.text], line
+        synthetic.write(run, shard_size=25)
+        finish(run)
+        assert files(run) == wanted, line
+        assert starts(run) == [], line
+    assert killed == len(lines) > 45

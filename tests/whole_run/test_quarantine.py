@@ -1,0 +1,58 @@
+"""Images that kill the process: singled out from start to start, and named; all others as in an unbroken run."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import pipeline
+from pipeline.store.heartbeat import starts
+from pipeline.store.verify import verify
+from tests.commands import command
+from tests.deadly_images import holds_all_others, lay, poison
+
+MOST_STARTS = 12
+
+
+@pytest.fixture
+def arguments(dataset: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.syspath_prepend(tmp_path)
+    return [*tiny, *lay(dataset, tmp_path)]
+
+
+def ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
+    """The statuses of one start after the other until one ends by itself, and what all of them say."""
+    statuses: list[int] = []
+    said = ""
+    while len(statuses) < MOST_STARTS:
+        answer = command(*arguments, folder=folder)
+        statuses.append(answer.status)
+        said += answer.err  # an image is named by the start that gives it up, which may die at another
+        if answer.status in (0, 1, 2, 3, 4):
+            return statuses, said
+    raise AssertionError(f"it does not end: {statuses}")
+
+
+@pytest.mark.slow
+def test_images_that_kill_the_process_are_named(arguments: list[str], tmp_path: Path) -> None:
+    run, unbroken = tmp_path / "run", tmp_path / "unbroken"
+    assert command(*arguments, f"output_dir={unbroken}", folder=tmp_path).status == 0
+    # the first of the run, its neighbour, and the last
+    names = poison(tmp_path / "photographs", {"0/A.png": "red", "0/B.png": "lime", "2/z.png": "blue"})
+    statuses, said = ends([*arguments, "num_workers=1"], tmp_path)
+    assert statuses[-1] == 3 and set(statuses[:-1]) == {9, -9, -11}, said
+    assert len(statuses) - 1 <= 3 * len(names), "three deaths for each image, at most"
+    assert all(f"{name} is given up" in said for name in names)
+    holds_all_others(run, names, unbroken)
+    assert starts(run) == []
+
+
+def test_a_death_alone_gives_nothing_up(arguments: list[str], tmp_path: Path) -> None:
+    poison(tmp_path / "photographs", {"1/a.png": "red"})
+    assert command(*arguments, folder=tmp_path).status == 9
+    (start,) = starts(tmp_path / "run")
+    assert not start.alive and len(start.facts.at) == 4 and start.facts.error is None
+    for path in (tmp_path / "photographs").rglob("a.png"):
+        Image.effect_noise((40, 40), 9).save(path)  # what killed is cured
+    assert command(*arguments, folder=tmp_path).status == 0
+    assert len(pipeline.open_run(tmp_path / "run")) == 13 and verify(tmp_path / "run").whole
