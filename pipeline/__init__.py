@@ -19,7 +19,7 @@ def open_run(path: str | Path, verify: bool = True) -> "Run":
         StoreError: Its manifest is damaged or of a newer version.
     """
     from pipeline.store.reader import Run  # here: torch and h5py are not needed to import the package
-    from pipeline.store.shard_reader import Source
+    from pipeline.store.shard_reader import ShardReader
     from pipeline.system.remote import locate
 
-    return Run(Source(locate(path) if isinstance(path, str) else path, verify))
+    return Run(ShardReader(locate(path) if isinstance(path, str) else path, verify))

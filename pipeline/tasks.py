@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import open_run
 from pipeline.audit import check_audit_extra
-from pipeline.engine.geometry import NoPlaces
+from pipeline.engine.geometry import NotSpatial
 from pipeline.errors import UsageError
 from pipeline.export import export
 from pipeline.launch import Launch, find_launcher, with_workers
@@ -25,8 +25,8 @@ from pipeline.run.option_ranges import check
 from pipeline.run.plan import plan
 from pipeline.run.provenance import run_log
 from pipeline.run.resume import stored_job
-from pipeline.run.worker import Share
-from pipeline.store.shard_reader import Source
+from pipeline.run.worker import WorkerShards
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.status import status
 from pipeline.store.verify import verify
 from pipeline.system.configuration import Config
@@ -86,7 +86,7 @@ def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
         raise UsageError(f"task.worker={task['worker']}: expected 0 to {task['workers'] - 1}, below task.workers")
     job = stored_job(folder, config)
     with run_log(folder, f"workers/{task['worker']:05d}.log"):
-        run(job, stop, share=Share(task["worker"], task["workers"]))
+        run(job, stop, share=WorkerShards(task["worker"], task["workers"]))
         return _conclude(job, again=job.config["retry_failed"]) if task["finish"] else 0
 
 
@@ -95,7 +95,7 @@ def _conclude(job: Job, *, again: bool = True) -> int:
     max_failed = job.config["data"]["max_failed"]
     if not again and (known := concluded(job.run)):
         return _status(*known, max_failed)
-    source = Source(job.run)
+    source = ShardReader(job.run)
     summary = derive(source)
     page = write_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
@@ -190,7 +190,7 @@ def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
     try:
         with stop.held():
             log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
-    except NoPlaces as reason:
+    except NotSpatial as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
@@ -210,7 +210,7 @@ def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> in
         with run_log(folder), stop.held():
             log.info("%s", table(evaluate(job, config["task"], stop=stop)))
             log.info("%s", (folder / RESULT).resolve())
-    except NoPlaces as reason:
+    except NotSpatial as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 

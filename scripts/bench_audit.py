@@ -21,11 +21,11 @@ from playwright.sync_api import Browser, sync_playwright
 from pipeline.audit.analyse import survey
 from pipeline.audit.files import write_audit
 from pipeline.audit.page.audit_page import write_page
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.writer import Writer
 
 SIDE, PER_SHARD, VISITS = 64, 1000, 5
@@ -42,7 +42,7 @@ def write_run(folder: Path, classes: int, images: int) -> Path:
     names = [b"%04d/%03d.jpg" % (number // images, number % images) for number in range(count)]
     manifest = Manifest(
         root=os.fsencode(folder / "photographs"),
-        paths=Paths.from_bytes(names),
+        paths=ImagePaths.from_bytes(names),
         label=(np.arange(count) // images).astype(np.int32),
         shards=np.append(np.arange(0, count, PER_SHARD), count),
         identity={"method": "ig", "classes": classes, "images": images},
@@ -88,7 +88,7 @@ def _rows(manifest: Manifest, index: np.ndarray, generator: np.random.Generator)
 
 def audit(run: Path) -> dict[str, Any]:
     began = time.perf_counter(), time.process_time()
-    source = Source(run)
+    source = ShardReader(run)
     found = survey(source)
     write_audit(found, run)
     surveyed = time.perf_counter()

@@ -29,7 +29,7 @@ def ig(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     }
     times = clock.in_turns({peer: works[peer] for peer in ("ours", *options.peers) if peer in works}, options.rounds)
     return {
-        "work": f"ig {steps}", "network": name, "points": steps, "best_at": best, "chunk": method.line.size,
+        "work": f"ig {steps}", "network": name, "points": steps, "best_at": best, "chunk": method.evaluator.size,
         "first": first, **compared(times), "difference": range_difference(works["ours"](), works["best"]()),
         "limit": 2 * steps * operations(module, images) / clock.rate(),
     }  # fmt: skip

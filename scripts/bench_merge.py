@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import SCHEMA_VERSION
-from pipeline.store.shard_summary import seal_summary, total
+from pipeline.store.shard_summary import seal_summary, sum_summaries
 from pipeline.store.sketch import Sketch
 
 IMAGES, CLASSES = 2560, 1000
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"{shards} summaries of {size / shards / 1e3:.1f} kB, for {IMAGES} images each")
         began, worked = time.perf_counter(), time.process_time()
         ledger = Ledger(run, Manifest.open(run))
-        sums = total(ledger.summary(shard) for shard in sorted(ledger.published()))
+        sums = sum_summaries(ledger.summary(shard) for shard in sorted(ledger.published()))
         wall, cpu = time.perf_counter() - began, time.process_time() - worked
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(f"merging took {wall:.1f} s ({cpu:.1f} s of CPU), {peak:.0f} MB: {sums.rows} explanations")
@@ -44,7 +44,7 @@ def main() -> None:
 def make(run: Path, shards: int) -> int:
     """A run whose published shards are empty and whose summaries are as large as real ones; their bytes."""
     # A shard has one row of the manifest here: merging never looks at single images.
-    paths = Paths.from_bytes(b"%08d.jpg" % number for number in range(shards))
+    paths = ImagePaths.from_bytes(b"%08d.jpg" % number for number in range(shards))
     label = (np.arange(shards) * CLASSES // shards).astype(np.int32)
     names = [f"class {number}" for number in range(CLASSES)]
     bounds = np.arange(shards + 1, dtype=np.int64)

@@ -9,8 +9,8 @@ from bench_material import asked, operations
 from bench_peers import best_occlusion, captum_occlusion
 from torch import Tensor, nn
 
-from pipeline.engine.geometry import Windows
-from pipeline.engine.incremental.evaluator import Incremental
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator
+from pipeline.engine.occlusion_windows import Windows
 from pipeline.methods import Occlusion
 from pipeline.view import View
 
@@ -82,7 +82,9 @@ def _distances(module: nn.Module, images: Tensor, boxes: Tensor, target: int) ->
     occluded = images.repeat(len(few), 1, 1, 1)
     for picture, (top, left, bottom, right) in zip(occluded, few.tolist(), strict=True):
         picture[:, top:bottom, left:right] = 0
-    incremental = Incremental(module, images).values(images, torch.zeros_like(images), few)[0, :, target].double()
+    incremental = (
+        IncrementalEvaluator(module, images).values(images, torch.zeros_like(images), few)[0, :, target].double()
+    )
     with torch.no_grad():
         whole = torch.cat([module(picture[None])[:, target] for picture in occluded]).double()
         exact = torch.cat([module.double()(picture[None].double())[:, target] for picture in occluded])

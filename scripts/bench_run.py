@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from pipeline.data.stream import stream
 from pipeline.methods.method import image_seeds
-from pipeline.run.explain import prepared
+from pipeline.run.explain import to_network_input
 from pipeline.run.job import Job, lay_photographs, prepare
 from pipeline.run.loop import run
 from pipeline.system.configuration import conf_folder
@@ -76,7 +76,7 @@ def _bare(job: Job) -> tuple[float, float]:
     decoded = list(
         stream(job.root, job.index.paths, job.classifier.preprocessing, batches, num_workers=0, pin_memory=False)
     )
-    tensors = [(prepared(job, batch), image_seeds(0, batch.index.tolist())) for batch in decoded]
+    tensors = [(to_network_input(job, batch), image_seeds(0, batch.index.tolist())) for batch in decoded]
     job.method.logits(tensors[0][0][:1])  # warm
 
     def explain() -> None:

@@ -22,11 +22,11 @@ import numpy as np
 from bench_merge import make
 
 from pipeline.data.image_index import index_folder
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.run_files import shard_path
-from pipeline.store.shard_summary import total
+from pipeline.store.shard_summary import sum_summaries
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 1000
@@ -121,7 +121,7 @@ def freezing(run: Path, rows: int, shards: int) -> Figures:
     numbers = np.arange(rows)
     for place in range(8):  # the last digits of each path are its number
         blob[:, len(block) - 6 - place] = ord("0") + numbers // 10**place % 10
-    paths = Paths(blob.reshape(-1), np.arange(rows + 1, dtype=np.int64) * len(block))
+    paths = ImagePaths(blob.reshape(-1), np.arange(rows + 1, dtype=np.int64) * len(block))
     label = (numbers * CLASSES // rows).astype(np.int32)
     del numbers
     bounds = np.unique(np.linspace(0, rows, shards + 1).astype(np.int64))
@@ -164,7 +164,7 @@ def merging(run: Path, shards: int) -> Figures:
     run.mkdir()
     make(run, shards)
     ledger = Ledger(run, Manifest.open(run))
-    return timed(lambda: total(ledger.summary(shard) for shard in range(shards)))
+    return timed(lambda: sum_summaries(ledger.summary(shard) for shard in range(shards)))
 
 
 def rate() -> dict[str, object]:

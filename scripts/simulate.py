@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 
@@ -64,7 +64,7 @@ class Imagined(Ledger):
     """
 
     def __init__(self, shards: int) -> None:
-        paths = Paths.from_bytes(b"%d" % shard for shard in range(shards))
+        paths = ImagePaths.from_bytes(b"%d" % shard for shard in range(shards))
         label, bounds = np.zeros(shards, np.int32), np.arange(shards + 1, dtype=np.int64)
         super().__init__(Path(), Manifest(b"", paths, label, bounds, {}, [], {}))
         self.done: set[int] = set()

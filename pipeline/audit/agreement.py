@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.audit.evidence import Shortcut
 from pipeline.audit.findings import Audit, ClassFindings, RunFacts
 from pipeline.audit.image_table import Images
-from pipeline.audit.means import class_means, others
-from pipeline.audit.ranking import count_suspects, ranked
+from pipeline.audit.pooling import class_means, others
 from pipeline.audit.shortcuts import cells, in_place, scored
+from pipeline.audit.suspects import count_suspects, ranked
 
 
 def by_another_method(run: RunFacts, other: RunFacts) -> bool:

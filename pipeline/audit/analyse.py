@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit.class_probabilities import Confidence
+from pipeline.audit.class_probabilities import ClassProbabilities
 from pipeline.audit.class_statistics import Maps, clusters, describe, places
 from pipeline.audit.confusions import confusions
 from pipeline.audit.faithfulness import UNFAITHFUL, relative_delta, unfaithful
@@ -15,15 +15,14 @@ from pipeline.audit.findings import Arrays, Audit, ClassFindings
 from pipeline.audit.image_findings import Outlier
 from pipeline.audit.image_table import Images
 from pipeline.audit.label_issues import doubts, suggestions
-from pipeline.audit.means import class_means, others
 from pipeline.audit.outliers import OUTSIDE
-from pipeline.audit.pooling import GRID, pooled
-from pipeline.audit.ranking import ranked
+from pipeline.audit.pooling import GRID, class_means, others, pooled
 from pipeline.audit.run_totals import facts, totals
 from pipeline.audit.similar_classes import alike
-from pipeline.engine.geometry import NoPlaces
-from pipeline.store.shard_reader import Source
-from pipeline.store.shard_summary import Total, total
+from pipeline.audit.suspects import ranked
+from pipeline.engine.geometry import NotSpatial
+from pipeline.store.shard_reader import ShardReader
+from pipeline.store.shard_summary import ShardTotals, sum_summaries
 
 LISTED = 1000
 """Of each list, at most; the totals count all."""
@@ -42,7 +41,7 @@ class Evidence:
         embedding: (n, 2), NaN without.
     """
 
-    confidence: Confidence
+    confidence: ClassProbabilities
     suggested: np.ndarray
     relative: np.ndarray
     factor: np.ndarray
@@ -51,7 +50,7 @@ class Evidence:
 
     @classmethod
     def of(cls, images: Images) -> "Evidence":
-        confidence = Confidence.of(images)
+        confidence = ClassProbabilities.of(images)
         unknown = np.full((3, len(images)), np.nan, np.float32)
         return cls(
             confidence,
@@ -87,7 +86,7 @@ class Means:
     cluster: list[np.ndarray] = field(default_factory=list)
 
 
-def survey(source: Source, *, by_features: bool = False) -> Audit:
+def survey(source: ShardReader, *, by_features: bool = False) -> Audit:
     """Audits what is published of a run; memory holds the maps of one class at a time.
 
     Args:
@@ -101,7 +100,7 @@ def survey(source: Source, *, by_features: bool = False) -> Audit:
     images = Images.of(source)
     evidence, means, maps = Evidence.of(images), Means(), _pooled(images)
     points = features(images) if by_features else None
-    sums = total(source.ledger.summary(shard) for shard in source.shards)
+    sums = sum_summaries(source.ledger.summary(shard) for shard in source.shards)
     by_number = _classes(images, evidence, sums, means=means, maps=maps, points=points)
     classes = ranked(by_number)
     return Audit(
@@ -121,14 +120,14 @@ def survey(source: Source, *, by_features: bool = False) -> Audit:
 def _pooled(images: Images) -> np.ndarray | None:
     try:
         return pooled(images)
-    except NoPlaces:
+    except NotSpatial:
         return None
 
 
 def _classes(
     images: Images,
     evidence: Evidence,
-    sums: Total,
+    sums: ShardTotals,
     *,
     means: Means,
     maps: np.ndarray | None,

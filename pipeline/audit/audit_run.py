@@ -8,11 +8,11 @@ from pipeline.audit.analyse import survey
 from pipeline.audit.comparison import compare
 from pipeline.audit.files import write_audit
 from pipeline.audit.findings import Audit
-from pipeline.audit.interventions.confirm import prove, sentence
+from pipeline.audit.interventions.confirm import confirm, sentence
 from pipeline.audit.page.audit_page import write_page
 from pipeline.audit.thresholds import breaches
 from pipeline.run.job import Job
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.system.configuration import Config
 from pipeline.system.signals import StopRequest
 
@@ -38,14 +38,14 @@ def audit_run(
         StoreError: Nothing is published yet, or something is damaged.
         Stopped: It was asked to stop; nothing is written.
     """
-    source = Source(folder)
+    source = ShardReader(folder)
     with stop.held():
         audit = survey(source, by_features=config["task"]["clusters"] == "features")
         if against is not None:
-            other = Source(against)
+            other = ShardReader(against)
             audit = compare(audit, source, survey(other), other)
         if job is not None:
-            audit = prove(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
+            audit = confirm(audit, open_run(folder), job, most=config["task"]["checks"], stop=stop)
     write_audit(audit, folder)
     log.info("%s", write_page(audit, source, images=config["report"]["images"]).resolve())
     return audit

@@ -9,7 +9,7 @@ from pipeline.audit.image_table import Images
 
 
 @dataclass(frozen=True)
-class Confidence:
+class ClassProbabilities:
     """Probabilities, float64 (n,), of all images of an audit.
 
     Attributes:
@@ -23,7 +23,7 @@ class Confidence:
     other: np.ndarray
 
     @classmethod
-    def of(cls, images: Images) -> "Confidence":
+    def of(cls, images: Images) -> "ClassProbabilities":
         """Reads the predictions shard by shard."""
         found = cls(*(np.full(len(images), np.nan) for _ in range(3)))
         for positions, probability in probabilities(images):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.audit.class_probabilities import Confidence
+from pipeline.audit.class_probabilities import ClassProbabilities
 from pipeline.audit.clusters import FEWEST, Partition, partition
 from pipeline.audit.evidence import Cluster
 from pipeline.audit.findings import ClassFindings
@@ -44,7 +44,7 @@ class Maps:
         return cls(positions[filled], shares, parted, factors(shares))
 
 
-def describe(images: Images, confidence: Confidence, number: int, positions: np.ndarray) -> ClassFindings:
+def describe(images: Images, confidence: ClassProbabilities, number: int, positions: np.ndarray) -> ClassFindings:
     """A class by what the model says of its images.
 
     Args:

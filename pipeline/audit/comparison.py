@@ -10,11 +10,10 @@ from pipeline.audit.agreement import agreed, by_another_method
 from pipeline.audit.findings import Audit, ClassFindings
 from pipeline.audit.image_findings import Comparison, Moved
 from pipeline.audit.image_table import Images
-from pipeline.audit.pooling import GRID, pooled
-from pipeline.audit.scratch import scratch
+from pipeline.audit.pooling import GRID, pooled, scratch
 from pipeline.errors import UsageError
 from pipeline.store.manifest import Manifest
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 
 TOP = GRID * GRID // 10
 """Cells that are the fullest tenth of a map."""
@@ -35,7 +34,7 @@ class Agreement:
     overlap: np.ndarray
 
 
-def compare(audit: Audit, source: Source, other: Audit, other_source: Source) -> Audit:
+def compare(audit: Audit, source: ShardReader, other: Audit, other_source: ShardReader) -> Audit:
     """The audit with its comparison with another run, and its agreement where that is by another method.
 
     The comparison is of what each run says alone; then the agreement enters the scores.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.audit.class_probabilities import Confidence
+from pipeline.audit.class_probabilities import ClassProbabilities
 from pipeline.audit.image_findings import Confusion
 from pipeline.audit.image_table import Images
 from pipeline.report.run_summary import class_name
@@ -10,7 +10,7 @@ from pipeline.report.run_summary import class_name
 EXAMPLES = 6
 
 
-def confusions(images: Images, confidence: Confidence, limit: int) -> list[Confusion]:
+def confusions(images: Images, confidence: ClassProbabilities, limit: int) -> list[Confusion]:
     """Pairs of label and wrong prediction, the commonest first; among equals those of the larger share."""
     label, predicted = images.columns["label"], images.columns["predicted"]
     wrong = np.flatnonzero(images.labelled & ~images.correct)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.audit.image_table import Images
-from pipeline.audit.scratch import scratch
+from pipeline.audit.pooling import scratch
 from pipeline.errors import UsageError
 
 

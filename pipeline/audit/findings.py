@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.audit.evidence import Cluster, Shortcut
-from pipeline.audit.image_findings import Alike, Comparison, Confusion, Doubt, Outlier, Unfaithful
+from pipeline.audit.image_findings import Comparison, Confusion, LabelIssue, Outlier, SimilarClasses, Unfaithful
 
 VERSION = 1
 """Of audit.json."""
@@ -189,11 +189,11 @@ class Audit:
     run: RunFacts
     totals: Totals
     classes: list[ClassFindings]
-    doubts: list[Doubt]
+    doubts: list[LabelIssue]
     outliers: list[Outlier]
     unfaithful: list[Unfaithful]
     confusions: list[Confusion]
-    alike: list[Alike]
+    alike: list[SimilarClasses]
     comparison: Comparison | None
     arrays: Arrays
     version: int = VERSION

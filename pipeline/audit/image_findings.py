@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Doubt:
+class LabelIssue:
     """A label that the model contradicts.
 
     Attributes:
@@ -90,7 +90,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Alike:
+class SimilarClasses:
     """Two classes whose mean maps depart from all classes' mean in the same way.
 
     Attributes:

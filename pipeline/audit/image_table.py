@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 
 _COLUMNS = ("index", "label", "predicted", "score", "baseline_score", "convergence_delta")
 
@@ -24,7 +24,7 @@ class Images:
         group: Class that the image is looked at with: its label, without labels its prediction.
     """
 
-    source: Source
+    source: ShardReader
     row: np.ndarray
     shard: np.ndarray
     place: np.ndarray
@@ -32,7 +32,7 @@ class Images:
     group: np.ndarray
 
     @classmethod
-    def of(cls, source: Source) -> "Images":
+    def of(cls, source: ShardReader) -> "Images":
         """Reads the columns, not the maps.
 
         Raises:
@@ -48,7 +48,7 @@ class Images:
         return cls.at(source, places, np.concatenate(numbers))
 
     @classmethod
-    def at(cls, source: Source, places: Sequence[tuple[int, np.ndarray]], row: np.ndarray) -> "Images":
+    def at(cls, source: ShardReader, places: Sequence[tuple[int, np.ndarray]], row: np.ndarray) -> "Images":
         """The images of some rows, no two of the same image.
 
         Args:

@@ -4,13 +4,13 @@ import os
 
 import numpy as np
 
-from pipeline.audit.class_probabilities import Confidence, probabilities
-from pipeline.audit.image_findings import Doubt
+from pipeline.audit.class_probabilities import ClassProbabilities, probabilities
+from pipeline.audit.image_findings import LabelIssue
 from pipeline.audit.image_table import Images
 from pipeline.report.run_summary import class_name
 
 
-def suggestions(images: Images, confidence: Confidence) -> np.ndarray:
+def suggestions(images: Images, confidence: ClassProbabilities) -> np.ndarray:
     """The class that each image's label should be by confident learning, int32 (n,); -1 where the label may stand.
 
     The threshold of a class is the mean probability of it over the images that are labelled so (eq. 2). An image counts
@@ -28,14 +28,14 @@ def suggestions(images: Images, confidence: Confidence) -> np.ndarray:
     return suggested
 
 
-def doubts(images: Images, confidence: Confidence, suggested: np.ndarray, limit: int) -> list[Doubt]:
+def doubts(images: Images, confidence: ClassProbabilities, suggested: np.ndarray, limit: int) -> list[LabelIssue]:
     """The images whose label another class beats, those that the model gives least to first."""
     margin, manifest = confidence.margin, images.source.manifest
     beaten = np.flatnonzero(margin < 0.5)  # NaN, of images without a label, is not
     wanted = beaten[np.argsort(confidence.label[beaten], kind="stable")][:limit]
     columns = images.columns
     return [
-        Doubt(
+        LabelIssue(
             row=int(images.row[position]),
             path=os.fsdecode(manifest.paths[int(columns["index"][position])]),
             label=(label := int(columns["label"][position])),
@@ -50,7 +50,7 @@ def doubts(images: Images, confidence: Confidence, suggested: np.ndarray, limit:
     ]
 
 
-def thresholds(images: Images, confidence: Confidence) -> np.ndarray:
+def thresholds(images: Images, confidence: ClassProbabilities) -> np.ndarray:
     """Mean self-confidence of the images of each label, float64; infinity for classes that no image is labelled as."""
     label = images.columns["label"]
     known = label >= 0

@@ -1,12 +1,14 @@
 """Maps -> shares of what speaks for the class on a coarse grid: the form in which maps of many images compare."""
 
+import tempfile
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from pipeline.audit.image_table import Images
-from pipeline.audit.scratch import scratch
 from pipeline.engine.geometry import Geometry
 
 GRID = 16
@@ -41,7 +43,7 @@ def pooled(images: Images) -> np.ndarray:
         (n, GRID * GRID) float32, in a temporary file.
 
     Raises:
-        NoPlaces: The maps belong nowhere in the image.
+        NotSpatial: The maps belong nowhere in the image.
     """
     geometry = images.source.geometry
     array = scratch(len(images), GRID * GRID)
@@ -58,3 +60,28 @@ def _read(images: Images, shard: int, positions: np.ndarray, geometry: Geometry)
     stored = torch.from_numpy(images.source.read(shard, "attribution", wanted))
     cells: np.ndarray = pool(geometry.expand(stored)).flatten(1).numpy()  # shares do not depend on the row's scale
     return cells
+
+
+def class_means(groups: Mapping[int, np.ndarray], maps: np.ndarray) -> dict[int, np.ndarray]:
+    """Mean map of each class that has one, float64 (GRID * GRID,), sums to 1.
+
+    Args:
+        groups: Positions of each class's images.
+        maps: Pooled, (n, GRID * GRID).
+    """
+    sums = {number: maps[positions].sum(0, dtype=np.float64) for number, positions in groups.items()}
+    return {number: whole / whole.sum() for number, whole in sums.items() if whole.any()}
+
+
+def others(means: Mapping[int, np.ndarray], number: int) -> np.ndarray:
+    """Mean of the other classes' mean maps; an even map where there are none."""
+    rest = [mean for other, mean in means.items() if other != number]
+    return np.full(GRID * GRID, 1 / GRID**2) if not rest else np.asarray(sum(rest) / len(rest))
+
+
+def scratch(rows: int, width: int) -> np.ndarray:
+    """Zeros (rows, width) float32 in a temporary file that is gone when the array is; memory does not grow with it."""
+    if not rows * width:
+        return np.empty((rows, width), np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=(rows, width))

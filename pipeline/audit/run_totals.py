@@ -6,12 +6,12 @@ import numpy as np
 
 from pipeline.audit.findings import ClassFindings, RunFacts, Totals
 from pipeline.audit.image_table import Images
-from pipeline.audit.ranking import count_suspects
+from pipeline.audit.suspects import count_suspects
 from pipeline.report.formatting import printable
-from pipeline.store.shard_summary import Total
+from pipeline.store.shard_summary import ShardTotals
 
 
-def facts(images: Images, sums: Total, *, located: bool, clusters: str) -> RunFacts:
+def facts(images: Images, sums: ShardTotals, *, located: bool, clusters: str) -> RunFacts:
     """What was audited.
 
     Args:

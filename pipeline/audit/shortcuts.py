@@ -1,6 +1,6 @@
 """How much a class looks as if it rested on a shortcut: a place where its maps have mass that others' have not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,6 @@ from pipeline.audit.evidence import Box, Shortcut
 from pipeline.audit.map_statistics import border, corners
 from pipeline.audit.pooling import GRID
 
-SUSPECT, BEYOND = 0.05, 3.0
-"""A suspect has at least this score, and so many times the median of the other classes' scores."""
 FEWEST = 3
 """Images that a suspicion must be about."""
 
@@ -46,17 +44,6 @@ def shortcut(maps: np.ndarray, others: np.ndarray, parted: Partition | None, sha
     """
     found = [_of(candidate, maps[candidate.members], others, shape) for candidate in _candidates(len(maps), parted)]
     return max(found, key=lambda one: one.score, default=None)
-
-
-def suspects(found: Sequence[Shortcut | None]) -> list[Shortcut | None]:
-    """The shortcuts of all classes with the word whether they stand out; None of classes with too few maps."""
-    scores = np.array([np.nan if one is None else one.score for one in found])
-    known = np.flatnonzero(np.isfinite(scores))
-    usual = {place: float(np.median(scores[known[known != place]])) for place in known.tolist() if len(known) > 1}
-    return [
-        one and replace(one, suspect=one.score >= max(SUSPECT, BEYOND * usual.get(place, 0.0)))
-        for place, one in enumerate(found)
-    ]
 
 
 def region(contrast: np.ndarray) -> tuple[slice, slice]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.audit.findings import ClassFindings
-from pipeline.audit.image_findings import Alike
+from pipeline.audit.image_findings import SimilarClasses
 
 FEWEST = 3
 """Maps that a class must have."""
@@ -13,7 +13,7 @@ ALIKE = 0.5
 """Cosine from which two classes are listed."""
 
 
-def alike(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> list[Alike]:
+def alike(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> list[SimilarClasses]:
     """Pairs of classes by the cosine of their mean maps' departures from the mean of all, the most alike first.
 
     Args:
@@ -32,7 +32,7 @@ def alike(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> li
     order = np.argsort(-cosines[first, second], kind="stable")[:limit]
     pairs = zip(first[order].tolist(), second[order].tolist(), strict=True)
     return [
-        Alike(
+        SimilarClasses(
             first=known[one].number,
             first_name=known[one].name,
             second=known[other].number,

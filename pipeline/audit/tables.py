@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from pipeline.audit.evidence import Cluster
 from pipeline.audit.findings import Audit, ClassFindings
-from pipeline.audit.image_findings import Alike, Confusion, Doubt, Moved, Outlier, Unfaithful
+from pipeline.audit.image_findings import Confusion, LabelIssue, Moved, Outlier, SimilarClasses, Unfaithful
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ def tables(audit: Audit) -> dict[str, bytes]:
     return {
         "classes": _csv(ClassFindings, audit.classes),
         "clusters": _csv(ClusterLine, clusters),
-        "doubts": _csv(Doubt, audit.doubts),
+        "doubts": _csv(LabelIssue, audit.doubts),
         "outliers": _csv(Outlier, audit.outliers),
         "unfaithful": _csv(Unfaithful, audit.unfaithful),
         "confusions": _csv(Confusion, audit.confusions),
-        "alike": _csv(Alike, audit.alike),
+        "alike": _csv(SimilarClasses, audit.alike),
         "comparison": _csv(Moved, audit.comparison.classes if audit.comparison else []),
     }
 

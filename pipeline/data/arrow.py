@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.data.image_index import ImageIndex
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.named_labels import Words, unlabelled
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.system.remote import is_remote
@@ -65,7 +65,7 @@ def index_saved(root: str, labels: bool = True, *, image: str | None = None, lab
     if any(columns != found[0] for columns in found):
         raise UsageError(f"data.root={root!r}: its splits differ in columns or classes; give one: {root}/{splits[0]}")
     read = [part for split in splits for part in _split(folder, split, found[0])]
-    paths, values = Paths.join([places for places, _ in read]), [value for _, words in read for value in words]
+    paths, values = ImagePaths.join([places for places, _ in read]), [value for _, words in read for value in words]
     if not len(paths):
         raise UsageError(f"data.root={root!r}: no images in it")
     return _labelled(paths, values, found[0]) if labels else unlabelled(paths)
@@ -91,7 +91,7 @@ def _column(folder: Path, features: dict[str, Any], wanted: str | None, *, kind:
     return str(wanted)
 
 
-def _split(root: Path, split: str, columns: Columns) -> Iterator[tuple[Paths, list[Any]]]:
+def _split(root: Path, split: str, columns: Columns) -> Iterator[tuple[ImagePaths, list[Any]]]:
     """Places and labels of the images of one data set, file by file."""
     folder, first = root / split, 0
     for described in _json(folder / STATE, "_data_files"):
@@ -104,7 +104,7 @@ def _split(root: Path, split: str, columns: Columns) -> Iterator[tuple[Paths, li
         archive = f"{split}/{name}" if split else name
         numbers = range(first, first + len(spans))
         yield (
-            Paths.from_bytes((b"%s/%06d" % (archive.encode(), number) for number in numbers), spans),
+            ImagePaths.from_bytes((b"%s/%06d" % (archive.encode(), number) for number in numbers), spans),
             [value for _, values in batches for value in values],
         )
         first += len(spans)
@@ -137,7 +137,7 @@ def _spans(images: Any, start: int) -> np.ndarray:
     return spans
 
 
-def _labelled(paths: Paths, values: list[Any], columns: Columns) -> ImageIndex:
+def _labelled(paths: ImagePaths, values: list[Any], columns: Columns) -> ImageIndex:
     if columns.names is None:
         words = Words()
         return words.index(paths, words.numbers(_words(paths, values)))
@@ -148,7 +148,7 @@ def _labelled(paths: Paths, values: list[Any], columns: Columns) -> ImageIndex:
     return ImageIndex(paths, np.array(values, np.int32), columns.names)
 
 
-def _words(paths: Paths, values: Iterable[Any]) -> Iterator[bytes]:
+def _words(paths: ImagePaths, values: Iterable[Any]) -> Iterator[bytes]:
     for image, value in enumerate(values):
         if value is None:
             raise UsageError(f"{paths[image]!r} has no label; data.labels=false takes images without")

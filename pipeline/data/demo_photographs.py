@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.image_index import ImageIndex
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import MissingExtra
 
 
@@ -74,7 +74,7 @@ DEMO_PHOTOGRAPHS = tuple(
 def demo_index() -> ImageIndex:
     """The index of the folder that ``lay_demo`` writes, known without it."""
     folders = [photograph.wordnet_id for photograph in DEMO_PHOTOGRAPHS]
-    paths = Paths.from_bytes(os.fsencode(f"{photo.wordnet_id}/{photo.name}") for photo in DEMO_PHOTOGRAPHS)
+    paths = ImagePaths.from_bytes(os.fsencode(f"{photo.wordnet_id}/{photo.name}") for photo in DEMO_PHOTOGRAPHS)
     return ImageIndex(paths, np.arange(len(folders), dtype=np.int32), folders)
 
 

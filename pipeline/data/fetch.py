@@ -7,13 +7,13 @@ import os
 from PIL import Image
 
 from pipeline.data.decode import UnreadableImage, decode_image, read_image
-from pipeline.data.image_paths import Place
+from pipeline.data.image_paths import ImageLocation
 from pipeline.system.remote import file_system, is_remote
 
 ARCHIVES = (b".tar", b".arrow")
 
 
-def fetch_image(root: bytes, place: Place) -> Image.Image:
+def fetch_image(root: bytes, place: ImageLocation) -> Image.Image:
     """Reads and decodes an image to 8-bit RGB.
 
     Args:

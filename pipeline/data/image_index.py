@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.data.decode import EXTENSIONS
 from pipeline.data.file_tree import tree
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class ImageIndex:
         archive: Number of the archive that each image is in, rising, int32 (n,); None without archives.
     """
 
-    paths: Paths
+    paths: ImagePaths
     folder: np.ndarray
     folders: list[str]
     label: np.ndarray | None = None
@@ -62,15 +62,15 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     listed = tree(str(root), ENDINGS)
     folders, images = listed.top()
     if not labels:
-        paths = Paths.from_bytes(sorted(images + listed.below(folders)))
+        paths = ImagePaths.from_bytes(sorted(images + listed.below(folders)))
         index = ImageIndex(paths, np.full(len(paths), -1, np.int32), [])
     elif folders:
         if images:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
         with ThreadPoolExecutor(LISTERS) as pool:
-            parts = [*pool.map(lambda folder: Paths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
+            parts = [*pool.map(lambda folder: ImagePaths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
         numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
-        index = ImageIndex(Paths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
+        index = ImageIndex(ImagePaths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
     else:
         advice = "use data.labels=false, or give the folder above" if images else "the folder is empty"
         raise UsageError(f"data.root={str(root)!r} has no class folders: {advice}")

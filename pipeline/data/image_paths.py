@@ -10,7 +10,7 @@ PAGE = 1 << 14
 """Images that are looked at together where all are searched."""
 
 
-class Place(NamedTuple):
+class ImageLocation(NamedTuple):
     """Where one image's bytes are.
 
     Attributes:
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
+class ImagePaths:
     """Many paths in two arrays: half the memory of as many objects, and stored as they are.
 
     Attributes:
@@ -37,13 +37,13 @@ class Paths:
     spans: np.ndarray | None = None
 
     @classmethod
-    def from_bytes(cls, paths: Iterable[bytes], spans: np.ndarray | None = None) -> "Paths":
+    def from_bytes(cls, paths: Iterable[bytes], spans: np.ndarray | None = None) -> "ImagePaths":
         listed = list(paths)
         lengths = np.fromiter(map(len, listed), np.int64, len(listed))
         return cls(np.frombuffer(b"".join(listed), np.uint8), np.concatenate([[0], np.cumsum(lengths)]), spans)
 
     @classmethod
-    def join(cls, parts: Sequence["Paths"]) -> "Paths":
+    def join(cls, parts: Sequence["ImagePaths"]) -> "ImagePaths":
         """One after the other; all of them with spans, or none."""
         lengths = [np.diff(part.offsets) for part in parts]
         spans = [part.spans for part in parts if part.spans is not None]
@@ -64,14 +64,14 @@ class Paths:
     def __iter__(self) -> Iterator[bytes]:
         return (self[number] for number in range(len(self)))
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> ImageLocation:
         """Where an image's bytes are."""
         span = None if self.spans is None else (int(self.spans[number, 0]), int(self.spans[number, 1]))
-        return Place(self[number], span)
+        return ImageLocation(self[number], span)
 
-    def take(self, numbers: np.ndarray) -> "Paths":
+    def take(self, numbers: np.ndarray) -> "ImagePaths":
         spans = None if self.spans is None else self.spans[numbers]
-        return Paths.from_bytes((self[number] for number in numbers), spans)
+        return ImagePaths.from_bytes((self[number] for number in numbers), spans)
 
     def check(self, first: int, end: int) -> None:
         """Asked before images ``first`` to ``end`` are looked at; those in memory are as they are."""

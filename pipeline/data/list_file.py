@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 
 from pipeline.data.image_index import ImageIndex
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.named_labels import Words, unlabelled
 from pipeline.errors import UsageError
 from pipeline.system.remote import open_file
@@ -35,7 +35,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
     def complain(line: int, what: str) -> UsageError:
         return UsageError(f"data.list={file}, line {line + 1}: {what}")
 
-    words, parts, numbers, hashes = Words(), list[Paths](), list[np.ndarray](), list[np.ndarray]()
+    words, parts, numbers, hashes = Words(), list[ImagePaths](), list[np.ndarray](), list[np.ndarray]()
     fields = 0
     try:
         with open_file(file) as opened:
@@ -43,7 +43,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
                 cut = [line.rstrip(b"\r\n").split(b"\t", 1) for line in lines]
                 fields = fields or len(cut[0])
                 _check(cut, first, fields, complain)
-                parts.append(Paths.from_bytes(line[0] for line in cut))
+                parts.append(ImagePaths.from_bytes(line[0] for line in cut))
                 hashes.append(np.fromiter((hash(line[0]) for line in cut), np.int64, len(cut)))
                 if labels:
                     numbers.append(words.numbers(_labels(cut, first, complain)))
@@ -51,7 +51,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
         raise UsageError(f"data.list={file} cannot be read: {error.strerror or error}") from error
     if not parts:
         raise UsageError(f"data.list={file} is empty")
-    paths = Paths.join(parts)
+    paths = ImagePaths.join(parts)
     _check_once(paths, np.concatenate(hashes), complain)
     if not labels:
         return unlabelled(paths)
@@ -89,7 +89,7 @@ def _labels(cut: list[list[bytes]], first: int, complain: Complain) -> Iterator[
         yield label
 
 
-def _check_once(paths: Paths, hashes: np.ndarray, complain: Complain) -> None:
+def _check_once(paths: ImagePaths, hashes: np.ndarray, complain: Complain) -> None:
     """Raises UsageError if a path is there twice."""
     order = np.argsort(hashes, kind="stable")
     for place in np.flatnonzero(np.diff(hashes[order]) == 0).tolist():

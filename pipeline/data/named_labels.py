@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from pipeline.data.image_index import ImageIndex
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 
 
 class Words:
@@ -18,7 +18,7 @@ class Words:
         """Number of each word, int32 (n,)."""
         return np.fromiter((self._numbers.setdefault(word, len(self._numbers)) for word in words), np.int32)
 
-    def index(self, paths: Paths, numbers: np.ndarray, archive: np.ndarray | None = None) -> ImageIndex:
+    def index(self, paths: ImagePaths, numbers: np.ndarray, archive: np.ndarray | None = None) -> ImageIndex:
         """The index of images with these labels: class numbers if all words are, else names as of class folders."""
         words = sorted(self._numbers)
         place = np.empty(len(words), np.int32)
@@ -30,6 +30,6 @@ class Words:
         return ImageIndex(paths, folder, folders, label, archive)
 
 
-def unlabelled(paths: Paths, archive: np.ndarray | None = None) -> ImageIndex:
+def unlabelled(paths: ImagePaths, archive: np.ndarray | None = None) -> ImageIndex:
     """The index of images of which no class is known."""
     return ImageIndex(paths, np.full(len(paths), -1, np.int32), [], None, archive)

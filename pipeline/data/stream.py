@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
-from pipeline.data.image_paths import Place
+from pipeline.data.image_paths import ImageLocation
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure, UsageError
 
@@ -33,7 +33,7 @@ MOST_KILLED = 10
 class PathList(Protocol):
     """Anything that knows where each image is."""
 
-    def place(self, number: int, /) -> Place: ...
+    def place(self, number: int, /) -> ImageLocation: ...
 
 
 @dataclass
@@ -73,7 +73,7 @@ class _Images(Dataset[Example | Failure]):
     root: bytes
     preprocessing: Preprocessing
 
-    def __getitem__(self, request: tuple[int, Place]) -> Example | Failure:
+    def __getitem__(self, request: tuple[int, ImageLocation]) -> Example | Failure:
         number, place = request
         try:
             return number, *self.preprocessing(fetch_image(self.root, place))
@@ -175,7 +175,7 @@ def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]])
         yield images.collate(examples)
 
 
-def _alone(images: _Images, number: int, place: Place) -> Example | Failure:
+def _alone(images: _Images, number: int, place: ImageLocation) -> Example | Failure:
     for _ in range(MOST_DEATHS):
         loader = DataLoader(
             images,
@@ -224,7 +224,7 @@ class _Requests:
     paths: PathList
     batches: Iterable[Sequence[int]]
 
-    def __iter__(self) -> Iterator[list[tuple[int, Place]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ImageLocation]]]:
         return ([(number, self.paths.place(number)) for number in batch] for batch in self.batches)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.data.file_tree import tree
 from pipeline.data.image_index import ENDINGS, LISTERS, ImageIndex
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.named_labels import Words, unlabelled
 from pipeline.errors import UsageError
 from pipeline.system.remote import open_file
@@ -22,7 +22,7 @@ from pipeline.system.remote import open_file
 _BLOCK = 512
 _LARGEST_TEXT = 1 << 20
 
-Members = tuple[Paths, list[bytes]]
+Members = tuple[ImagePaths, list[bytes]]
 
 
 def index_archives(root: str, labels: bool = True) -> ImageIndex:
@@ -48,7 +48,7 @@ def index_archives(root: str, labels: bool = True) -> ImageIndex:
         )
     with ThreadPoolExecutor(LISTERS) as pool:
         members = [*pool.map(lambda archive: _members(root, archive, labels), archives)]
-    paths = Paths.join([part for part, _ in members])
+    paths = ImagePaths.join([part for part, _ in members])
     if not len(paths):
         raise UsageError(f"data.root={root!r}: no images in its {len(archives)} archives")
     number = np.repeat(np.arange(len(members), dtype=np.int32), [len(part) for part, _ in members])
@@ -73,7 +73,7 @@ def _members(root: str, archive: bytes, labels: bool) -> Members:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UsageError(f"data.root: the archive {name!r} cannot be read: {error}") from error
     spans = np.array([(member.offset_data, member.size) for member in images], np.int64).reshape(-1, 2)
-    paths = Paths.from_bytes((archive + b"/" + _encoded(member.name) for member in images), spans)
+    paths = ImagePaths.from_bytes((archive + b"/" + _encoded(member.name) for member in images), spans)
     return paths, [_label(words, member, name) for member in images] if labels else []
 
 

@@ -16,7 +16,7 @@ OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
 """The option that says how many of a unit are asked at once."""
 
 
-class FlatLine:
+class ChunkedEvaluator:
     """Walks a row of pairs in chunks of ``internal_batch_size``.
 
     Without a size the line finds its own while it works: it doubles the chunk as long as a pair gets cheaper, tries
@@ -57,13 +57,13 @@ class FlatLine:
         if not self._given:
             self.size, self._growing = size, False
 
-    def walk(self, pairs: int, ask: Callable[[int, int], None]) -> None:
-        """Calls ``ask(start, stop)`` for consecutive ranges that cover the row.
+    def evaluate(self, pairs: int, evaluate_chunk: Callable[[int, int], None]) -> None:
+        """Calls ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the row.
 
         Args:
             pairs: Length of the row.
-            ask: Answers one range. It must add to its sums only once everything that can run out of memory is done,
-                so that a range asked again after a halving is not added twice.
+            evaluate_chunk: Evaluates one range. It adds to its sums only once everything that can run out of memory is
+                done, so that a range that is repeated after a halving is not added twice.
 
         Raises:
             MemoryError: If not even a single pair fits.
@@ -74,9 +74,9 @@ class FlatLine:
             stop = min(start + self.size, pairs)
             began = time.perf_counter()
             try:
-                ask(start, stop)
+                evaluate_chunk(start, stop)
             except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve(error)
                 continue
@@ -115,7 +115,7 @@ class FlatLine:
         self.size = self._between.pop(0) if self._growing else self._best[1]
 
 
-def out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a device or the CPU allocator ran out of memory; PyTorch and oneDNN have no exception for the latter."""
     words = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)

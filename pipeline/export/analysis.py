@@ -36,7 +36,7 @@ def write_analysis(excerpt: Excerpt, folder: Path, names: Mapping[int, str], *, 
         Whether there is an analysis: without a class that has enough maps, there is none.
 
     Raises:
-        NoPlaces: The maps belong nowhere in the image.
+        NotSpatial: The maps belong nowhere in the image.
     """
     images = Images.at(excerpt.source, excerpt.places, np.arange(len(excerpt)))
     maps, stream, found = pooled(images), io.BytesIO(), 0

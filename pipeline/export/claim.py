@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.export.excerpt import ROWS, Excerpt
 from pipeline.store.atomic import publish, remove_orphans
-from pipeline.store.object_store import is_elsewhere
+from pipeline.store.object_store import is_object
 from pipeline.store.schema import canonical_json
 
 FILE = "export.json"
@@ -21,7 +21,7 @@ def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
         UsageError: It holds another export, or is no folder of this machine.
         DiskFull: There is no room for it.
     """
-    if is_elsewhere(folder):
+    if is_object(folder):
         raise UsageError(f"{folder}: an export needs a folder of this machine: task.folder=PATH")
     content = {
         "format": format,

@@ -14,7 +14,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.virtual_dataset import OF_ONE_SHARD
 
 ROWS = 256
@@ -60,7 +60,7 @@ class Excerpt:
         return int(self._ends[-1])
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ShardReader:
         """The run's shards."""
         return self.run.source
 
@@ -97,7 +97,7 @@ class Excerpt:
         ``attribution`` is (n, C or 1, H, W) float32 at the model's input size, with the store's ``scale`` in it.
 
         Raises:
-            NoPlaces: The maps belong nowhere in the image.
+            NotSpatial: The maps belong nowhere in the image.
             StoreError: Something is damaged.
         """
         places = [(shard, compact(rows)) for shard, rows in self.between(first, end)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.engine.geometry import NoPlaces
+from pipeline.engine.geometry import NotSpatial
 from pipeline.errors import UsageError
 from pipeline.export.excerpt import Excerpt
 from pipeline.export.npz import write_npz
@@ -63,5 +63,5 @@ def _check_places(excerpt: Excerpt) -> None:
     geometry = excerpt.source.geometry
     try:
         geometry.expand(torch.zeros(1, *geometry.native_shape))
-    except NoPlaces as reason:
+    except NotSpatial as reason:
         raise UsageError(f"run={excerpt.run.folder}: {reason}") from reason

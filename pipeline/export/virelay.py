@@ -21,7 +21,7 @@ from pipeline.export.claim import claim
 from pipeline.export.column_parts import missing_parts, part_path, part_spans, shard_spans, write_part
 from pipeline.export.excerpt import Excerpt
 from pipeline.store.atomic import publish
-from pipeline.store.object_store import is_elsewhere
+from pipeline.store.object_store import is_object
 from pipeline.store.shard import FILTERS
 from pipeline.store.virtual_dataset import Span, map_rows
 from pipeline.system.progress import Progress
@@ -46,7 +46,7 @@ def write_virelay(excerpt: Excerpt, folder: Path, *, stop: StopRequest, num_work
     check_audit_extra()
     from pipeline.export.analysis import write_analysis
 
-    if is_elsewhere(excerpt.run.folder):
+    if is_object(excerpt.run.folder):
         raise UsageError(f"run={excerpt.run.folder}: ViRelAy opens the shards themselves: copy the run here first")
     if not np.all(np.diff(excerpt.column("index"))):
         raise UsageError(

@@ -9,7 +9,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Of one worker.
 
     Attributes:
@@ -39,7 +39,7 @@ class Place:
             os.sched_setaffinity(0, before)
 
 
-def places(device: str, workers: int) -> list[Place]:
+def placements(device: str, workers: int) -> list[Placement]:
     """Shares this machine out.
 
     Args:
@@ -50,8 +50,8 @@ def places(device: str, workers: int) -> list[Place]:
     parts = [frozenset(cores[worker::workers] or [cores[worker % len(cores)]]) for worker in range(workers)]
     gpus = _gpus() if device in ("auto", "cuda") else []
     if not gpus:
-        return [Place(device, None, part) for part in parts]
-    return [Place("cuda", gpus[worker % len(gpus)], part) for worker, part in enumerate(parts)]
+        return [Placement(device, None, part) for part in parts]
+    return [Placement("cuda", gpus[worker % len(gpus)], part) for worker, part in enumerate(parts)]
 
 
 def _gpus() -> list[str]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pipeline.launch.placement import Place, places
+from pipeline.launch.placement import Placement, placements
 from pipeline.launch.watch import Watch
 from pipeline.launch.worker_command import Launch
 from pipeline.run.sizes import targets_per_image
-from pipeline.store.heartbeat import starts
+from pipeline.store.heartbeat import heartbeats
 from pipeline.system.progress import Progress
 from pipeline.system.signals import Stopped, StopRequest
 
@@ -24,7 +24,7 @@ FOR_GOOD = (0, 2, 3, 4)
 POLL_SECONDS = 0.1
 
 
-class Worker:
+class WorkerProcess:
     """A worker and the process that it is at the moment.
 
     Args:
@@ -33,7 +33,7 @@ class Worker:
         place: Where it works.
     """
 
-    def __init__(self, launch: Launch, number: int, place: Place) -> None:
+    def __init__(self, launch: Launch, number: int, place: Placement) -> None:
         self.name = f"worker {number} of {launch.workers}"
         self.in_vain = 0  # deaths in a row before which it had computed nothing
         self._run = launch.job.run
@@ -64,7 +64,7 @@ class Worker:
     @property
     def computed(self) -> bool:
         """Whether its process, which is dead, had computed an image."""
-        return any(found.process == self.process.pid and found.facts.images for found in starts(self._run))
+        return any(found.process == self.process.pid and found.facts.images for found in heartbeats(self._run))
 
     @property
     def last_words(self) -> str:
@@ -85,8 +85,8 @@ def launch(launch: Launch, stop: StopRequest) -> int:
     """
     with stop.held(), Progress(len(launch.ledger.manifest) * targets_per_image(launch.job)) as progress:
         watch, statuses = Watch(launch, progress), list[int]()
-        here = places(launch.config["device"], launch.workers)
-        with _ended([Worker(launch, number, place) for number, place in enumerate(here)]) as running:
+        here = placements(launch.config["device"], launch.workers)
+        with _ended([WorkerProcess(launch, number, place) for number, place in enumerate(here)]) as running:
             while running and not watch.done:
                 for worker in list(running):
                     status = worker.process.poll()
@@ -103,7 +103,7 @@ def launch(launch: Launch, stop: StopRequest) -> int:
     return next((status for status in statuses if status > 0), 1)
 
 
-def _start_again(worker: Worker, status: int, restarts: int) -> bool:
+def _start_again(worker: WorkerProcess, status: int, restarts: int) -> bool:
     """Names a worker that ended early, and starts it again; within bounds, if it computes nothing any more.
 
     An image that kills has several deaths until it is given up, of each worker that comes to it: as long as others are
@@ -123,7 +123,7 @@ def _start_again(worker: Worker, status: int, restarts: int) -> bool:
 
 
 @contextmanager
-def _ended(workers: list[Worker]) -> Iterator[list[Worker]]:
+def _ended(workers: list[WorkerProcess]) -> Iterator[list[WorkerProcess]]:
     """Inside the context workers run; after it none does: a signal, or SIGTERM after an error, is passed on to them."""
     number, running = signal.SIGTERM, list(workers)
     try:

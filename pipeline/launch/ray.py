@@ -21,7 +21,7 @@ from pipeline.run.loop import run
 from pipeline.run.provenance import run_log
 from pipeline.run.resume import stored_job
 from pipeline.run.sizes import targets_per_image
-from pipeline.run.worker import Share
+from pipeline.run.worker import WorkerShards
 from pipeline.store.atomic import machine
 from pipeline.store.schema import canonical_json
 from pipeline.system.configuration import Config
@@ -42,7 +42,7 @@ SILENT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Flight:
+class RayTask:
     """A task that was given out.
 
     Attributes:
@@ -94,7 +94,7 @@ class Tasks:
         self._launch, self._ledger, options = launch, launch.ledger, launch.options
         retry = launch.config["retry_failed"]
         self._left = deque(range(self._ledger.manifest.n_shards) if retry else self._ledger.pending())
-        self._flying: dict[Any, Flight] = {}
+        self._flying: dict[Any, RayTask] = {}
         self._tries = Counter[int]()
         self._most, self._patience = options["restarts"] + 1, options["timeout"]
         # Ray's own retries have no memory of what was published; and a worker keeps its network from task to task.
@@ -115,7 +115,7 @@ class Tasks:
         self._tries[shard] += 1
         folder, manifest = str(self._launch.job.run.absolute()), self._ledger.manifest
         task = self._task.remote(folder, canonical_json(self._launch.config), shard, manifest.n_shards)
-        self._flying[task] = Flight(shard, time.monotonic())
+        self._flying[task] = RayTask(shard, time.monotonic())
 
     def _end(self, task: Any, shard: int) -> None:
         """Takes a task's answer; a shard that is not there after it is given out again."""
@@ -129,7 +129,7 @@ class Tasks:
         if not self._ledger.is_published(shard):
             self._again(shard, "it ended and its file is not there")
 
-    def _look_after(self, task: Any, flight: Flight) -> None:
+    def _look_after(self, task: Any, flight: RayTask) -> None:
         """Forgets a task that Ray says nothing of although its shard is there; gives up one that takes too long."""
         now = time.monotonic()
         seconds = now - flight.since
@@ -160,7 +160,7 @@ def explain(folder: str, config: str, shard: int, shards: int) -> Exception | No
     """
     try:
         with run_log(Path(folder), f"workers/ray-{machine()}-{os.getpid()}.log"):
-            run(_job(folder, config), StopRequest(), share=Share(shard, shards, helps=False))
+            run(_job(folder, config), StopRequest(), share=WorkerShards(shard, shards, helps=False))
     except UsageError as error:
         return UsageError(str(error))
     except StoreError as error:

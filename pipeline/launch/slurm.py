@@ -4,6 +4,7 @@ import logging
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 from pipeline.errors import MissingExtra, UsageError
-from pipeline.launch.queue import QUEUE_SECONDS, in_queue
 from pipeline.launch.watch import Watch
 from pipeline.launch.worker_command import Launch
 from pipeline.run.sizes import targets_per_image
@@ -30,9 +30,12 @@ log = logging.getLogger(__name__)
 MINUTES = {"m": 1, "h": 60, "d": 1440}
 STOPPED = 128 + signal.SIGTERM
 POLL_SECONDS = 1.0
+QUEUE_SECONDS = 10.0
+"""Between two calls of squeue: a controller has others to serve."""
+_ANSWER_SECONDS = 20.0
 
 
-class Worker:
+class SlurmJob:
     """What a job of the array does: ``python -m pipeline task=work ...``, saved and queued again when it must go.
 
     Args:
@@ -66,7 +69,7 @@ class Worker:
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit queues again."""
-        return DelayedSubmission(Worker(self._arguments))
+        return DelayedSubmission(SlurmJob(self._arguments))
 
 
 def launch(launch: Launch, stop: StopRequest) -> int:
@@ -120,7 +123,7 @@ def _submit(launch: Launch, folder: Path) -> str:
     executor.update_parameters(**parameters)
     commands = [launch.command(number, finish=not options["follow"])[3:] for number in range(launch.workers)]
     try:
-        jobs = executor.submit_array(list(map(Worker, commands)))
+        jobs = executor.submit_array(list(map(SlurmJob, commands)))
     except FailedJobError as error:
         raise UsageError(f"launch=slurm: {' '.join(str(error).split())}") from error
     return str(jobs[0].job_id).partition("_")[0]
@@ -143,3 +146,15 @@ def _follow(launch: Launch, job: str, stop: StopRequest) -> int:
     shards = launch.ledger.manifest.n_shards
     log.error("pipeline: job %s is over, %d of %d shards are not published", job, watch.missing, shards)
     return 1
+
+
+def in_queue(job: str) -> bool | None:
+    """Whether a job waits or runs; None if Slurm does not answer, as while its controller is started again."""
+    question = ["squeue", "--noheader", "--jobs", job, "--format=%T"]
+    try:
+        asked = subprocess.run(question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    if asked.returncode == 0:
+        return bool(asked.stdout.strip())
+    return False if "Invalid job id" in asked.stderr else None

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.incremental.evaluator import Incremental
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.segments import segments_of
@@ -63,10 +63,10 @@ class FeatureAblation(Method):
         return Attribution(maps, self.scores(starts, targets), undefined, evaluations=counts + 2)
 
     def _recomputed(
-        self, engine: Incremental, image: Tensor, start: Tensor, targets: Tensor, mask: Tensor, count: int
+        self, engine: IncrementalEvaluator, image: Tensor, start: Tensor, targets: Tensor, mask: Tensor, count: int
     ) -> Tensor:
         """(count, T): F of an image (1, C, H, W), for targets (T,), without each feature of its mask (1 or C, H, W)."""
-        self.line.check()
+        self.evaluator.check()
         features = mask.flatten(1).t()
 
         def inside(window: Tensor, position: Tensor) -> Tensor:
@@ -89,12 +89,12 @@ class FeatureAblation(Method):
         masks, images_of, features_of = line
         values = images.new_empty(len(images_of), targets.shape[1])
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             image, feature = images_of[start:stop], features_of[start:stop]
             absent = masks[image] == feature[:, None, None, None]
             values[start:stop] = self.view.values(torch.where(absent, starts[image], images[image]), targets[image])
 
-        self.line.walk(len(values), ask)
+        self.evaluator.evaluate(len(values), evaluate_chunk)
         return values
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.methods.strata import FEWEST_NODES, SQUARED_ERROR, STRATA, Nodes, ends, middles, worst
 
 Gradients = Callable[[Tensor, Tensor], Tensor]
@@ -174,7 +174,9 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
         return np.where(part == 0, 0.0, part / whole)
 
 
-def integrate(line: FlatLine, gradients: Gradients, to_maps: ToMaps, *, images: int, precision: Precision) -> Integrals:
+def integrate(
+    evaluator: ChunkedEvaluator, gradients: Gradients, to_maps: ToMaps, *, images: int, precision: Precision
+) -> Integrals:
     """Integrals over [0, 1] of the gradients of some images, each refined on its own.
 
     Only as many images are open at a time as fill a chunk of the line; of a finished one its one sum is kept.
@@ -183,22 +185,22 @@ def integrate(line: FlatLine, gradients: Gradients, to_maps: ToMaps, *, images: 
     working: list[Integral] = []
     finished: dict[int, tuple[Tensor, int, np.ndarray]] = {}
     while waiting or working:
-        while waiting and sum(len(one.places) for one in working) < line.size:
+        while waiting and sum(len(one.places) for one in working) < evaluator.size:
             working.append(waiting.popleft())
-        _ask_chunk(line, gradients, working)
+        _ask_chunk(evaluator, gradients, working)
         finished |= {one.number: (one.value, one.asked, one.error) for one in working if not len(one.places)}
         working = [one for one in working if len(one.places)]
     sums, nodes, errors = zip(*(finished[number] for number in range(images)), strict=True)
     return Integrals(torch.stack(sums), torch.tensor(nodes), torch.from_numpy(np.stack(errors)))
 
 
-def _ask_chunk(line: FlatLine, gradients: Gradients, working: list[Integral]) -> None:
+def _ask_chunk(evaluator: ChunkedEvaluator, gradients: Gradients, working: list[Integral]) -> None:
     """Asks the next places of the integrals, as many as fill a chunk."""
-    owners = [one for one in working for _ in one.places][: line.size]
-    places = np.concatenate([one.places for one in working])[: line.size]
+    owners = [one for one in working for _ in one.places][: evaluator.size]
+    places = np.concatenate([one.places for one in working])[: evaluator.size]
     numbers = torch.tensor([one.number for one in owners])
     answers: list[Tensor] = []
-    line.walk(
+    evaluator.evaluate(
         len(owners),
         lambda start, stop: answers.extend(gradients(numbers[start:stop], torch.from_numpy(places[start:stop]))),
     )

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.engine.activation_layout import channels_first
-from pipeline.engine.chunked_evaluator import FlatLine
 from pipeline.engine.geometry import Geometry, Grid
-from pipeline.engine.network.hooks import cut, layer_of
+from pipeline.engine.network.hooks import find_layer, output_as_leaf
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.rectified import GuidedBackprop
 from pipeline.view import View
@@ -46,13 +45,13 @@ class LayerGradCam(Method):
         internal_batch_size: int | None = None,
     ) -> None:
         super().__init__(model, internal_batch_size=internal_batch_size)
-        self.name, self.layer = layer_of(self.view.model, layer)
+        self.name, self.layer = find_layer(self.view.model, layer)
         self.relu_attributions, self.interpolate_mode = relu_attributions, interpolate_mode
         self._grids: dict[tuple[int, int, int], Grid] = {}
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Grid:
         if shape not in self._grids:
-            with cut(self.layer) as outputs:
+            with output_as_leaf(self.layer) as outputs:
                 self.view.probe(shape)
             height, width = self._maps(self._once(outputs, 1), shape[1:]).shape[2:]
             self._grids[shape] = Grid(shape, (height, width), self.interpolate_mode)
@@ -61,14 +60,14 @@ class LayerGradCam(Method):
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         maps: list[Tensor] = []
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             activation, gradients = self._asked(images[start:stop], targets[start:stop])
             activation = self._maps(activation, images.shape[2:])[:, None]
             gradients = self._maps(gradients.flatten(0, 1), images.shape[2:]).unflatten(0, gradients.shape[:2])
             summed = (self._weights(activation, gradients) * activation).sum(2, keepdim=True)
             maps.append(summed.relu() if self.relu_attributions else summed)
 
-        self.line.walk(len(images), ask)
+        self.evaluator.evaluate(len(images), evaluate_chunk)
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
 
@@ -78,7 +77,7 @@ class LayerGradCam(Method):
 
     def _asked(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's values (P, ...) and their gradients (P, T, ...), in the layer's own form."""
-        with torch.enable_grad(), cut(self.layer) as outputs:
+        with torch.enable_grad(), output_as_leaf(self.layer) as outputs:
             values = self.view.outputs(self.view.logits(images)).gather(1, targets)
         activation = self._once(outputs, len(images))
         if not values.requires_grad:
@@ -176,9 +175,6 @@ class GuidedGradCam(Method):
             interpolate_mode=interpolate_mode,
             internal_batch_size=internal_batch_size,
         )
-
-    def lines(self) -> list[FlatLine]:
-        return [*super().lines(), *self.guided.lines(), *self.cam.lines()]
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         self.cam.geometry(shape)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import rule
-from pipeline.methods.weighted_sums import Sums
+from pipeline.methods.weighted_sums import WeightedSums
 from pipeline.view import Gradients, View
 
 Add = Callable[[Tensor, Tensor, Gradients], None]
@@ -46,13 +46,13 @@ class _AlongThePath(Method):
         steps, begins = len(self.nodes), starts.expand_as(images)
         nodes = self.nodes.to(images)[:, None, None, None]
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop, device=images.device)
             image, step = pairs // steps, pairs % steps
             points = begins[image] + nodes[step] * (images[image] - begins[image])
             add(image, step, self.view.gradients(points, targets[image]))
 
-        self.line.walk(len(images) * steps, ask)
+        self.evaluator.evaluate(len(images) * steps, evaluate_chunk)
         return self.scores(starts, targets)
 
 
@@ -77,7 +77,7 @@ class Conductance(_AlongThePath):
     further_nodes: ClassVar[int] = 1
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        sums = Sums(len(images))
+        sums = WeightedSums(len(images))
         last: Gradients | None = None  # of the points before
 
         def add(image: Tensor, step: Tensor, found: Gradients) -> None:
@@ -117,7 +117,7 @@ class InternalInfluence(_AlongThePath):
     reads_scores: ClassVar[bool] = False
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        sums = Sums(len(images))
+        sums = WeightedSums(len(images))
 
         def add(image: Tensor, step: Tensor, found: Gradients) -> None:
             sums.add(image, found.gradients, self.weights[step.to(self.weights.device)])

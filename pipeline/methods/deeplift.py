@@ -13,8 +13,8 @@ from pipeline.methods.linearity import check_linear
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.multipliers import Tape
 from pipeline.methods.rescale_rule import Rescale
-from pipeline.view import Inside, View
-from pipeline.view.probe import blank_image
+from pipeline.view import GradientInputs, View
+from pipeline.view.view import blank_image
 
 
 class DeepLift(Method):
@@ -64,12 +64,12 @@ class DeepLift(Method):
         starts = [baselines(images, seeds) for baselines in self.members]
         answers: list[tuple[Tensor, Tensor, Tensor]] = []
 
-        def ask(first: int, last: int) -> None:
+        def evaluate_chunk(first: int, last: int) -> None:
             part = slice(first, last)
             chosen = [start if len(start) == 1 else start[part] for start in starts]
             answers.append(self._means(images[part], targets[part], chosen))
 
-        self.line.walk(len(images), ask)
+        self.evaluator.evaluate(len(images), evaluate_chunk)
         maps, totals, baseline_score = (torch.cat(parts) for parts in zip(*answers, strict=True))
         delta = totals - (scores - baseline_score)
         return Attribution(maps, baseline_score, delta, evaluations=1 + len(starts))
@@ -82,7 +82,7 @@ class DeepLift(Method):
         maps = points.new_zeros(targets.shape + points.shape[1:])
         totals, baseline_score = torch.zeros_like(values), torch.zeros_like(values)
         for start in starts:
-            self.line.check()
+            self.evaluator.check()
             baseline = self.view.inside(start)
             baseline_score += self._refer(tape, baseline, targets) / len(starts)
             multipliers = torch.stack([_multipliers(values[:, t], points) for t in range(targets.shape[1])], 1)
@@ -91,7 +91,7 @@ class DeepLift(Method):
             maps += (product if self.multiply_by_inputs else multipliers) / len(starts)
         return maps, totals.detach(), baseline_score
 
-    def _forward(self, points: Tensor, inside: Inside, targets: Tensor) -> tuple[Tensor, Tape]:
+    def _forward(self, points: Tensor, inside: GradientInputs, targets: Tensor) -> tuple[Tensor, Tape]:
         """Values of the targets (n, T) with the graph that the rules are in, and the tape."""
         tape = Tape(self.eps)
         with torch.enable_grad():
@@ -103,10 +103,10 @@ class DeepLift(Method):
         check_linear(values)
         return values, tape
 
-    def _refer(self, tape: Tape, start: Inside, targets: Tensor) -> Tensor:
+    def _refer(self, tape: Tape, start: GradientInputs, targets: Tensor) -> Tensor:
         """F(baseline) (n, T); the baseline's calls become the tape's reference."""
         every = [tensor.expand(len(targets), *tensor.shape[1:]) for tensor in (start.values, *start.others)]
-        for inside in (start, Inside(every[0], tuple(every[1:]), start.network)):
+        for inside in (start, GradientInputs(every[0], tuple(every[1:]), start.network)):
             values, clean = self._forward(inside.values.detach().requires_grad_(), inside, targets)
             if tape.refer_to(clean):
                 return values.detach()

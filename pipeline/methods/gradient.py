@@ -30,10 +30,10 @@ class Saliency(Method):
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         maps: list[Tensor] = []
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             maps.append(self._map(self.view.gradients(images[start:stop], targets[start:stop])))
 
-        self.line.walk(len(images), ask)
+        self.evaluator.evaluate(len(images), evaluate_chunk)
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pipeline.methods.baseline_distribution import DistributionLike, members_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.random_draws import deviations, normal, sample_seeds
-from pipeline.methods.weighted_sums import Sums
+from pipeline.methods.weighted_sums import WeightedSums
 from pipeline.view import View
 
 
@@ -54,10 +54,10 @@ class GradientShap(Method):
         count = self.n_samples
         choices, noise, others = (sample_seeds(seeds, range(i * count, (i + 1) * count)).flatten() for i in range(3))
         members, alphas = self._choices(choices)
-        sums = Sums(len(images))
+        sums = WeightedSums(len(images))
         totals, baseline_score = torch.zeros_like(scores), torch.zeros_like(scores)
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop)
             image = (pairs // count).to(images.device)
             clean, wanted = images[image], targets[image]
@@ -72,7 +72,7 @@ class GradientShap(Method):
             totals.index_add_(0, image, product.flatten(2).sum(2))
             baseline_score.index_add_(0, image, values / count)
 
-        self.line.walk(len(choices), ask)
+        self.evaluator.evaluate(len(choices), evaluate_chunk)
         evaluations = 2 * count + 1  # F at the baselines and at the image
         return Attribution(sums.result(), baseline_score, totals - (scores - baseline_score), evaluations)
 

@@ -9,7 +9,7 @@ from pipeline.engine.geometry import Geometry
 from pipeline.methods.lrp_propagation import Propagate
 from pipeline.methods.method import Attribution, Method
 from pipeline.view import View
-from pipeline.view.probe import blank_image
+from pipeline.view.view import blank_image
 
 COMPOSITES = ("epsilon_plus_flat", "epsilon")
 
@@ -62,10 +62,10 @@ class LRP(Method):
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
         maps = images.new_zeros(targets.shape + images.shape[1:])
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             maps[start:stop] = self._relevance(images[start:stop], targets[start:stop])
 
-        self.line.walk(len(images), ask)
+        self.evaluator.evaluate(len(images), evaluate_chunk)
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(maps, undefined, undefined, evaluations=1)
 

@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.chunked_evaluator import FlatLine
-from pipeline.engine.geometry import Geometry, Shape
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
+from pipeline.engine.geometry import Geometry
+from pipeline.engine.occlusion_windows import Shape
 from pipeline.view import View
 
 Target = int | Sequence[int] | Tensor | None
@@ -59,18 +60,20 @@ class Method(ABC):
                 f"{type(self).__name__} gives maps of the {' or '.join(self.attributes_to)}, not of the "
                 f"{self.view.explains}: choose view={self.attributes_to[0]} or another method"
             )
-        self.line = FlatLine(internal_batch_size)
-        self._images_line = FlatLine(internal_batch_size)
+        self.evaluator = ChunkedEvaluator(internal_batch_size)
+        self._image_evaluator = ChunkedEvaluator(internal_batch_size)
         self._known: dict[Shape, tuple[int, Geometry]] = {}  # outputs of the network, geometry of maps
 
-    def lines(self) -> list[FlatLine]:
-        """All that cut the work into passes of the network, always in the same order."""
-        return [self.line, self._images_line]
+    def chunked_evaluators(self) -> list[ChunkedEvaluator]:
+        """Its own evaluators, then those of the methods that it is made of, always in the same order."""
+        parts = [part for part in vars(self).values() if isinstance(part, Method)]
+        inner = [evaluator for part in parts for evaluator in part.chunked_evaluators()]
+        return [self.evaluator, self._image_evaluator, *inner]
 
     def on_chunk(self, check: Callable[[], None]) -> None:
         """Has ``check`` called before every pass of the network; what it raises ends the work there."""
-        for line in self.lines():
-            line.check = check
+        for evaluator in self.chunked_evaluators():
+            evaluator.check = check
 
     @abstractmethod
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
@@ -128,7 +131,7 @@ class Method(ABC):
     def in_chunks(self, rows: int, answer: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """What ``answer`` gives for slices that cover ``rows``, each tensor of it one after the other."""
         answers: list[tuple[Tensor, ...]] = []
-        self._images_line.walk(rows, lambda start, stop: answers.append(answer(slice(start, stop))))
+        self._image_evaluator.evaluate(rows, lambda start, stop: answers.append(answer(slice(start, stop))))
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
 
     def scores(self, points: Tensor, targets: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """One call of a non-linear function, with a copy of its inputs (n, ...), which the network may write over."""
 
     function: Callable[..., Any]
@@ -30,15 +30,15 @@ class Tape:
     """
 
     eps: float
-    calls: list[Call] = field(default_factory=list)
-    reference: list[Call] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
+    reference: list[RecordedCall] = field(default_factory=list)
 
     def record(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> int:
         """Adds a call and returns its number."""
-        self.calls.append(Call(function, tuple(tensor.detach().clone() for tensor in inputs)))
+        self.calls.append(RecordedCall(function, tuple(tensor.detach().clone() for tensor in inputs)))
         return len(self.calls) - 1
 
-    def pair(self, number: int) -> tuple[Call, Call]:
+    def pair(self, number: int) -> tuple[RecordedCall, RecordedCall]:
         """A call and its reference."""
         return self.calls[number], self.reference[number]
 

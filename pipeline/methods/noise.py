@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.engine.chunked_evaluator import FlatLine
-from pipeline.engine.geometry import Geometry, Pixels, Windows
+from pipeline.engine.geometry import Geometry, Pixels
+from pipeline.engine.occlusion_windows import Windows
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.random_draws import deviations, normal, sample_seeds
 
@@ -50,9 +50,6 @@ class NoiseTunnel(Method):
         self.method, self.nt_type, self.nt_samples = method, nt_type, nt_samples
         self.stdevs = deviations(stdevs)
 
-    def lines(self) -> list[FlatLine]:
-        return [*super().lines(), *self.method.lines()]
-
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         geometry = self.method.geometry(shape, channels)
         return Pixels(shape, channels) if self._per_pixel(geometry) else geometry
@@ -65,7 +62,7 @@ class NoiseTunnel(Method):
         noise, others = (sample_seeds(seeds, range(i * self.nt_samples, (i + 1) * self.nt_samples)) for i in (0, 1))
         evaluations = torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop)
             image = (pairs // self.nt_samples).to(images.device)
             noisy = images[image] + self.stdevs.to(images) * normal(images, noise.flatten()[pairs])
@@ -79,7 +76,7 @@ class NoiseTunnel(Method):
             each = torch.as_tensor(answer.evaluations, device=images.device).expand(len(pairs))
             evaluations.index_add_(0, image, each)
 
-        self.line.walk(noise.numel(), ask)
+        self.evaluator.evaluate(noise.numel(), evaluate_chunk)
         baseline_score, delta = rest
         delta = delta if self.nt_type == "smoothgrad" else torch.full_like(delta, torch.nan)
         return Attribution(statistic.result(), baseline_score, delta, evaluations)

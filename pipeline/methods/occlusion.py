@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.geometry import Windows
-from pipeline.engine.incremental.schedule import Replaced
+from pipeline.engine.incremental.schedule import ReplacedChannels
+from pipeline.engine.occlusion_windows import Windows
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.view import View
@@ -65,7 +65,7 @@ class Occlusion(Method):
         inside = (
             None if self.window[0] >= images.shape[1] else _channels(boxes[:, 0].to(images.device), images.shape[1])
         )
-        logits = engine.values(images, starts, rectangles, inside, check=self.line.check)  # (N, windows, K)
+        logits = engine.values(images, starts, rectangles, inside, check=self.evaluator.check)  # (N, windows, K)
         outputs = self.view.outputs(logits.reshape(len(images) * len(boxes), -1)).view(len(images), len(boxes), -1)
         return outputs.gather(2, targets[:, None].expand(-1, len(boxes), -1))
 
@@ -73,18 +73,18 @@ class Occlusion(Method):
         count = len(boxes)
         values = images.new_empty(len(images) * count, targets.shape[1])
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop, device=images.device)
             image, window = pairs // count, pairs % count
             absent = _inside(boxes[window], images.shape[1:])
             points = torch.where(absent, starts[image], images[image])
             values[start:stop] = self.view.values(points, targets[image])
 
-        self.line.walk(len(values), ask)
+        self.evaluator.evaluate(len(values), evaluate_chunk)
         return values.reshape(len(images), count, -1)
 
 
-def _channels(ranges: Tensor, count: int) -> Replaced:
+def _channels(ranges: Tensor, count: int) -> ReplacedChannels:
     """Windows over some of ``count`` channels, from first to last + 1 (G, 2)."""
 
     def inside(window: Tensor, position: Tensor) -> Tensor:

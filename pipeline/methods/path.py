@@ -9,8 +9,8 @@ from pipeline.methods.adaptive import TOL, Gradients, Integrals, integrate, prec
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import DEFAULT, rule
-from pipeline.methods.weighted_sums import Sums
-from pipeline.view import Segment, View
+from pipeline.methods.weighted_sums import WeightedSums
+from pipeline.view import StraightPath, View
 
 
 class IntegratedGradients(Method):
@@ -67,19 +67,19 @@ class IntegratedGradients(Method):
         chosen = product if self.multiply_by_inputs else maps
         return Attribution(chosen, baseline_score, delta, evaluations, found.error)
 
-    def _start_scores(self, segment: Segment, targets: Tensor) -> Tensor:
+    def _start_scores(self, segment: StraightPath, targets: Tensor) -> Tensor:
         """F where the line begins, (N, T); of a start that all images share, once."""
 
-        def ask(part: slice) -> tuple[Tensor, ...]:
+        def evaluate_chunk(part: slice) -> tuple[Tensor, ...]:
             points = segment.starts[part]
             image = torch.arange(part.start, part.start + len(points), device=points.device)
             return (self.view.outputs(segment.logits(points, image)),)
 
         with torch.no_grad():
-            (outputs,) = self.in_chunks(len(segment.starts), ask)
+            (outputs,) = self.in_chunks(len(segment.starts), evaluate_chunk)
         return outputs.expand(len(targets), -1).gather(1, targets)
 
-    def _integrals(self, segment: Segment, targets: Tensor) -> Integrals:
+    def _integrals(self, segment: StraightPath, targets: Tensor) -> Integrals:
         """The gradients' integrals over the lines."""
         starts, line = segment.starts, segment.ends - segment.starts
 
@@ -93,17 +93,17 @@ class IntegratedGradients(Method):
             return maps * segment.differences[which, None] if self.multiply_by_inputs else maps
 
         if self.precision:
-            return integrate(self.line, gradients, to_maps, images=len(line), precision=self.precision)
+            return integrate(self.evaluator, gradients, to_maps, images=len(line), precision=self.precision)
         return self._fixed(gradients, len(line))
 
     def _fixed(self, gradients: Gradients, images: int) -> Integrals:
         """Each image's gradients at the rule's nodes, by its weights."""
-        steps, sums = len(self.nodes), Sums(images)
+        steps, sums = len(self.nodes), WeightedSums(images)
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop)
             image, step = pairs // steps, pairs % steps
             sums.add(image, gradients(image, self.nodes[step]), self.weights[step])
 
-        self.line.walk(images * steps, ask)
+        self.evaluator.evaluate(images * steps, evaluate_chunk)
         return Integrals(sums.result(), steps)

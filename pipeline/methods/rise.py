@@ -71,7 +71,7 @@ class Rise(Method):
         sums = images.new_zeros(*targets.shape, 1, height, width)
         open_, outputs = images.new_zeros(len(images), 1, 1, height, width), images.new_zeros(targets.shape)
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             image = torch.arange(start, stop, device=images.device) // self.n_masks
             masks = masks_of(cells[start:stop].to(images), shifts[start:stop], (height, width))
             values = self.view.values(torch.lerp(everywhere[image], images[image], masks), targets[image])
@@ -79,7 +79,7 @@ class Rise(Method):
             open_.index_add_(0, image, masks[:, None])
             outputs.index_add_(0, image, values / self.n_masks)
 
-        self.line.walk(len(cells), ask)
+        self.evaluator.evaluate(len(cells), evaluate_chunk)
         undefined = torch.full_like(scores, torch.nan)
         sums = sums - outputs[:, :, None, None, None] * open_ if self.subtract_mean else sums
         maps = sums / (self.n_masks * self.p1)

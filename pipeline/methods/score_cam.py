@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from pipeline.engine.network.hooks import cut
+from pipeline.engine.network.hooks import output_as_leaf
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.cam import LayerGradCam
 from pipeline.methods.method import Attribution
@@ -71,12 +71,12 @@ class ScoreCam(LayerGradCam):
         """The layer's values (N, K, h, w)."""
         parts: list[Tensor] = []
 
-        def ask(start: int, stop: int) -> None:
-            with torch.no_grad(), cut(self.layer) as outputs:
+        def evaluate_chunk(start: int, stop: int) -> None:
+            with torch.no_grad(), output_as_leaf(self.layer) as outputs:
                 self.view.logits(images[start:stop])
             parts.append(self._maps(self._once(outputs, stop - start).detach(), images.shape[2:]))
 
-        self._images_line.walk(len(images), ask)
+        self._image_evaluator.evaluate(len(images), evaluate_chunk)
         return torch.cat(parts)
 
     def _masked_values(self, images: Tensor, starts: Tensor, targets: Tensor, activation: Tensor) -> Tensor:
@@ -84,13 +84,13 @@ class ScoreCam(LayerGradCam):
         count = activation.shape[1]
         values = images.new_empty(len(images) * count, targets.shape[1])
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             pairs = torch.arange(start, stop, device=images.device)
             image, channel = pairs // count, pairs % count
             masks = _masks(activation[image, channel][:, None], images.shape[2:])
             values[start:stop] = self.view.values(torch.lerp(starts[image], images[image], masks), targets[image])
 
-        self.line.walk(len(values), ask)
+        self.evaluator.evaluate(len(values), evaluate_chunk)
         return values.reshape(len(images), count, -1)
 
 

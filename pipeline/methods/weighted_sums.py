@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-class Sums:
+class WeightedSums:
     """A sum for each image, laid out in memory as what is added to it: other layouts are added ten times slower.
 
     Args:

@@ -36,7 +36,7 @@ class Confidence(Metric):
         def points(numbers: Tensor) -> Tensor:
             return case.images[image[numbers]] * shown[numbers][:, None]
 
-        before, *behind = case.ask(image, points, case.probability).double().reshape(1 + kinds, images)
+        before, *behind = case.evaluate(image, points, case.probability).double().reshape(1 + kinds, images)
         after = torch.stack(behind)
         drop = torch.where(before > 0, (before - after).clamp_min(0) / before, torch.nan)
         return Measured({"average_drop": drop, "average_increase": (after > before).double()})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.view import View
 
 Answer = Callable[[Tensor, Tensor], Tensor]
@@ -60,7 +60,7 @@ class Case:
     seeds: Tensor
     view: View
     multi_label: bool
-    line: FlatLine
+    evaluator: ChunkedEvaluator
     explain: Callable[[Tensor], Tensor]
     stored: Sequence[Stored]
 
@@ -74,7 +74,7 @@ class Case:
         """The network's own."""
         return self.view.preprocessing
 
-    def ask(self, image: Tensor, points: Callable[[Tensor], Tensor], answer: Answer) -> Tensor:
+    def evaluate(self, image: Tensor, points: Callable[[Tensor], Tensor], answer: Answer) -> Tensor:
         """Asks the network at many points, in chunks.
 
         Args:
@@ -88,13 +88,13 @@ class Case:
         exact = torch.promote_types(self.images.dtype, torch.float32)
         answers = self.images.new_empty(len(image), dtype=exact)
 
-        def ask(start: int, stop: int) -> None:
+        def evaluate_chunk(start: int, stop: int) -> None:
             numbers = torch.arange(start, stop, device=image.device)
             logits = self.view.class_logits(points(numbers)).to(exact)
             answers[start:stop] = answer(logits, self.targets[image[numbers]])
 
         with torch.no_grad():
-            self.line.walk(len(image), ask)
+            self.evaluator.evaluate(len(image), evaluate_chunk)
         return answers
 
     def explained(self, logits: Tensor, targets: Tensor) -> Tensor:

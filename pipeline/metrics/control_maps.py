@@ -48,7 +48,7 @@ WORDS = {
 }
 
 
-def beside(maps: Tensor, images: Tensor, seeds: Tensor) -> Tensor:
+def with_controls(maps: Tensor, images: Tensor, seeds: Tensor) -> Tensor:
     """The maps (N, H, W) and the controls, which get the magnitude of the map beside them: (4, N, H, W)."""
     size = magnitude(maps)
     kinds = [maps]

@@ -73,7 +73,7 @@ class Deletion(Metric):
             gone = place < changed[numbers % portions][:, None, None]
             return torch.where(gone[:, None], after[own], before[own])
 
-        return case.ask(image, points, case.probability).reshape(kinds, images, portions)
+        return case.evaluate(image, points, case.probability).reshape(kinds, images, portions)
 
 
 def area(curve: Tensor) -> Tensor:

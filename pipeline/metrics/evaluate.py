@@ -7,14 +7,14 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.result import FILE, Result, described, encode, new_result, read
-from pipeline.metrics.sampled import Part, Sample
+from pipeline.metrics.sampled import PartialMeasurement, Sample
 from pipeline.run.job import Job, lay_photographs
-from pipeline.run.loop import memory_in_words, new_manifest
+from pipeline.run.loop import new_manifest, report_out_of_memory
 from pipeline.store.atomic import replace
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import freeze
 from pipeline.store.reader import Run
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.system.configuration import Config, build
 from pipeline.system.signals import StopRequest
 
@@ -34,14 +34,14 @@ def evaluate(job: Job, options: Config, *, stop: StopRequest) -> Result:
 
     Raises:
         UsageError: An option that cannot be, no image of the sample can be read, or memory does not suffice.
-        NoPlaces: The maps belong nowhere in the image.
+        NotSpatial: The maps belong nowhere in the image.
         StoreError: The network or the images are not the run's, nothing is published, or damage was found.
         Stopped: A signal came; the same command goes on.
     """
     metrics = metrics_of(job, options)
     lay_photographs(job)
     freeze(job.run, new_manifest(job))
-    sample = Sample.of(Run(Source(job.run)), images=options["images"], seed=options["seed"])
+    sample = Sample.of(Run(ShardReader(job.run)), images=options["images"], seed=options["seed"])
     result = _begun(sample, options["resamples"])
     job.method.on_chunk(stop.check)
     for name, metric in metrics.items():
@@ -50,8 +50,8 @@ def evaluate(job: Job, options: Config, *, stop: StopRequest) -> Result:
         if (before.get("options"), before.get("protocol")) == (own, metric.protocol):
             continue
         log.info("%s: %s", name, metric.title)
-        part = Part(job.run, [result["run"], result["sample"], name, own, metric.protocol])
-        with memory_in_words():
+        part = PartialMeasurement(job.run, [result["run"], result["sample"], name, own, metric.protocol])
+        with report_out_of_memory():
             measured = part.measure(job, metric, sample, stop=stop)
         result["metrics"][name] = described(metric, own, measured, resamples=options["resamples"], seed=sample.seed)
         replace(encode(result), job.run / FILE)

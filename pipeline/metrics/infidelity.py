@@ -65,7 +65,7 @@ class Infidelity(Metric):
             gone = inside(boxes[own, square], height, width) & (square >= 0)[:, None, None]
             return torch.where(gone[:, None], absent[own], case.images[own])
 
-        outputs = case.ask(image, points, case.explained).double().reshape(images, count + 1)
+        outputs = case.evaluate(image, points, case.explained).double().reshape(images, count + 1)
         lost = outputs[:, :1] - outputs[:, 1:]
         return Measured({
             "infidelity": (foretold - lost).square().mean(2),

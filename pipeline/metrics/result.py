@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.metrics.bootstrap import CONFIDENCE, summary
 from pipeline.metrics.control_maps import KINDS, WORDS
 from pipeline.metrics.metric import Metric
-from pipeline.store.run_files import content
+from pipeline.store.run_files import read_file
 
 FILE = "evaluate.json"
 SCHEMA = 1
@@ -85,7 +85,7 @@ def encode(result: Result) -> bytes:
 def read(run_folder: Path) -> Result | None:
     """The result in a run's folder, or None if there is none that this version can read."""
     try:
-        result = json.loads(content(run_folder / FILE, run_folder))
+        result = json.loads(read_file(run_folder / FILE, run_folder))
     except (FileNotFoundError, ValueError):
         return None
     return result if isinstance(result, dict) and result.get("schema") == SCHEMA else None

@@ -71,7 +71,7 @@ class Road(Metric):
             noise = normal(case.images[own], seeds[own.cpu(), portion.cpu()]) * (NOISE / deviation)
             return torch.where(missing, impute(case.images[own], missing) + noise, case.images[own])
 
-        stays = case.ask(image, points, winner).reshape(2, kinds, images, count)
+        stays = case.evaluate(image, points, winner).reshape(2, kinds, images, count)
         most, least = stays.double().mean(3)
         curves = {"road_most": stays[0], "road_least": stays[1]}
         return Measured({"road_most": most, "road_least": least, "road": (least - most) / 2}, curves)

@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from pipeline.data.stream import Batch, stream
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.errors import StoreError, UsageError
 from pipeline.methods.method import image_seeds
 from pipeline.metrics.case import Case
-from pipeline.metrics.control_maps import KINDS, beside
+from pipeline.metrics.control_maps import KINDS, with_controls
 from pipeline.metrics.metric import Metric
 from pipeline.metrics.result import Arrays
-from pipeline.run.explain import prepared
+from pipeline.run.explain import to_network_input
 from pipeline.run.job import Job
 from pipeline.run.loop import num_workers
 from pipeline.store.atomic import replace
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
-from pipeline.store.run_files import content
+from pipeline.store.run_files import read_file
 from pipeline.store.schema import canonical_json
 from pipeline.system.progress import Progress
 from pipeline.system.signals import Stopped, StopRequest
@@ -68,7 +68,7 @@ class Sample:
         return (self.run[row] for row in self.rows)
 
 
-class Part:
+class PartialMeasurement:
     """What a metric has measured so far, in a file of the run's folder until it is all.
 
     Args:
@@ -98,14 +98,16 @@ class Part:
         found = self._restored()
         done, size = sum(len(one["readable"]) for one in found), job.batch_size
         batches = [sample.rows[first : first + size] for first in range(done, len(sample.rows), size)]
-        line, kept = FlatLine(job.config["internal_batch_size"]), time.monotonic()
-        line.check = stop.check
+        evaluator, kept = ChunkedEvaluator(job.config["internal_batch_size"]), time.monotonic()
+        evaluator.check = stop.check
         try:
             with Progress(len(sample.rows)) as progress:
                 progress.found(done)
                 for rows, batch in zip(batches, _images(job, sample, batches), strict=True):
                     stop.check()
-                    case, readable = case_of(job, [sample.run[row] for row in rows], batch, seed=sample.seed, line=line)
+                    case, readable = case_of(
+                        job, [sample.run[row] for row in rows], batch, seed=sample.seed, evaluator=evaluator
+                    )
                     found.append(_measured(metric, case, readable))
                     progress.add(len(rows), len(batch.failures))
                     if time.monotonic() - kept > job.config["store"]["checkpoint_seconds"]:
@@ -126,7 +128,7 @@ class Part:
 
     def _restored(self) -> list[Arrays]:
         try:
-            stored = json.loads(content(self._path, self._path.parent))
+            stored = json.loads(read_file(self._path, self._path.parent))
             if stored["identity"] != self._identity:
                 return []
             return [{name: np.array(values) for name, values in one.items()} for one in stored["arrays"]]
@@ -150,13 +152,13 @@ def _images(job: Job, sample: Sample, batches: list[list[int]]) -> Iterator[Batc
 
 
 def case_of(
-    job: Job, explanations: list[Explanation], batch: Batch, *, seed: int, line: FlatLine
+    job: Job, explanations: list[Explanation], batch: Batch, *, seed: int, evaluator: ChunkedEvaluator
 ) -> tuple[Case, np.ndarray]:
     """Those explanations of a batch whose image could be read, and which they are, bool (n,)."""
     lost = {failure.index for failure in batch.failures}
     readable = np.array([explanation.index not in lost for explanation in explanations])
     left = [explanation for explanation in explanations if explanation.index not in lost]
-    method, images, numbers = job.method, prepared(job, batch), batch.index.tolist()
+    method, images, numbers = job.method, to_network_input(job, batch), batch.index.tolist()
     targets = torch.tensor([explanation.target for explanation in left], dtype=torch.int64, device=job.device)
     own_seeds = image_seeds(job.config["seed"], numbers)
 
@@ -168,7 +170,7 @@ def case_of(
         return job.geometry.expand(job.geometry.reduce(maps.flatten(0, 1))).sum(1)
 
     seeds = image_seeds(seed, numbers)
-    return Case(images, targets, seeds, method.view, job.classifier.multi_label, line, explain, left), readable
+    return Case(images, targets, seeds, method.view, job.classifier.multi_label, evaluator, explain, left), readable
 
 
 def _measured(metric: Metric, case: Case, readable: np.ndarray) -> Arrays:
@@ -177,7 +179,7 @@ def _measured(metric: Metric, case: Case, readable: np.ndarray) -> Arrays:
     if not readable.any():
         return {"readable": readable, **scores}
     maps = torch.from_numpy(np.stack([one.map.sum(0, dtype=np.float32) for one in case.stored]))
-    measured = metric.measure(case, beside(maps.to(case.images.device), case.images, case.seeds))
+    measured = metric.measure(case, with_controls(maps.to(case.images.device), case.images, case.seeds))
     for name, values in measured.scores.items():
         scores[f"scores.{name}"][:, readable] = values.double().numpy(force=True)
     curves = {f"curves.{name}": values.double().numpy(force=True) for name, values in measured.curves.items()}

@@ -53,7 +53,7 @@ class SingleDeletion(Metric):
             own, gone = image[numbers], cell == (numbers % (count + 1) - 1)[:, None, None]  # first, none is gone
             return torch.where(gone[:, None], absent[own], case.images[own])
 
-        outputs = case.ask(image, points, case.explained).reshape(images, count + 1)
+        outputs = case.evaluate(image, points, case.explained).reshape(images, count + 1)
         return Measured({"single_deletion": spearman(relevance, outputs[:, :1] - outputs[:, 1:])})
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.chunked_evaluator import out_of_memory
+from pipeline.engine.chunked_evaluator import is_out_of_memory
 from pipeline.errors import UsageError
 
 
@@ -66,7 +66,7 @@ def _show(network: nn.Module, size: tuple[int, int]) -> object:
         with torch.no_grad():
             return network(like.new_zeros(1, 3, *size))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise UsageError(
                 f"out of memory: not even one image of {size[0]} x {size[1]} pixels fits: lower data.transform.crop, "
                 "choose a smaller model, or free memory on the device"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.data.decode import UnreadableImage
-from pipeline.engine.geometry import NoPlaces
+from pipeline.engine.geometry import NotSpatial
 from pipeline.report.formatting import printable
 from pipeline.report.run_summary import class_name
 from pipeline.store.explanation import Explanation
@@ -96,7 +96,7 @@ def data_uri(picture: Image.Image, kind: str = "jpeg") -> str:
 def _pictures(explanation: Explanation, *, images: bool) -> list[Picture]:
     try:
         map_ = explanation.map
-    except NoPlaces as reason:
+    except NotSpatial as reason:
         return [Picture(None, f"No map: {reason}")]
     return _three(explanation, map_) if images else [_map(map_)]
 

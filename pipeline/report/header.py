@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.report.formatting import day, options, printable, significant, title
-from pipeline.report.run_summary import Summary, class_name
+from pipeline.report.run_summary import RunSummary, class_name
 from pipeline.run.provenance import CONFIG, read_config
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
@@ -15,7 +15,7 @@ CHANNELS = {"sum": "summed", "keep": "kept apart"}
 TARGETS = {"pred": "the class that the model predicts", "label": "the class of its folder"}
 
 
-def provenance(run: Run, summary: Summary) -> dict[str, Any]:
+def provenance(run: Run, summary: RunSummary) -> dict[str, Any]:
     """Title, lede, facts, command and footer of the page.
 
     Raises:
@@ -68,13 +68,13 @@ def _size(size: int | list[int]) -> str:
     return str(size) if isinstance(size, int) else " × ".join(map(str, size))  # noqa: RUF001
 
 
-def _finished(run: Run, summary: Summary) -> str:
+def _finished(run: Run, summary: RunSummary) -> str:
     """When the last shard was written, by the time of its file."""
     shards = set(range(run.manifest.n_shards)) - set(summary.missing_shards)
     latest = max(shard_path(run.folder, shard).stat().st_mtime for shard in shards)
     return day(datetime.fromtimestamp(latest, UTC))
 
 
-def _footer(config: dict[str, Any], run: Run, summary: Summary) -> str:
+def _footer(config: dict[str, Any], run: Run, summary: RunSummary) -> str:
     commit = f" · commit {config['git_commit'][:12]}" if config.get("git_commit") else ""
     return f"fingerprint {summary.fingerprint} · shards {summary.sha256[:16]}{commit} · {printable(str(run.folder))}"

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.errors import Failure
 from pipeline.report.formatting import percent, significant
 from pipeline.report.map_sample import BORDER_AREA, MAPS_READ, MapSample
-from pipeline.report.run_summary import Summary
+from pipeline.report.run_summary import RunSummary
 from pipeline.store.reader import Run
 
 BARS = 41
@@ -44,7 +44,7 @@ class Histogram:
     count: int
 
 
-def figures(summary: Summary, columns: dict[str, np.ndarray]) -> list[Figure]:
+def figures(summary: RunSummary, columns: dict[str, np.ndarray]) -> list[Figure]:
     """The few numbers that are read first."""
     overall = summary.overall
     found = [Figure(f"of {summary.images:,} images explained", f"{overall.n:,}")]
@@ -57,7 +57,7 @@ def figures(summary: Summary, columns: dict[str, np.ndarray]) -> list[Figure]:
     return found
 
 
-def checks(run: Run, summary: Summary, failed: list[Failure], maps: MapSample) -> list[Figure]:
+def checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample) -> list[Figure]:
     """All that could be wrong with a run, in the order in which to worry."""
     stages = Counter(failure.stage for failure in failed)
     reasons = ", ".join(f"{stage} {count:,}" for stage, count in sorted(stages.items()))

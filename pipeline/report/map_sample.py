@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.engine.geometry import NoPlaces
+from pipeline.engine.geometry import NotSpatial
 from pipeline.report.sample_rows import spread
 from pipeline.store.reader import Run
 
@@ -46,7 +46,7 @@ def sample_maps(run: Run, groups: np.ndarray) -> MapSample:
     for row in rows.tolist():
         try:
             magnitude = np.abs(run[row].map.sum(0, dtype=np.float64))
-        except NoPlaces:  # nor have the others
+        except NotSpatial:  # nor have the others
             return MapSample(0, 0, 0, {})
         if not magnitude.any():
             zero += 1

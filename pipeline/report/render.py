@@ -59,7 +59,7 @@ def render(run: Run, options: Config, *, stop: StopRequest) -> Path:
 
     Raises:
         UsageError: An option that cannot be.
-        NoPlaces: The maps belong nowhere in the image.
+        NotSpatial: The maps belong nowhere in the image.
         StoreError: Damage was found.
         Stopped: It was asked to stop; the same command goes on.
     """

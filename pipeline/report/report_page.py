@@ -12,12 +12,12 @@ from pipeline.report.formatting import percent, printable, significant
 from pipeline.report.header import provenance
 from pipeline.report.health import SAMPLE_NOTE, checks, figures, histogram
 from pipeline.report.map_sample import MapSample, sample_maps
-from pipeline.report.run_summary import Line, Summary, columns, derive
+from pipeline.report.run_summary import ClassSummary, RunSummary, columns, derive
 from pipeline.report.sample_rows import examples
 from pipeline.store.atomic import replace
 from pipeline.store.reader import Run
 from pipeline.store.run_files import plain_folder
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.visualize import COLOURS, HIGHLIGHT, draw
 
 FAILURES_SHOWN = 100
@@ -38,11 +38,11 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
         UsageError: The folder is no run's.
         StoreError: Nothing is published yet, or something is damaged.
     """
-    source = Source(run_folder)
+    source = ShardReader(run_folder)
     return write_page(source, derive(source), images=images)
 
 
-def write_page(source: Source, summary: Summary, *, images: bool = True) -> Path:
+def write_page(source: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
     """The same from shards that are open and their numbers.
 
     Raises:
@@ -89,13 +89,13 @@ def _gallery(run: Run, values: dict[str, np.ndarray], *, images: bool) -> dict[s
     return {"groups": groups, "images": images, "colours": colours, "highlight": HIGHLIGHT}
 
 
-def _classes(summary: Summary, maps: MapSample) -> list[tuple[Line, str | None]]:
+def _classes(summary: RunSummary, maps: MapSample) -> list[tuple[ClassSummary, str | None]]:
     """The lines of the classes, worst first, each with its mean map."""
 
-    def worst_first(line: Line) -> tuple[float, int, str]:
+    def worst_first(line: ClassSummary) -> tuple[float, int, str]:
         return (1.0 if line.accuracy is None else line.accuracy, -line.n, line.name.casefold())
 
-    def mean_map(line: Line) -> str | None:
+    def mean_map(line: ClassSummary) -> str | None:
         mean = maps.means.get(line.label if line.label is not None else -1)
         return None if mean is None else data_uri(draw(mean), "png")
 

@@ -15,8 +15,8 @@ from pipeline.errors import Failure
 from pipeline.store.atomic import replace
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
-from pipeline.store.shard_summary import ClassTotal, Total, total
+from pipeline.store.shard_reader import ShardReader
+from pipeline.store.shard_summary import ClassTotal, ShardTotals, sum_summaries
 from pipeline.store.sketch import Sketch
 from pipeline.store.virtual_dataset import INDEX, virtual_index
 
@@ -24,7 +24,7 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True)
-class Line:
+class ClassSummary:
     """The numbers of a class, or of the whole run.
 
     Attributes:
@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Summary:
+class RunSummary:
     """A run in numbers.
 
     Attributes:
@@ -79,8 +79,8 @@ class Summary:
     evaluations: int
     bytes: int
     sha256: str
-    overall: Line
-    classes: list[Line]
+    overall: ClassSummary
+    classes: list[ClassSummary]
 
     @property
     def failures(self) -> int:
@@ -93,21 +93,21 @@ class Summary:
         return not self.missing_shards
 
 
-def finish(run_folder: Path) -> Summary:
+def finish(run_folder: Path) -> RunSummary:
     """Derives what stands beside the shards; whoever does it again writes the same files.
 
     Raises:
         UsageError: The folder is no run's.
         StoreError: The manifest or a shard is damaged.
     """
-    return derive(Source(run_folder))
+    return derive(ShardReader(run_folder))
 
 
-def derive(source: Source) -> Summary:
+def derive(source: ShardReader) -> RunSummary:
     """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
     run_folder = source.run
     source.ledger.tidy()
-    sums = total(source.ledger.renewed_summary(shard) for shard in source.shards)
+    sums = sum_summaries(source.ledger.renewed_summary(shard) for shard in source.shards)
     summary = _summary(source, sums)
     replace(_lines(source.manifest, sums.failed), run_folder / "failures.jsonl")
     replace(_csv([summary.overall, *summary.classes]), run_folder / "summary.csv")
@@ -128,7 +128,7 @@ def concluded(run_folder: Path) -> tuple[int, int] | None:
         return None
 
 
-def columns(source: Source, *names: str) -> dict[str, np.ndarray]:
+def columns(source: ShardReader, *names: str) -> dict[str, np.ndarray]:
     """Some columns of a run whole, by name; each shard is opened once for all of them."""
     parts = {name: [COLUMNS[name].empty()] for name in names}
     for shard in source.shards:
@@ -143,9 +143,9 @@ def class_name(manifest: Manifest, number: int) -> str:
     return "(no label)" if number < 0 else names[number] if number < len(names) else f"class {number}"
 
 
-def _summary(source: Source, sums: Total) -> Summary:
+def _summary(source: ShardReader, sums: ShardTotals) -> RunSummary:
     manifest, classes = source.manifest, sums.classes
-    return Summary(
+    return RunSummary(
         fingerprint=manifest.fingerprint,
         images=len(manifest),
         published=int(np.diff(manifest.shards)[source.shards].sum()),
@@ -159,13 +159,13 @@ def _summary(source: Source, sums: Total) -> Summary:
     )
 
 
-def _line(name: str, label: int | None, classes: dict[int, ClassTotal]) -> Line:
+def _line(name: str, label: int | None, classes: dict[int, ClassTotal]) -> ClassSummary:
     """Adds up classes."""
     n = sum(one.n for one in classes.values())
     labelled = [one for number, one in classes.items() if number >= 0]
     delta_5, delta_50, delta_95 = _quantiles("convergence_delta", classes.values())
     _, error_50, error_95 = _quantiles("error_estimate", classes.values())
-    return Line(
+    return ClassSummary(
         name,
         label,
         n,
@@ -202,9 +202,9 @@ def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
 
 
-def _csv(lines: list[Line]) -> bytes:
+def _csv(lines: list[ClassSummary]) -> bytes:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(field.name for field in fields(Line))
+    table.writerow(field.name for field in fields(ClassSummary))
     table.writerows(asdict(line).values() for line in lines)
     return text.getvalue().encode()

@@ -7,12 +7,12 @@ import torch
 from pipeline.errors import StoreError
 from pipeline.run.job import Job
 from pipeline.store.atomic import replace
-from pipeline.store.run_files import content
+from pipeline.store.run_files import read_file
 
 FILE = "chunks.json"
 
 
-class Chunks:
+class ChunkSizeCache:
     """Gives a job's method the sizes that an earlier start on such a device found, and keeps those that it finds.
 
     Args:
@@ -23,23 +23,23 @@ class Chunks:
     def __init__(self, job: Job) -> None:
         self._path = job.run / FILE
         self._device = device_name(job.device)
-        self._lines = job.method.lines()
+        self._evaluators = job.method.chunked_evaluators()
         known = self._read().get(self._device, [])
-        self._kept = known if len(known) == len(self._lines) else [None] * len(self._lines)
-        for line, size in zip(self._lines, self._kept, strict=True):
+        self._kept = known if len(known) == len(self._evaluators) else [None] * len(self._evaluators)
+        for evaluator, size in zip(self._evaluators, self._kept, strict=True):
             if size is not None:
-                line.start_at(size)
+                evaluator.start_at(size)
 
     def keep(self) -> None:
         """Writes what was found since."""
-        sizes = [line.found or kept for line, kept in zip(self._lines, self._kept, strict=True)]
+        sizes = [evaluator.found or kept for evaluator, kept in zip(self._evaluators, self._kept, strict=True)]
         if sizes != self._kept:
             self._kept = sizes
             replace(json.dumps(self._read() | {self._device: sizes}).encode(), self._path)
 
     def _read(self) -> dict[str, list[int | None]]:
         try:
-            sizes: dict[str, list[int | None]] = json.loads(content(self._path, self._path.parent))
+            sizes: dict[str, list[int | None]] = json.loads(read_file(self._path, self._path.parent))
         except FileNotFoundError:
             return {}
         except ValueError as error:

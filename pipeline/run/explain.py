@@ -22,7 +22,7 @@ def explain(job: Job, batch: Batch) -> Rows:
     An image for which the network or the method gives a value that is not finite becomes a failure.
     """
     failures = list(batch.failures)
-    images = prepared(job, batch)
+    images = to_network_input(job, batch)
     logits, features = _classified(job, images)
     keep = _finite(logits, batch.index, "model", "the network's output is not finite (NaN or infinity)", failures)
     if not keep.any():
@@ -34,7 +34,7 @@ def explain(job: Job, batch: Batch) -> Rows:
     answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.config["seed"], index.tolist()))
     maps = job.geometry.reduce(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
     keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
-    attribution, scale = stored(maps[keep].flatten(0, 1), job.config["store"]["dtype"])
+    attribution, scale = to_store(maps[keep].flatten(0, 1), job.config["store"]["dtype"])
     image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # of each row
 
     def of_rows(values: Tensor) -> np.ndarray:
@@ -65,7 +65,7 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
         return images.new_empty(0, job.classifier.n_outputs), images.new_empty(0, 0)
     view = job.method.view
 
-    def ask(part: slice) -> tuple[Tensor, Tensor]:
+    def evaluate_chunk(part: slice) -> tuple[Tensor, Tensor]:
         points = images[part]
         if not job.config["store"]["features"]:
             return view.class_logits(points), points.new_empty(len(points), 0)
@@ -74,7 +74,7 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
         return logits, read[-1]
 
     with torch.no_grad():
-        logits, features = job.method.in_chunks(len(images), ask)
+        logits, features = job.method.in_chunks(len(images), evaluate_chunk)
     return logits, features
 
 
@@ -86,7 +86,7 @@ def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[
     return torch.full_like(targets, NO_CLASS), torch.zeros_like(targets), job.method.logits(images)
 
 
-def prepared(job: Job, batch: Batch) -> Tensor:
+def to_network_input(job: Job, batch: Batch) -> Tensor:
     """Pixels as the network sees them, on the device, (n, C, H, W)."""
     pixels = batch.pixels.to(job.device, non_blocking=True).to(job.dtype)
     return job.classifier.preprocessing.normalize(pixels / 255)
@@ -111,7 +111,7 @@ def targets_of(target: str | int | list[int], logits: Tensor, labels: np.ndarray
     return torch.as_tensor(target, device=logits.device).reshape(1, -1).expand(count, -1)
 
 
-def stored(maps: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
+def to_store(maps: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
     """Maps (n, ...) -> what is stored of them, and float32 scales (n,); map = stored * scale.
 
     float16 would lose what is small in a small map, so its rows are divided by their largest magnitude.

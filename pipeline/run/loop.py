@@ -11,16 +11,16 @@ from typing import TypeVar
 import numpy as np
 
 from pipeline.data.stream import Batch, stream
-from pipeline.engine.chunked_evaluator import FlatLine, out_of_memory
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator, is_out_of_memory
 from pipeline.errors import UsageError
-from pipeline.run.chunk_cache import Chunks
+from pipeline.run.chunk_cache import ChunkSizeCache
 from pipeline.run.explain import explain
 from pipeline.run.job import Job, lay_photographs
 from pipeline.run.precision import measure_precision
 from pipeline.run.provenance import attributes, write_config
-from pipeline.run.sizes import shard_starts, targets_per_image, warn_of_little_room
-from pipeline.run.worker import WHOLE, Share, batches, images_left
-from pipeline.store.heartbeat import Start
+from pipeline.run.sizes import shard_starts, targets_per_image, warn_if_disk_too_small
+from pipeline.run.worker import ONLY_WORKER, WorkerShards, batches, remaining_images
+from pipeline.store.heartbeat import Heartbeat
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 
-def run(job: Job, stop: StopRequest, *, share: Share = WHOLE, repair: Collection[int] = ()) -> None:
+def run(job: Job, stop: StopRequest, *, share: WorkerShards = ONLY_WORKER, repair: Collection[int] = ()) -> None:
     """Explains all images of a job that its folder does not hold yet; a worker begins with its own.
 
     Args:
@@ -50,14 +50,14 @@ def run(job: Job, stop: StopRequest, *, share: Share = WHOLE, repair: Collection
     """
     ledger, first = start(job)
     job.method.on_chunk(stop.check)
-    with memory_in_words(), stop.held():
+    with report_out_of_memory(), stop.held():
         if share.worker == 0:
             measure_precision(job, stop.check)
         _work(job, ledger, stop, share=replace(share, late=not first), repair=repair)
 
 
 @contextmanager
-def memory_in_words() -> Iterator[None]:
+def report_out_of_memory() -> Iterator[None]:
     """Says it in one line when memory does not suffice.
 
     Raises:
@@ -66,7 +66,7 @@ def memory_in_words() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         advice = "lower batch_size, num_workers, store.shard_size or data.transform.crop"
         raise UsageError(f"out of memory: {str(error).splitlines()[-1] if str(error) else advice}") from error
@@ -85,13 +85,13 @@ def start(job: Job) -> tuple[Ledger, bool]:
     manifest = freeze(job.run, new_manifest(job))
     ledger, first = Ledger(job.run, manifest), write_config(job)
     published = sorted(ledger.published())
-    warn_of_little_room(job, manifest, sum(np.diff(manifest.shards)[published]))
+    warn_if_disk_too_small(job, manifest, sum(np.diff(manifest.shards)[published]))
     return ledger, first
 
 
-def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: Collection[int]) -> None:
-    manifest, store, clock = ledger.manifest, job.config["store"], Clock()
-    line, chunks = FlatLine(job.batch_size, unit="image"), Chunks(job)
+def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: WorkerShards, repair: Collection[int]) -> None:
+    manifest, store, clock = ledger.manifest, job.config["store"], StageTimes()
+    evaluator, chunks = ChunkedEvaluator(job.batch_size, unit="image"), ChunkSizeCache(job)
     writer = Writer(
         job.run,
         manifest,
@@ -100,14 +100,14 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
         checkpoint_seconds=store["checkpoint_seconds"],
     )
     with (
-        Start(job.run, share.worker) as begun,
+        Heartbeat(job.run, share.worker) as begun,
         writer,
         Progress(len(manifest) * targets_per_image(job), name=share.name) as progress,
     ):
-        left = images_left(job, writer, ledger, progress, share=share, repair=repair)
+        left = remaining_images(job, writer, ledger, progress, share=share, repair=repair)
         for batch in clock.waiting("read", _decoded(job, begun, manifest, batches(left, job.batch_size))):
             with clock.spent("compute"), begun.at(batch.index.tolist()):
-                rows = _explained(job, batch, line)
+                rows = _explained(job, batch, evaluator)
             with clock.spent("write"):
                 writer.add(rows)
             chunks.keep()
@@ -121,7 +121,7 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: Share, repair: 
     log.info("%s; %s", progress.line(), clock)
 
 
-def _decoded(job: Job, begun: Start, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
+def _decoded(job: Job, begun: Heartbeat, manifest: Manifest, numbers: Iterable[list[int]]) -> Iterator[Batch]:
     here = num_workers(job.config) == 0  # where a picture that the decoder dies of takes this process along
     return stream(
         manifest.root,
@@ -152,14 +152,14 @@ def num_workers(config: Config) -> int:
     return min(8, len(os.sched_getaffinity(0))) if asked is None else int(asked)
 
 
-def _explained(job: Job, batch: Batch, line: FlatLine) -> Rows:
+def _explained(job: Job, batch: Batch, evaluator: ChunkedEvaluator) -> Rows:
     """The batch's rows; if memory does not suffice, fewer images at once."""
     answers = [Rows({}, batch.failures)]
-    line.walk(len(batch.index), lambda start, stop: answers.append(explain(job, batch.part(start, stop))))
+    evaluator.evaluate(len(batch.index), lambda start, stop: answers.append(explain(job, batch.part(start, stop))))
     return Rows.join(answers)
 
 
-class Clock:
+class StageTimes:
     """Adds up where the time goes."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import torch
 from pipeline.data.stream import stream
 from pipeline.run.explain import explain
 from pipeline.run.job import Job, lay_photographs
-from pipeline.run.sizes import free_bytes, in_bytes, row_bytes, shard_starts, targets_per_image
+from pipeline.run.sizes import format_bytes, free_bytes, row_bytes, shard_starts, targets_per_image
 
 SAMPLED = 3
 """Images explained to measure the rate; the first warms the machine up and does not count."""
@@ -28,8 +28,8 @@ def plan(job: Job) -> str:
         f"folder    {job.run}",
         f"images    {images}, in {len(shard_starts(job)) - 1} shards",
         f"rows      {rows}, each {'x'.join(map(str, job.geometry.native_shape))} {job.config['store']['dtype']}",
-        f"bytes     {in_bytes(size)}; free: {in_bytes(free)}" + ("" if free > size else "  NOT ENOUGH"),
-        f"time      {in_time(seconds * images)} at {1 / seconds:.3g} images/s, measured on {job.device}",
+        f"bytes     {format_bytes(size)}; free: {format_bytes(free)}" + ("" if free > size else "  NOT ENOUGH"),
+        f"time      {format_duration(seconds * images)} at {1 / seconds:.3g} images/s, measured on {job.device}",
     ]
     return "\n".join(lines)
 
@@ -50,7 +50,7 @@ def seconds_per_image(job: Job) -> float:
     return seconds
 
 
-def in_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration in the largest unit that makes it at least one and a half."""
     for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 1.5 * length:

@@ -20,7 +20,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.run.identity import smoothing, viewing
 from pipeline.run.job import Job
 from pipeline.store.atomic import publish, replace
-from pipeline.store.object_store import is_elsewhere
+from pipeline.store.object_store import is_object
 from pipeline.system.configuration import Config
 from pipeline.system.redaction import redacted, without_secrets
 from pipeline.system.signals import Stopped
@@ -94,7 +94,7 @@ def run_log(run: Path, name: str = "run.log") -> Iterator[None]:
     Raises:
         UsageError: The folder cannot be made, or not be written to.
     """
-    if is_elsewhere(run):
+    if is_object(run):
         with _put_afterwards(run / name) as folder, run_log(folder, name):
             yield
         return

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.errors import UsageError
 from pipeline.run.job import Job
 from pipeline.store.manifest import Manifest
-from pipeline.store.object_store import is_elsewhere
+from pipeline.store.object_store import is_object
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,13 @@ def targets_per_image(job: Job) -> int:
 
 def free_bytes(folder: Path) -> float:
     """Free bytes where a folder is, or will be; of an object store nobody knows an end."""
-    if is_elsewhere(folder):
+    if is_object(folder):
         return math.inf
     there = next(above for above in (folder.absolute(), *folder.absolute().parents) if above.exists())
     return shutil.disk_usage(there).free
 
 
-def warn_of_little_room(job: Job, manifest: Manifest, published: int) -> None:
+def warn_if_disk_too_small(job: Job, manifest: Manifest, published: int) -> None:
     """Warns if what is left to do will hardly fit on the disk.
 
     Args:
@@ -78,12 +78,12 @@ def warn_of_little_room(job: Job, manifest: Manifest, published: int) -> None:
             "the disk of %s will hardly do: about %s are needed, %s are free (store.dtype, store.channels and "
             "store.filter decide the size)",
             job.run,
-            in_bytes(needed),
-            in_bytes(free),
+            format_bytes(needed),
+            format_bytes(free),
         )
 
 
-def in_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes with three digits and a unit."""
     if math.isinf(count):
         return "no end known"

@@ -10,7 +10,7 @@ from pipeline.run.job import Job
 from pipeline.run.sizes import targets_per_image
 from pipeline.store.heartbeat import deaths
 from pipeline.store.ledger import Ledger
-from pipeline.store.quarantine import deal
+from pipeline.store.quarantine import quarantine
 from pipeline.store.schema import Rows
 from pipeline.store.writer import Writer
 from pipeline.system.progress import Progress
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerShards:
     """What a worker begins with: shards ``worker``, ``worker + workers``, ...; then it helps the others.
 
     Attributes:
@@ -50,11 +50,11 @@ class Share:
         return ledger.pending(self.worker, self.workers, late=self.late and self.workers == 1)
 
 
-WHOLE = Share()
+ONLY_WORKER = WorkerShards()
 
 
-def images_left(
-    job: Job, writer: Writer, ledger: Ledger, progress: Progress, *, share: Share, repair: Collection[int]
+def remaining_images(
+    job: Job, writer: Writer, ledger: Ledger, progress: Progress, *, share: WorkerShards, repair: Collection[int]
 ) -> Iterator[int | None]:
     """Numbers of the images that are left to do, shard by shard; of a shard that another publishes, no more.
 
@@ -87,7 +87,7 @@ def _size(ledger: Ledger, shard: int) -> int:
 
 def _dealt(job: Job, writer: Writer, progress: Progress, images: list[int]) -> Iterator[Sequence[int | None]]:
     """The images in groups, after those that have killed too often became failures."""
-    dealt = deal(images, deaths(job.run))
+    dealt = quarantine(images, deaths(job.run))
     for failure in dealt.killed:
         log.warning("%s is given up: %s", os.fsdecode(job.index.paths[failure.index]), failure.error)
     if dealt.killed:

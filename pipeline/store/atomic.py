@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.object_store import is_elsewhere, put
+from pipeline.store.object_store import is_object, put_object
 
 Data = bytes | memoryview | list[memoryview]
 """The content of a file, or its pieces, one after the other."""
@@ -52,8 +52,8 @@ def publish(data: Data, path: Path) -> bool:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
-    if is_elsewhere(path):
-        return put(b"".join(_pieces(data)), path, over=False)
+    if is_object(path):
+        return put_object(b"".join(_pieces(data)), path, over=False)
     with _temporary(data, path) as temporary:
         published = _link(temporary, path)
         _sync_folder(path.parent)
@@ -67,8 +67,8 @@ def replace(data: Data, path: Path) -> None:
         DiskFull: There is no room for it.
         Unwritable: It cannot be written for another reason.
     """
-    if is_elsewhere(path):
-        put(b"".join(_pieces(data)), path, over=True)
+    if is_object(path):
+        put_object(b"".join(_pieces(data)), path, over=True)
         return
     with _temporary(data, path) as temporary:
         temporary.replace(path)

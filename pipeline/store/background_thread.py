@@ -5,10 +5,10 @@ import threading
 import time
 from collections.abc import Callable
 
-Job = Callable[[], None]
+Work = Callable[[], None]
 
 
-class Background:
+class BackgroundThread:
     """Does jobs in the order in which they are put; after an error it does no more.
 
     Args:
@@ -17,15 +17,15 @@ class Background:
         ahead: How many jobs may wait; then :meth:`put` does.
     """
 
-    def __init__(self, periodic: Job, seconds: float, ahead: int = 4) -> None:
+    def __init__(self, periodic: Work, seconds: float, ahead: int = 4) -> None:
         self._periodic = periodic
         self._seconds = seconds
-        self._jobs: queue.Queue[Job | None] = queue.Queue(ahead)
+        self._jobs: queue.Queue[Work | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
-    def put(self, job: Job | None) -> None:
+    def put(self, job: Work | None) -> None:
         """Adds a job; None ends the thread when those before it are done.
 
         Raises:

@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.engine.geometry import NoPlaces
-from pipeline.store.shard_reader import Source
+from pipeline.engine.geometry import NotSpatial
+from pipeline.store.shard_reader import ShardReader
 from pipeline.visualize.panel import Panel, chosen, without_image
 from pipeline.visualize.sheet import row
 
@@ -27,7 +27,7 @@ class Explanation:
         row: Its row there.
     """
 
-    def __init__(self, source: Source, shard: int, row: int) -> None:
+    def __init__(self, source: ShardReader, shard: int, row: int) -> None:
         self._source = source
         self._shard = shard
         self._row = row
@@ -40,7 +40,7 @@ class Explanation:
         stream = io.BytesIO()
         try:
             self.show().save(stream, "png")
-        except NoPlaces:
+        except NotSpatial:
             return None
         return stream.getvalue()
 
@@ -49,7 +49,7 @@ class Explanation:
         """(C or 1, H, W) float32, at the model's input size.
 
         Raises:
-            NoPlaces: It is of a layer whose values belong nowhere in the image; ``native`` has them.
+            NotSpatial: It is of a layer whose values belong nowhere in the image; ``native`` has them.
         """
         expanded = self._source.geometry.expand(torch.from_numpy(self.native[None]))
         return expanded[0].numpy().astype(np.float32, copy=False)

@@ -18,18 +18,18 @@ from types import TracebackType
 
 from pipeline.errors import StoreError
 from pipeline.store.atomic import Unwritable, is_dead, machine
-from pipeline.store.background_thread import Background
-from pipeline.store.object_store import is_elsewhere, put
-from pipeline.store.run_files import WORKERS, content
+from pipeline.store.background_thread import BackgroundThread
+from pipeline.store.object_store import is_object, put_object
+from pipeline.store.run_files import WORKERS, read_file
 
-BEAT_SECONDS = 10.0
-SILENT_SECONDS = 120.0
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 120.0
 """After so long without a sign of life a start on another machine is taken for dead."""
 _NAME = re.compile(r"(?P<machine>[^~]+)~(?P<process>\d+)~[0-9a-f]{8}\.json")
 
 
 @dataclass(frozen=True)
-class Facts:
+class WorkerState:
     """What a start says of itself.
 
     Attributes:
@@ -52,7 +52,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundHeartbeat:
     """A start as another process finds it.
 
     Attributes:
@@ -67,10 +67,10 @@ class Found:
     process: int
     seen: float
     alive: bool
-    facts: Facts
+    facts: WorkerState
 
 
-class Start:
+class Heartbeat:
     """This process, at work on a run; a context manager. Its file is gone afterwards, unless it died or met an error.
 
     Args:
@@ -80,19 +80,19 @@ class Start:
 
     def __init__(self, run: Path, worker: int = 0) -> None:
         self._path = run / WORKERS / f"{machine()}~{os.getpid()}~{secrets.token_hex(4)}.json"
-        self._facts = Facts(worker)
+        self._facts = WorkerState(worker)
         self._file: int | None = None  # none of an object, which is put anew
         self._length = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "Start":
+    def __enter__(self) -> "Heartbeat":
         try:
-            if not is_elsewhere(self._path):
+            if not is_object(self._path):
                 self._path.parent.mkdir(exist_ok=True)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise Unwritable(self._path, error) from error
-        self._background = Background(self._say, BEAT_SECONDS)
+        self._background = BackgroundThread(self._say, HEARTBEAT_SECONDS)
         return self
 
     def __exit__(
@@ -135,13 +135,13 @@ class Start:
             self._facts = replace(self._facts, **news)  # type: ignore[arg-type] # names and types are those of Facts
             text = json.dumps(asdict(self._facts)).encode().ljust(self._length)
             if self._file is None:
-                put(text, self._path, over=True)
+                put_object(text, self._path, over=True)
             else:
                 os.pwrite(self._file, text, 0)
             self._length = len(text)
 
 
-def starts(run: Path) -> list[Found]:
+def heartbeats(run: Path) -> list[FoundHeartbeat]:
     """All starts of a run that are at work, died or met an error, by worker and age."""
     found = [start for name in _names(run) if (start := _read(run, name)) is not None]
     return sorted(found, key=lambda start: (start.facts.worker, start.facts.began))
@@ -153,7 +153,7 @@ def deaths(run: Path) -> list[list[int]]:
     return [start.facts.at for start in dead if start is not None and start.facts.at]
 
 
-def forget_deaths(run: Path) -> None:
+def remove_dead_heartbeats(run: Path) -> None:
     """Removes the files of starts that are over."""
     for name in _names(run):
         if not _is_alive(run, name):
@@ -170,17 +170,17 @@ def _is_alive(run: Path, name: str) -> bool:
     if is_dead(match["machine"], int(match["process"])):
         return False
     try:
-        return time.time() - (run / WORKERS / name).stat().st_mtime < SILENT_SECONDS
+        return time.time() - (run / WORKERS / name).stat().st_mtime < STALE_SECONDS
     except FileNotFoundError:
         return False
 
 
-def _read(run: Path, name: str) -> Found | None:
+def _read(run: Path, name: str) -> FoundHeartbeat | None:
     """What a file says; None if it is gone, or was not finished."""
     where, process, _ = name.split("~")
     alive, path = _is_alive(run, name), run / WORKERS / name
     try:
-        facts = Facts(**json.loads(content(path, run)))
-        return Found(where, int(process), path.stat().st_mtime, alive and facts.error is None, facts)
+        facts = WorkerState(**json.loads(read_file(path, run)))
+        return FoundHeartbeat(where, int(process), path.stat().st_mtime, alive and facts.error is None, facts)
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -11,22 +11,22 @@ import numpy as np
 
 from pipeline.errors import StoreError
 from pipeline.store.atomic import remove_orphans, replace
-from pipeline.store.heartbeat import forget_deaths
+from pipeline.store.heartbeat import remove_dead_heartbeats
 from pipeline.store.manifest import Manifest
-from pipeline.store.object_store import at_hand, identity
+from pipeline.store.object_store import file_version, local_copy
 from pipeline.store.run_files import (
     SHARDS,
-    content,
     part_paths,
-    plain,
-    readable,
+    plain_file,
+    read_errors,
+    read_file,
     shard_of_part,
     shard_path,
     summary_path,
 )
 from pipeline.store.schema import Rows
 from pipeline.store.shard import decode, unseal
-from pipeline.store.shard_summary import Summary, is_current, seal_summary, summarize, unseal_summary
+from pipeline.store.shard_summary import ShardSummary, is_current, seal_summary, summarize, unseal_summary
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Ledger:
     def is_published(self, shard: int) -> bool:
         """Whether one shard is done."""
         path = shard_path(self.run, shard)
-        with readable(path):
+        with read_errors(path):
             return path.exists()
 
     def is_complete(self) -> bool:
@@ -103,7 +103,7 @@ class Ledger:
             StoreError: It is damaged, or not this run's, or cannot be read.
         """
         path = shard_path(self.run, shard)
-        with readable(path), at_hand(plain(path, self.run)) as near:
+        with read_errors(path), local_copy(plain_file(path, self.run)) as near:
             self.check(shard, near)
             with near.open("rb") as file:
                 rows, attributes = decode(file, path)
@@ -131,7 +131,7 @@ class Ledger:
         """
         path, refused = shard_path(self.run, shard), None
         while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with readable(path), near.open("rb") as file:
+            with read_errors(path), near.open("rb") as file:
                 found = (near.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
             if found == (summary["bytes"], summary["sha256"]):
                 return
@@ -143,7 +143,7 @@ class Ledger:
             )
         log.warning("%s has no summary yet: its sha256 cannot be checked", path)
 
-    def stored_summary(self, shard: int) -> Summary | None:
+    def stored_summary(self, shard: int) -> ShardSummary | None:
         """The summary as its file has it, or None if there is none yet.
 
         Raises:
@@ -151,13 +151,13 @@ class Ledger:
         """
         path = summary_path(self.run, shard)
         try:
-            return unseal_summary(content(path, self.run))
+            return unseal_summary(read_file(path, self.run))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
 
-    def summary(self, shard: int) -> Summary:
+    def summary(self, shard: int) -> ShardSummary:
         """The summary of a published shard; computed, if it is not there yet or an older version wrote it.
 
         Raises:
@@ -168,7 +168,7 @@ class Ledger:
             return stored
         return self._summarized(shard)
 
-    def renewed_summary(self, shard: int) -> Summary:
+    def renewed_summary(self, shard: int) -> ShardSummary:
         """The summary of a published shard, written first if it is not there yet or an older version wrote it.
 
         Raises:
@@ -178,7 +178,7 @@ class Ledger:
         stored = self.stored_summary(shard)
         return stored if stored is not None and is_current(stored) else self.write_summary(shard)
 
-    def write_summary(self, shard: int) -> Summary:
+    def write_summary(self, shard: int) -> ShardSummary:
         """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
 
         Returns:
@@ -190,10 +190,10 @@ class Ledger:
         """
         path = shard_path(self.run, shard)
         while True:
-            seen = identity(path)
+            seen = file_version(path)
             summary = self._summarized(shard)
             replace(seal_summary(summary), summary_path(self.run, shard))
-            if identity(path) == seen:
+            if file_version(path) == seen:
                 return summary
 
     def tidy(self) -> None:
@@ -204,20 +204,20 @@ class Ledger:
             if shard_number is not None and self.is_published(shard_number):
                 path.unlink(missing_ok=True)
         if self.is_complete():
-            forget_deaths(self.run)
+            remove_dead_heartbeats(self.run)
 
     def remove_orphans(self) -> None:
         """Removes the temporary files of dead writers."""
         for folder in (self.run, *(self.run / SHARDS).glob("*")):
             remove_orphans(folder)
 
-    def _summarized(self, shard: int) -> Summary:
+    def _summarized(self, shard: int) -> ShardSummary:
         path = shard_path(self.run, shard)
-        return summarize(content(path, self.run), path, self.manifest)
+        return summarize(read_file(path, self.run), path, self.manifest)
 
     def _part(self, path: Path, shard: int) -> Rows | None:
         try:
-            stream = unseal(content(path, self.run))
+            stream = unseal(read_file(path, self.run))
         except FileNotFoundError:
             return None
         if stream is not None:

@@ -11,14 +11,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store import column_file
 from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import dataset
 from pipeline.store.manifest_pages import MappedPaths, digests
-from pipeline.store.object_store import at_hand
-from pipeline.store.run_files import MANIFEST, plain, readable
+from pipeline.store.object_store import local_copy
+from pipeline.store.run_files import MANIFEST, plain_file, read_errors
 from pipeline.store.schema import SCHEMA_VERSION, canonical_json, check_version, fingerprint
 from pipeline.store.shard import DAMAGE
 from pipeline.system.remote import locate
@@ -41,7 +41,7 @@ class Manifest:
     """
 
     root: bytes
-    paths: Paths
+    paths: ImagePaths
     label: np.ndarray
     shards: np.ndarray
     identity: dict[str, Any]
@@ -106,12 +106,12 @@ class Manifest:
             StoreError: The manifest is damaged, or of a newer schema; also later, when damaged images are asked for.
         """
         path = run / MANIFEST
-        with readable(path):
+        with read_errors(path):
             if not path.exists():
                 raise UsageError(f"{run} is no run's folder: it has no {MANIFEST}")
         try:
-            with at_hand(plain(path, run)) as file:
-                with readable(path):
+            with local_copy(plain_file(path, run)) as file:
+                with read_errors(path):
                     whole = column_file.is_whole(file)  # before HDF5 sees it
                 if not whole:
                     raise StoreError(f"{path} is damaged: its sha256 is not that of its content")

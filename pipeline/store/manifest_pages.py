@@ -7,14 +7,14 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.data.image_paths import PAGE, Paths
+from pipeline.data.image_paths import PAGE, ImagePaths
 from pipeline.errors import StoreError
 
 _DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, eq=False)
-class MappedPaths(Paths):
+class MappedPaths(ImagePaths):
     """Paths that are read from the disk where they are touched; a page is held against its digest the first time.
 
     Attributes:
@@ -57,13 +57,13 @@ class MappedPaths(Paths):
             raise StoreError(f"{self.file} is damaged: it names bytes before the first of an archive")
 
 
-def digests(paths: Paths, label: np.ndarray) -> np.ndarray:
+def digests(paths: ImagePaths, label: np.ndarray) -> np.ndarray:
     """Sha256 of each page, uint8 (pages, 32)."""
     found = b"".join(page_digest(paths, label, page) for page in range(-(-len(paths) // PAGE)))
     return np.frombuffer(found, np.uint8).reshape(-1, _DIGEST_BYTES)
 
 
-def page_digest(paths: Paths, label: np.ndarray, page: int) -> bytes:
+def page_digest(paths: ImagePaths, label: np.ndarray, page: int) -> bytes:
     """Sha256 of the paths, spans and labels of a page's images."""
     digest = hashlib.sha256()
     offsets, spans, labels = _columns(paths, label, page)
@@ -73,7 +73,7 @@ def page_digest(paths: Paths, label: np.ndarray, page: int) -> bytes:
     return digest.digest()
 
 
-def _columns(paths: Paths, label: np.ndarray, page: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+def _columns(paths: ImagePaths, label: np.ndarray, page: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     first, end = page * PAGE, (page + 1) * PAGE
     return paths.offsets[first : end + 1], None if paths.spans is None else paths.spans[first:end], label[first:end]
 

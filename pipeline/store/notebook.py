@@ -5,20 +5,32 @@ import io
 from collections.abc import Iterator
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from pipeline.engine.geometry import NoPlaces
+from pipeline.engine.geometry import NotSpatial
 from pipeline.store.explanation import Explanation
-
-if TYPE_CHECKING:
-    from pipeline.store.reader import Run
+from pipeline.store.shard_reader import ShardReader
 
 THUMBNAILS = 6
 SIDE = 96
 """Of a thumbnail, at most, in pixels."""
 
 
-def html(run: "Run") -> str:
+class Explanations(Protocol):
+    """What is shown: a :class:`pipeline.store.reader.Run`."""
+
+    @property
+    def source(self) -> ShardReader: ...
+
+    @property
+    def attributes(self) -> dict[str, Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Explanation]: ...
+
+
+def html(run: Explanations) -> str:
     """A table of what the run is, and thumbnails of its first explanations."""
     lines = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
@@ -27,23 +39,23 @@ def html(run: "Run") -> str:
     return f"<div><table>{lines}</table>{''.join(map(_figure, islice(run, THUMBNAILS)))}</div>"
 
 
-def _facts(run: "Run") -> Iterator[tuple[str, str]]:
+def _facts(run: Explanations) -> Iterator[tuple[str, str]]:
     source = run.source
-    yield "run", str(run.folder)
+    yield "run", str(source.run)
     if source.shards:
         yield "method", str(run.attributes["method"])
         yield "model", str(run.attributes["model"])
     yield "explanations", f"{len(run):,}"
-    yield "images of the run", f"{len(run.manifest):,}"
+    yield "images of the run", f"{len(source.manifest):,}"
     yield "failures", f"{sum(source.ledger.summary(shard)['failures'] for shard in source.shards):,}"
-    if missing := run.manifest.n_shards - len(source.shards):
-        yield "not published yet", f"{missing:,} of {run.manifest.n_shards:,} shards"
+    if missing := source.manifest.n_shards - len(source.shards):
+        yield "not published yet", f"{missing:,} of {source.manifest.n_shards:,} shards"
 
 
 def _figure(explanation: Explanation) -> str:
     try:
         picture = explanation.show()
-    except NoPlaces:
+    except NotSpatial:
         return ""
     stream = io.BytesIO()
     picture.thumbnail((SIDE, SIDE))

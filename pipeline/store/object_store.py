@@ -9,12 +9,12 @@ from typing import Any
 from pipeline.errors import StoreError
 
 
-def is_elsewhere(path: Path) -> bool:
+def is_object(path: Path) -> bool:
     """Whether this path is none of this machine's, as :func:`pipeline.system.remote.locate` makes them."""
     return not isinstance(path, Path)
 
 
-def put(data: bytes, path: Path, *, over: bool) -> bool:
+def put_object(data: bytes, path: Path, *, over: bool) -> bool:
     """Puts an object whole, in one request (in parts above 100 MB, which appear together).
 
     Args:
@@ -40,14 +40,14 @@ def put(data: bytes, path: Path, *, over: bool) -> bool:
 
 
 @contextmanager
-def at_hand(path: Path) -> Iterator[Path]:
+def local_copy(path: Path) -> Iterator[Path]:
     """A path that this machine can open and map: the file itself, or a copy, which goes; what is open of it stays.
 
     Raises:
         StoreError: A copy cannot be had.
         FileNotFoundError: It is not there.
     """
-    if not is_elsewhere(path):
+    if not is_object(path):
         yield path
         return
     place: Any = path
@@ -61,9 +61,9 @@ def at_hand(path: Path) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def identity(path: Path) -> object:
+def file_version(path: Path) -> object:
     """What is another once a file has been replaced."""
-    if is_elsewhere(path):
+    if is_object(path):
         place: Any = path
         found = place.fs.info(place.path)
         return found.get("ETag"), str(found.get("LastModified")), found["size"]

@@ -13,7 +13,7 @@ ALONE = 2
 
 
 @dataclass(frozen=True)
-class Dealt:
+class Quarantine:
     """Images that are left to do.
 
     Attributes:
@@ -27,7 +27,7 @@ class Dealt:
     killed: list[Failure]
 
 
-def deal(images: Sequence[int], deaths: Iterable[Sequence[int]]) -> Dealt:
+def quarantine(images: Sequence[int], deaths: Iterable[Sequence[int]]) -> Quarantine:
     """Deals images by what is known of earlier deaths.
 
     Args:
@@ -39,7 +39,7 @@ def deal(images: Sequence[int], deaths: Iterable[Sequence[int]]) -> Dealt:
         seen.update(at)
         alone.update(at if len(at) == 1 else ())
     given_up = {image for image in images if seen[image] >= TRIES and alone[image] >= ALONE}
-    return Dealt(
+    return Quarantine(
         [image for image in images if not seen[image]],
         sorted((image for image in images if seen[image] and image not in given_up), key=seen.__getitem__),
         [Failure(image, "killed", _words(seen[image])) for image in images if image in given_up],

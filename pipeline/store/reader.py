@@ -15,12 +15,12 @@ from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.notebook import html
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.system.remote import absolute
 
 
 @dataclass(frozen=True)
-class Condition:
+class RowFilter:
     """Which rows are wanted; None admits all.
 
     Attributes:
@@ -42,7 +42,7 @@ class Condition:
             return False
         return self.label is None or bool(np.any(manifest.labels(slice(first, end)) == self.label))
 
-    def rows(self, source: Source, shard: int) -> np.ndarray:
+    def rows(self, source: ShardReader, shard: int) -> np.ndarray:
         """Which rows of a shard are wanted, bool (n,)."""
         wanted = np.ones(len(source.column(shard, "index")), bool)
         for name, value in (("label", self.label), ("index", self.image), ("target", self.target)):
@@ -62,7 +62,7 @@ class Run:
         conditions: All of them must hold.
     """
 
-    def __init__(self, source: Source, conditions: tuple[Condition, ...] = ()) -> None:
+    def __init__(self, source: ShardReader, conditions: tuple[RowFilter, ...] = ()) -> None:
         self._source = source
         self._conditions = conditions
         self._selected: dict[int, np.ndarray] = {}
@@ -90,7 +90,7 @@ class Run:
         return html(self)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ShardReader:
         """The run's shards."""
         return self._source
 
@@ -133,7 +133,7 @@ class Run:
             ValueError: No image of the run has this path.
         """
         image = None if path is None else self._image(os.fsencode(path))
-        return Run(self._source, (*self._conditions, Condition(label, correct, image, target)))
+        return Run(self._source, (*self._conditions, RowFilter(label, correct, image, target)))
 
     def table(self) -> dict[str, np.ndarray]:
         """All columns but the maps, each (n, ...), under the names of the store."""

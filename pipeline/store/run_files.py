@@ -40,14 +40,14 @@ def part_paths(run: Path, number: int) -> list[Path]:
     return sorted(shard_path(run, number).parent.glob(f"{number:07d}.rows-*.part"))
 
 
-def plain(path: Path, run: Path) -> Path:
+def plain_file(path: Path, run: Path) -> Path:
     """The path of a file in a run's folder, before it is opened.
 
     Raises:
         StoreError: It is a pipe or a device, which may never end, or a link that leads out of the folder.
         FileNotFoundError: It is not there.
     """
-    with readable(path):
+    with read_errors(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise StoreError(f"{path} is no plain file")
         if path.is_symlink() and not path.resolve().is_relative_to(run.resolve()):
@@ -55,19 +55,19 @@ def plain(path: Path, run: Path) -> Path:
     return path
 
 
-def content(path: Path, run: Path) -> bytes:
+def read_file(path: Path, run: Path) -> bytes:
     """What a file in a run's folder holds.
 
     Raises:
         StoreError: It is no plain file, or cannot be read.
         FileNotFoundError: It is not there.
     """
-    with readable(path):
-        return plain(path, run).read_bytes()
+    with read_errors(path):
+        return plain_file(path, run).read_bytes()
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def read_errors(path: Path) -> Iterator[None]:
     """Inside the context a file is read; that it is not there stays a `FileNotFoundError`.
 
     Raises:

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.store.schema import Rows
 
 
-class Gathered:
+class ShardBuffer:
     """Each image of a shard, once; what came first stays.
 
     Args:

@@ -12,8 +12,8 @@ from pipeline.engine.geometry import Geometry, from_json
 from pipeline.errors import Failure, StoreError
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.object_store import at_hand
-from pipeline.store.run_files import plain, shard_path
+from pipeline.store.object_store import local_copy
+from pipeline.store.run_files import plain_file, shard_path
 from pipeline.store.shard import DAMAGE, check_columns, read_attributes, read_column, read_failures
 from pipeline.store.shard_summary import is_current
 
@@ -23,7 +23,7 @@ _OPEN_FILES = 8
 _KEPT_COLUMNS = 64
 
 
-class Source:
+class ShardReader:
     """Reads published shards; each is checked once, before HDF5 opens it.
 
     Args:
@@ -46,7 +46,7 @@ class Source:
         self._file = lru_cache(_OPEN_FILES)(self._open)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Source, (self.run, self._verify)
+        return ShardReader, (self.run, self._verify)
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Source:
     def _open(self, shard: int) -> h5py.File:
         path = shard_path(self.run, shard)
         try:
-            with at_hand(plain(path, self.run)) as near:
+            with local_copy(plain_file(path, self.run)) as near:
                 return self._open_checked(shard, path, near)
         except DAMAGE as error:
             raise StoreError(f"{path} is damaged: {error}") from error

@@ -17,14 +17,14 @@ from pipeline.store.schema import SCHEMA_VERSION, Rows, canonical_json, fingerpr
 from pipeline.store.shard import decode
 from pipeline.store.sketch import Sketch
 
-Summary = dict[str, Any]
+ShardSummary = dict[str, Any]
 CHECK = "check"
 SKETCHED = ("convergence_delta", "error_estimate")
 _HEX = 64  # letters of a sha256
 _SUMMED = ("bytes", "rows", "evaluations")
 
 
-def summarize(data: bytes, path: Path, manifest: Manifest) -> Summary:
+def summarize(data: bytes, path: Path, manifest: Manifest) -> ShardSummary:
     """The summary of a published shard: size and sha256 of the file, range of images, and :func:`describe`.
 
     Args:
@@ -45,17 +45,17 @@ def summarize(data: bytes, path: Path, manifest: Manifest) -> Summary:
     }
 
 
-def is_current(summary: Summary) -> bool:
+def is_current(summary: ShardSummary) -> bool:
     """Whether a summary has all that a total adds up; one of an older version does not name the failures."""
     return "failed" in summary
 
 
-def seal_summary(summary: Summary) -> bytes:
+def seal_summary(summary: ShardSummary) -> bytes:
     """The text of a summary, with the sha256 of all that it says."""
     return canonical_json({**summary, CHECK: fingerprint(summary)}).encode()
 
 
-def unseal_summary(text: bytes) -> Summary:
+def unseal_summary(text: bytes) -> ShardSummary:
     """The summary in a text.
 
     Raises:
@@ -65,11 +65,11 @@ def unseal_summary(text: bytes) -> Summary:
     sealed, after = after[:_HEX], after[_HEX + len('",') :]
     if hashlib.sha256(before + after).hexdigest().encode() != sealed:
         raise ValueError("it does not say what was written")
-    summary: Summary = orjson.loads(before + after)  # in a third of the time that json takes
+    summary: ShardSummary = orjson.loads(before + after)  # in a third of the time that json takes
     return summary
 
 
-def describe(rows: Rows, manifest: Manifest) -> Summary:
+def describe(rows: Rows, manifest: Manifest) -> ShardSummary:
     """What a shard's rows add up to.
 
     Returns:
@@ -102,7 +102,7 @@ class ClassTotal:
     failures: int = 0
     sketches: dict[str, Sketch] = field(default_factory=lambda: {name: Sketch() for name in SKETCHED})
 
-    def add(self, stored: Summary) -> None:
+    def add(self, stored: ShardSummary) -> None:
         """Adds what a shard's summary says of the class."""
         self.n += stored["n"]
         self.correct += stored["correct"]
@@ -113,7 +113,7 @@ class ClassTotal:
 
 
 @dataclass
-class Total:
+class ShardTotals:
     """What shards add up to.
 
     Attributes:
@@ -133,7 +133,7 @@ class Total:
     sha256: str
 
 
-def total(summaries: Iterable[Summary]) -> Total:
+def sum_summaries(summaries: Iterable[ShardSummary]) -> ShardTotals:
     """The sums over shards, in one pass; the work and the memory do not depend on how many images they have."""
     sums, digest = dict.fromkeys(_SUMMED, 0), hashlib.sha256()
     classes: defaultdict[int, ClassTotal] = defaultdict(ClassTotal)
@@ -145,7 +145,7 @@ def total(summaries: Iterable[Summary]) -> Total:
         for label, stored in summary["classes"].items():
             classes[int(label)].add(stored)
         failed += [Failure(*failure) for failure in summary["failed"]]
-    return Total(**sums, failed=failed, classes=dict(sorted(classes.items())), sha256=digest.hexdigest())
+    return ShardTotals(**sums, failed=failed, classes=dict(sorted(classes.items())), sha256=digest.hexdigest())
 
 
 def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -166,7 +166,7 @@ def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return probability
 
 
-def _classes(rows: Rows, manifest: Manifest) -> dict[str, Summary]:
+def _classes(rows: Rows, manifest: Manifest) -> dict[str, ShardSummary]:
     """Per label counts of images, not of their targets, and sketches of what each explanation has."""
     failed = manifest.labels([failure.index for failure in rows.failures])
     label, correct, sure = _outcomes(rows)

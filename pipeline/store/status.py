@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.store.heartbeat import Found, starts
+from pipeline.store.heartbeat import FoundHeartbeat, heartbeats
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.run_files import SHARDS, shard_of_part
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerStatus:
     """A start that is at work, or died, or met an error.
 
     Attributes:
@@ -62,7 +62,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Status:
+class RunStatus:
     """How far a run is.
 
     Attributes:
@@ -90,7 +90,7 @@ class Status:
     failed: int
     rate: float
     seconds_left: float | None
-    workers: list[Worker]
+    workers: list[WorkerStatus]
     last_error: str | None
 
     @property
@@ -120,7 +120,7 @@ class Status:
         return f"{self.rate:.3g} images/s, {left} left"
 
 
-def status(folder: Path) -> Status:
+def status(folder: Path) -> RunStatus:
     """Looks at a run's folder; nothing is written, nobody is asked.
 
     Raises:
@@ -130,14 +130,14 @@ def status(folder: Path) -> Status:
     manifest = Manifest.open(folder)
     ledger = Ledger(folder, manifest)
     published = ledger.published()
-    workers = [_worker(start, manifest) for start in starts(folder)]
+    workers = [_worker(start, manifest) for start in heartbeats(folder)]
     in_work = {worker.shard for worker in workers if worker.alive and worker.shard is not None} - published
     begun = {shard_of_part(path) for path in (folder / SHARDS).glob("*/*.part")} - published - in_work
     failures = [ledger.summary(shard)["failures"] for shard in sorted(published)]
     done = int(np.diff(manifest.shards)[sorted(published)].sum())
     rate = sum(worker.rate for worker in workers if worker.alive)
     over = sorted((worker for worker in workers if not worker.alive), key=lambda worker: worker.silent)
-    return Status(
+    return RunStatus(
         shards=manifest.n_shards,
         published=len(published),
         in_work=len(in_work),
@@ -153,11 +153,11 @@ def status(folder: Path) -> Status:
     )
 
 
-def _worker(start: Found, manifest: Manifest) -> Worker:
+def _worker(start: FoundHeartbeat, manifest: Manifest) -> WorkerStatus:
     facts = start.facts
     seconds = max(start.seen - facts.began, 1e-3)
     last = facts.last
-    return Worker(
+    return WorkerStatus(
         worker=facts.worker,
         machine=start.machine,
         process=start.process,

@@ -11,10 +11,10 @@ from pipeline.errors import StoreError
 from pipeline.store.atomic import is_temporary
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.run_files import SHARDS, content, shard_of_part, shard_path, summary_path
+from pipeline.store.run_files import SHARDS, read_file, shard_of_part, shard_path, summary_path
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.shard import unseal
-from pipeline.store.shard_summary import Summary, describe, is_current
+from pipeline.store.shard_summary import ShardSummary, describe, is_current
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Report:
+class Verification:
     """What a look at every byte of a run found.
 
     Attributes:
@@ -63,7 +63,7 @@ class Report:
         return sorted({problem.shard for problem in self.problems if problem.shard is not None})
 
 
-def verify(run: Path) -> Report:
+def verify(run: Path) -> Verification:
     """Reads all of a run's store.
 
     Raises:
@@ -87,7 +87,7 @@ def verify(run: Path) -> Report:
         path = shard_path(run, shard)
         problems += [Problem(f"{path}: {text}", shard) for text in _row_problems(rows, ledger.manifest.range(shard))]
         problems += _summary_problems(summary, describe(rows, ledger.manifest), summary_path(run, shard))
-    return Report(len(numbers), len(published), n_rows, n_failures, problems)
+    return Verification(len(numbers), len(published), n_rows, n_failures, problems)
 
 
 def _row_problems(rows: Rows, extent: tuple[int, int]) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _named(images: np.ndarray) -> str:
     return f"images {listed}" + (f" and {len(images) - 5} more" if len(images) > 5 else "")
 
 
-def _summary_problems(stored: Summary | None, described: Summary, path: Path) -> Iterator[Problem]:
+def _summary_problems(stored: ShardSummary | None, described: ShardSummary, path: Path) -> Iterator[Problem]:
     if stored is None:
         yield Problem(f"{path}: missing; task=finish writes it")
     elif not is_current(stored):
@@ -144,7 +144,7 @@ def _file_problems(ledger: Ledger) -> Iterator[Problem]:
 
 def _part_problems(path: Path, run: Path) -> Iterator[Problem]:
     try:
-        if unseal(content(path, run)) is None:
+        if unseal(read_file(path, run)) is None:
             yield Problem(f"{path}: damaged; the next start removes it")
     except FileNotFoundError:  # its shard has been published meanwhile
         return

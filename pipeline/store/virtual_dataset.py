@@ -12,7 +12,7 @@ from h5py import h5d, h5p, h5s, h5t
 from pipeline.errors import Failure
 from pipeline.store.run_files import shard_path
 from pipeline.store.schema import COLUMNS, canonical_json
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 
 INDEX = "index.h5"
 OF_ONE_SHARD = ("complete", "image_range", "rows", "images")
@@ -40,7 +40,7 @@ class Span:
     count: int
 
 
-def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | None:
+def virtual_index(source: ShardReader, failed: Collection[Failure]) -> memoryview | None:
     """The bytes of a file whose datasets are the columns of a run, row by row of its images.
 
     Row ``i * T + t`` is target t, of T, of image i. Images that failed and those of missing shards read as NaN, whole
@@ -74,7 +74,7 @@ def virtual_index(source: Source, failed: Collection[Failure]) -> memoryview | N
     return memoryview(stream.getvalue())
 
 
-def _spans(source: Source, failed: Collection[Failure], targets: int) -> Iterator[Span]:
+def _spans(source: ShardReader, failed: Collection[Failure], targets: int) -> Iterator[Span]:
     gaps = np.array([failure.index for failure in failed], np.int64)
     for shard in source.shards:
         path = os.fsencode(str(shard_path(source.run, shard).relative_to(source.run)))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.store.atomic import publish, replace
-from pipeline.store.background_thread import Background
+from pipeline.store.background_thread import BackgroundThread
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.run_files import part_path, part_paths, shard_path, summary_path
 from pipeline.store.schema import Rows
 from pipeline.store.shard import FILTERS, encode, seal
-from pipeline.store.shard_buffer import Gathered
+from pipeline.store.shard_buffer import ShardBuffer
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Writer:
         known = {name: getattr(manifest, name) for name in ("fingerprint", "class_names", "preprocessing")}
         self._attributes = {**attributes, **known}
         self._filter = filter
-        self._open: dict[int, Gathered] = {}
-        self._background = Background(self._checkpoint, checkpoint_seconds)
+        self._open: dict[int, ShardBuffer] = {}
+        self._background = BackgroundThread(self._checkpoint, checkpoint_seconds)
 
     def __enter__(self) -> "Writer":
         return self
@@ -125,7 +125,7 @@ class Writer:
         self._background.close()
 
     def _start(self, shard: int, kept: Iterable[Rows], *, replaces: bool) -> np.ndarray:
-        gathered = Gathered(*self._ledger.manifest.range(shard), replaces=replaces)
+        gathered = ShardBuffer(*self._ledger.manifest.range(shard), replaces=replaces)
         for rows in kept:
             gathered.add(rows, saved=True)
         left = gathered.left
@@ -134,7 +134,7 @@ class Writer:
 
     # What follows runs in the thread, which alone touches self._open.
 
-    def _adopt(self, shard: int, gathered: Gathered) -> None:
+    def _adopt(self, shard: int, gathered: ShardBuffer) -> None:
         self._open[shard] = gathered
         self._publish_if_whole(shard)
 
@@ -146,7 +146,7 @@ class Writer:
                     first, end = self._ledger.manifest.range(shard)
                     self.doubled += int(np.sum((rows.images >= first) & (rows.images < end)))
                     continue
-                self._open[shard] = Gathered(*self._ledger.manifest.range(shard))
+                self._open[shard] = ShardBuffer(*self._ledger.manifest.range(shard))
             self._open[shard].add(rows)
             self._publish_if_whole(shard)
 

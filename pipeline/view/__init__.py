@@ -8,6 +8,6 @@ A method gets a view where it would get a network::
 
 from pipeline.view.layer import LayerView
 from pipeline.view.neuron import NeuronView
-from pipeline.view.view import OUTPUTS, Gradients, Inside, Segment, View
+from pipeline.view.view import OUTPUTS, GradientInputs, Gradients, StraightPath, View
 
-__all__ = ["OUTPUTS", "Gradients", "Inside", "LayerView", "NeuronView", "Segment", "View"]
+__all__ = ["OUTPUTS", "GradientInputs", "Gradients", "LayerView", "NeuronView", "StraightPath", "View"]

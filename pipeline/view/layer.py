@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from pipeline.engine.geometry import Geometry, Shape, Units
+from pipeline.engine.geometry import Geometry, Units
 from pipeline.engine.network.cut import CutNetwork
-from pipeline.view.probe import blank_image
-from pipeline.view.view import InChunks, Inside, Segment, View, two_axes, unchanged
+from pipeline.engine.occlusion_windows import Shape
+from pipeline.view.view import GradientInputs, InChunks, StraightPath, View, as_logits, blank_image, unchanged
 
 
 class LayerView(View):
@@ -34,27 +34,27 @@ class LayerView(View):
         self._network = CutNetwork(model, layer, prepare=prepare)
         self.layer = self._network.name
 
-    def inside(self, points: Tensor) -> Inside:
+    def inside(self, points: Tensor) -> GradientInputs:
         cut = self._network.of(points)
         values, others = cut.enter(points)
-        return Inside(values, others, lambda *inputs: two_axes(cut.rest(*inputs)))
+        return GradientInputs(values, others, lambda *inputs: as_logits(cut.rest(*inputs)))
 
-    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> Segment:
+    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
         cut = self._network.of(images)
 
         def entered(points: Tensor) -> tuple[Tensor, ...]:
-            def ask(part: slice) -> tuple[Tensor, ...]:
+            def evaluate_chunk(part: slice) -> tuple[Tensor, ...]:
                 values, others = cut.enter(points[part])
                 return values, *others
 
-            return in_chunks(len(points), ask)
+            return in_chunks(len(points), evaluate_chunk)
 
         (ends, *others), begins = entered(images), entered(starts)[0]
 
         def logits(points: Tensor, image: Tensor) -> Tensor:
-            return two_axes(cut.rest(points, *(other[image] for other in others)))
+            return as_logits(cut.rest(points, *(other[image] for other in others)))
 
-        return Segment(begins.expand_as(ends), ends, ends - begins, logits, unchanged)
+        return StraightPath(begins.expand_as(ends), ends, ends - begins, logits, unchanged)
 
     def geometry(self, shape: Shape, channels: str) -> Geometry:
         values = self.inside(blank_image(self.model, shape)).values

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.geometry import Geometry, Shape
-from pipeline.engine.network.hooks import layer_of
-from pipeline.engine.network.truncated import Neuron, Place
+from pipeline.engine.geometry import Geometry
+from pipeline.engine.network.hooks import find_layer
+from pipeline.engine.network.truncated import NeuronIndex, NeuronNetwork
+from pipeline.engine.occlusion_windows import Shape
 from pipeline.view.view import View
 
 
@@ -29,10 +30,10 @@ class NeuronView(View):
             of whole numbers. Later, if it does not fit what the layer gives.
     """
 
-    def __init__(self, model: nn.Module, *, layer: str | nn.Module, neuron: int | Place, **options: Any) -> None:
-        self.layer, _ = layer_of(model, layer)
+    def __init__(self, model: nn.Module, *, layer: str | nn.Module, neuron: int | NeuronIndex, **options: Any) -> None:
+        self.layer, _ = find_layer(model, layer)
         self.neuron = _place(neuron)
-        network = Neuron(model, self.layer, self.neuron)
+        network = NeuronNetwork(model, self.layer, self.neuron)
         super().__init__(network, **options)
         if self.output != "logit":
             raise ValueError(f"output={self.output}: a neuron has a value and no probability; leave output=logit")
@@ -66,7 +67,7 @@ class NeuronView(View):
         self._fits = True
 
 
-def _place(neuron: int | Place) -> tuple[int | None, ...]:
+def _place(neuron: int | NeuronIndex) -> tuple[int | None, ...]:
     place = (neuron,) if isinstance(neuron, int) else neuron
     if not isinstance(place, Sequence) or not place or not all(one is None or type(one) is int for one in place):
         raise ValueError(f"neuron: a list of whole numbers such as [3,4,5], not {neuron!r}")

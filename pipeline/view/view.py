@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.engine.geometry import Geometry, Pixels, Shape
+from pipeline.engine.geometry import Geometry, Pixels
 from pipeline.engine.incremental.choose import ENGINES, OccludedNetwork
 from pipeline.engine.network.prepared import FastNetwork
-from pipeline.view.probe import blank_image
+from pipeline.engine.occlusion_windows import Shape
 
 OUTPUTS = ("logit", "probability", "log_probability")
 
@@ -19,7 +19,7 @@ InChunks = Callable[[int, Callable[[slice], tuple[Tensor, ...]]], tuple[Tensor, 
 """Rows in all, and what answers a slice of them with tensors -> those of all, one after the other."""
 
 
-class Inside(NamedTuple):
+class GradientInputs(NamedTuple):
     """Where gradients are taken, and the network from there on.
 
     Attributes:
@@ -48,7 +48,7 @@ class Gradients(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Segment:
+class StraightPath:
     """The straight line from a baseline to an image, where the network is asked at points of it.
 
     Attributes:
@@ -108,7 +108,7 @@ class View:
 
     def logits(self, points: Tensor) -> Tensor:
         """Logits (P, K) of points (P, C, H, W)."""
-        return two_axes((self._fast or self.model)(points))
+        return as_logits((self._fast or self.model)(points))
 
     def probe(self, shape: Shape) -> Tensor:
         """Logits (1, K) of a blank image (C, H, W), from which one learns how a network is built."""
@@ -141,9 +141,9 @@ class View:
         with torch.no_grad():
             return self.outputs(self.logits(points)).gather(1, targets)
 
-    def inside(self, points: Tensor) -> Inside:
+    def inside(self, points: Tensor) -> GradientInputs:
         """Where gradients at points (P, C, H, W) are taken."""
-        return Inside(points, (), self.logits)
+        return GradientInputs(points, (), self.logits)
 
     def gradients(self, points: Tensor, targets: Tensor) -> Gradients:
         """Value and gradient of each target at points (P, C, H, W), targets (P, T): one forward, T backwards."""
@@ -166,12 +166,12 @@ class View:
             ]
         return Gradients(values.detach(), torch.stack(gradients, 1), points.detach())
 
-    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> Segment:
+    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
         """The line from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if there is one."""
         differences = images - starts
         stem = self._fast.stem(images) if self._fast else None
         if stem is None:
-            return Segment(starts, images, differences, lambda points, _: self.logits(points), unchanged)
+            return StraightPath(starts, images, differences, lambda points, _: self.logits(points), unchanged)
 
         def through(points: Tensor) -> Tensor:
             return in_chunks(len(points), lambda part: (stem(points[part]),))[0]
@@ -180,8 +180,8 @@ class View:
             own = images[which]
             return in_chunks(len(own), lambda part: (stem.pull_back(gradients[part], own[part]),))[0]
 
-        return Segment(
-            through(starts), through(images), differences, lambda points, _: two_axes(stem.rest(points)), pull_back
+        return StraightPath(
+            through(starts), through(images), differences, lambda points, _: as_logits(stem.rest(points)), pull_back
         )
 
     def geometry(self, shape: Shape, channels: str) -> Geometry:
@@ -194,7 +194,13 @@ def unchanged(gradients: Tensor, _which: slice) -> Tensor:
     return gradients
 
 
-def two_axes(answer: Any) -> Tensor:
+def as_logits(answer: Any) -> Tensor:
     """What a network returns, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
     logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
     return logits[:, None] if logits.ndim == 1 else logits
+
+
+def blank_image(model: nn.Module, shape: Shape) -> Tensor:
+    """Zeros (1, C, H, W) on the network's device, in its dtype."""
+    parameters = (parameter for parameter in model.parameters() if parameter.is_floating_point())
+    return next(parameters, torch.empty(0)).new_zeros(1, *shape)

@@ -8,7 +8,7 @@ from pipeline.audit.analyse import survey
 from pipeline.audit.comparison import TOP, compare, rank_correlation, top_overlap
 from pipeline.audit.pooling import GRID
 from pipeline.audit.shortcuts import cells, pixels_of
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from tests.audit.conftest import Draw, marked, natural
 
 LABELS = np.repeat(np.arange(3), 20)
@@ -35,7 +35,7 @@ def test_the_class_that_moved_is_named(draw: Draw, tmp_path: Path) -> None:
     after[20:40] = marked(generator, 20)
     other = draw(before, LABELS, LOGITS).rename(tmp_path / "before")
     run = draw(after, LABELS, LOGITS)
-    there, here = Source(other), Source(run)
+    there, here = ShardReader(other), ShardReader(run)
     audit = compare(survey(here), here, survey(there), there)
     assert audit.comparison is not None and audit.comparison.images == len(LABELS)
     moved, *others = audit.comparison.classes
@@ -54,7 +54,7 @@ def test_another_method_agrees_or_not(draw: Draw, tmp_path: Path, there_too: boo
     if there_too:
         others[20:40] = marked(generator, 20)
     other = draw(others, LABELS, LOGITS, method="saliency").rename(tmp_path / "other")
-    here, there = Source(draw(maps, LABELS, LOGITS)), Source(other)
+    here, there = ShardReader(draw(maps, LABELS, LOGITS)), ShardReader(other)
     alone = survey(here)
     first = compare(alone, here, survey(there), there).classes[0]
     before = alone.classes[0].shortcut
@@ -69,7 +69,7 @@ def test_another_method_agrees_or_not(draw: Draw, tmp_path: Path, there_too: boo
 def test_another_checkpoint_is_no_second_opinion(draw: Draw, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     other = draw(natural(generator, len(LABELS)), LABELS, LOGITS).rename(tmp_path / "other")
-    here, there = Source(draw(natural(generator, len(LABELS)), LABELS, LOGITS)), Source(other)
+    here, there = ShardReader(draw(natural(generator, len(LABELS)), LABELS, LOGITS)), ShardReader(other)
     audit = compare(survey(here), here, survey(there), there)
     assert all(one.shortcut is not None and one.shortcut.agreement is None for one in audit.classes)
 

@@ -9,7 +9,7 @@ from pipeline.audit import open_audit
 from pipeline.audit.analyse import survey
 from pipeline.audit.files import write_audit
 from pipeline.errors import StoreError, UsageError
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from tests.conftest import Status
 
 
@@ -22,7 +22,7 @@ def audited(explain: Status, tmp_path: Path) -> Path:
 
 
 def test_what_is_read_is_what_was_found(audited: Path) -> None:
-    found, read = survey(Source(audited)), open_audit(audited)
+    found, read = survey(ShardReader(audited)), open_audit(audited)
     for name, array in vars(found.arrays).items():
         np.testing.assert_array_equal(vars(read.arrays)[name], array)
     assert {**vars(read), "arrays": None} == {**vars(found), "arrays": None}

@@ -9,7 +9,7 @@ from pipeline.audit.interventions.confirm import rows_of
 from pipeline.audit.planted import PLANTED, WATERMARK, plant
 from pipeline.errors import UsageError
 from pipeline.store.reader import Run
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.tasks import perform
 from tests.conftest import Compose
 
@@ -59,7 +59,7 @@ def test_the_watermark_is_found_and_proven(
     left, top, right, bottom = (share * SIDE for share in WATERMARK)
     above, before, below, after = first.shortcut.box
     assert top < (above + below) / 2 < bottom and left < (before + after) / 2 < right
-    run = Run(Source(tmp_path))
+    run = Run(ShardReader(tmp_path))
     marked = {row for row in audit.arrays.row.tolist() if "marked" in run[row].path.name}
     about = set(rows_of(audit, first).tolist())
     assert len(marked & about) >= 0.6 * len(marked)

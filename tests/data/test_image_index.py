@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.image_index import ImageIndex, index_folder, sample
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import UsageError
 
 
@@ -31,7 +31,7 @@ PATHS = [b"a/1.jpg", b"", b"b/\xff\n.png", b"c"]
 
 
 def test_paths() -> None:
-    paths = Paths.from_bytes(iter(PATHS))
+    paths = ImagePaths.from_bytes(iter(PATHS))
     assert len(paths) == 4
     assert list(paths) == PATHS
     assert paths[2] == PATHS[2]
@@ -39,15 +39,15 @@ def test_paths() -> None:
     with pytest.raises(IndexError):
         paths[4]
     assert list(paths.take(np.array([2, 0, 2]))) == [PATHS[2], PATHS[0], PATHS[2]]
-    assert list(Paths.join([paths, Paths.from_bytes([]), paths])) == PATHS * 2
+    assert list(ImagePaths.join([paths, ImagePaths.from_bytes([]), paths])) == PATHS * 2
     assert paths.blob.dtype == np.uint8
     assert paths.offsets.dtype == np.int64
     assert paths.offsets.tolist() == [0, 7, 7, 15, 16]
 
 
 def test_no_paths() -> None:
-    assert list(Paths.from_bytes([])) == []
-    assert Paths.from_bytes([]).offsets.tolist() == [0]
+    assert list(ImagePaths.from_bytes([])) == []
+    assert ImagePaths.from_bytes([]).offsets.tolist() == [0]
 
 
 def test_order_is_class_folder_then_path(tmp_path: Path) -> None:

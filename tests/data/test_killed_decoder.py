@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data import stream as streaming
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import UsageError
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def started(folder: Path, preprocessing: Preprocessing = PREPROCESSING):
-    paths = Paths.from_bytes(b"%d.png" % number for number in range(COUNT))
+    paths = ImagePaths.from_bytes(b"%d.png" % number for number in range(COUNT))
     return stream(folder, paths, preprocessing, iter([[n] for n in range(COUNT)]), num_workers=1, pin_memory=False)
 
 

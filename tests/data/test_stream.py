@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.data.decode import read_image
 from pipeline.data.image_index import index_folder
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import Batch, stream
 from pipeline.errors import Failure
@@ -37,18 +37,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def paths() -> Paths:
-    return Paths.from_bytes(b"%02d.png" % number for number in range(12))
+def paths() -> ImagePaths:
+    return ImagePaths.from_bytes(b"%02d.png" % number for number in range(12))
 
 
 def run(
-    folder: Path, paths: Sequence[bytes] | Paths, batches: Sequence[Sequence[int]], num_workers: int
+    folder: Path, paths: Sequence[bytes] | ImagePaths, batches: Sequence[Sequence[int]], num_workers: int
 ) -> list[Batch]:
     return list(stream(folder, paths, PREPROCESSING, iter(batches), num_workers=num_workers, pin_memory=False))
 
 
 @both_ways
-def test_images_come_in_the_order_asked(folder: Path, paths: Paths, num_workers: int) -> None:
+def test_images_come_in_the_order_asked(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     batches = [[11, 2], [0], [7, 6, 8, 7], [1, 9]]
     found = run(folder, paths, batches, num_workers)
     assert [batch.index.tolist() for batch in found] == batches
@@ -64,7 +64,7 @@ def test_images_come_in_the_order_asked(folder: Path, paths: Paths, num_workers:
 
 
 @both_ways
-def test_bad_images_in_the_middle(folder: Path, paths: Paths, num_workers: int) -> None:
+def test_bad_images_in_the_middle(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     mixed, only_bad, after = run(folder, paths, [[2, 3, 6], [5, 4], [7]], num_workers)
     assert mixed.index.tolist() == [2, 6]
     assert mixed.pixels.shape == (2, 3, 32, 24)
@@ -85,14 +85,14 @@ def test_a_strip_that_cannot_be_resized_is_a_failure(tmp_path: Path, num_workers
     Image.new("L", (60000, 1)).save(tmp_path / "strip.png")
     settings = Preprocessing(256, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     (batch,) = stream(
-        tmp_path, Paths.from_bytes([b"strip.png"]), settings, [[0]], num_workers=num_workers, pin_memory=False
+        tmp_path, ImagePaths.from_bytes([b"strip.png"]), settings, [[0]], num_workers=num_workers, pin_memory=False
     )
     assert batch.pixels.shape == (0, 3, 224, 224)
     assert batch.failures == [Failure(0, "read", "too narrow to resize: 60000 x 1 pixels")]
 
 
 @both_ways
-def test_batches_are_drawn_a_few_ahead(folder: Path, paths: Paths, num_workers: int) -> None:
+def test_batches_are_drawn_a_few_ahead(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     drawn = 0
 
     def endless() -> Iterator[list[int]]:
@@ -109,7 +109,7 @@ def test_batches_are_drawn_a_few_ahead(folder: Path, paths: Paths, num_workers: 
     batches.close()
 
 
-def test_closing_early_ends_the_workers(folder: Path, paths: Paths) -> None:
+def test_closing_early_ends_the_workers(folder: Path, paths: ImagePaths) -> None:
     before = set(active_children())
     batches = stream(folder, paths, PREPROCESSING, [[0]] * 50, num_workers=2, pin_memory=False)
     next(batches)
@@ -118,7 +118,7 @@ def test_closing_early_ends_the_workers(folder: Path, paths: Paths) -> None:
     assert not set(active_children()) - before
 
 
-def test_workers_leave_interrupts_to_their_parent(folder: Path, paths: Paths) -> None:
+def test_workers_leave_interrupts_to_their_parent(folder: Path, paths: ImagePaths) -> None:
     before = set(active_children())
     batches = stream(
         folder, paths, PREPROCESSING, [[number % 3] for number in range(30)], num_workers=2, pin_memory=False
@@ -131,7 +131,7 @@ def test_workers_leave_interrupts_to_their_parent(folder: Path, paths: Paths) ->
 
 
 @both_ways
-def test_no_batches(folder: Path, paths: Paths, num_workers: int) -> None:
+def test_no_batches(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     assert run(folder, paths, [], num_workers) == []
 
 
@@ -146,7 +146,7 @@ def test_names_of_any_bytes(folder: Path, tmp_path: Path, num_workers: int) -> N
     assert len(batch.pixels) == 3
 
 
-def test_the_global_generator_is_left_alone(folder: Path, paths: Paths) -> None:
+def test_the_global_generator_is_left_alone(folder: Path, paths: ImagePaths) -> None:
     state = torch.get_rng_state()
     run(folder, paths, [[0], [1]], 0)
     run(folder, paths, [[0], [1]], 1)
@@ -155,7 +155,7 @@ def test_the_global_generator_is_left_alone(folder: Path, paths: Paths) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs a GPU")
 @both_ways
-def test_page_locked_memory_where_asked(folder: Path, paths: Paths, num_workers: int) -> None:
+def test_page_locked_memory_where_asked(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     for asked in (True, False):
         (batch,) = stream(folder, paths, PREPROCESSING, [[0, 3]], num_workers=num_workers, pin_memory=asked)
         assert batch.pixels.is_pinned() is asked

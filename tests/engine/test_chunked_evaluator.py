@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.engine import chunked_evaluator
-from pipeline.engine.chunked_evaluator import FIRST_CHUNK, LARGEST_CHUNK, FlatLine, out_of_memory
+from pipeline.engine.chunked_evaluator import FIRST_CHUNK, LARGEST_CHUNK, ChunkedEvaluator, is_out_of_memory
 
 
 class Network:
@@ -37,28 +37,28 @@ def all_fit(_number: int) -> int:
 @pytest.mark.parametrize("pairs", [0, 1, 64, 65])
 def test_covers_the_row_and_only_the_last_chunk_is_part_empty(size: int, pairs: int) -> None:
     network = Network(all_fit)
-    FlatLine(size).walk(pairs, network)
+    ChunkedEvaluator(size).evaluate(pairs, network)
     assert network.answered == list(range(pairs))
     assert all(chunk == size for chunk in network.sizes[:-1])
 
 
 def test_a_chunk_that_does_not_fit_is_halved_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
-    network, line = Network(lambda number: 64 if number <= 2 else 5), FlatLine(16)
+    network, evaluator = Network(lambda number: 64 if number <= 2 else 5), ChunkedEvaluator(16)
     with caplog.at_level(logging.WARNING):
-        line.walk(50, network)
+        evaluator.evaluate(50, network)
     assert network.sizes == [16, 16, 16, 8, *[4] * 4, 2]
     assert network.answered == list(range(50))  # nothing twice
-    assert line.size == 4
+    assert evaluator.size == 4
     assert "internal_batch_size=4" in caplog.messages[-1]
     network.asked.clear()
-    line.walk(8, network)
+    evaluator.evaluate(8, network)
     assert network.sizes == [4, 4]  # it remembers
 
 
 def test_not_even_one_fits() -> None:
     network = Network(lambda number: 0)
     with pytest.raises(MemoryError, match="not even one point fits into memory: lower"):
-        FlatLine(8).walk(20, network)
+        ChunkedEvaluator(8).evaluate(20, network)
     assert network.sizes == [8, 4, 2, 1]
     assert not network.answered
 
@@ -68,15 +68,15 @@ def test_other_errors_pass() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        FlatLine(8).walk(20, ask)
+        ChunkedEvaluator(8).evaluate(20, ask)
 
 
 def test_knows_the_allocators_errors() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**50)  # a petabyte or so
-    assert out_of_memory(caught.value)
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
-    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 class Machine:
@@ -90,20 +90,20 @@ class Machine:
         self.sizes.append(stop - start)
         self.now += self.seconds(stop - start)
 
-    def walk(self, monkeypatch: pytest.MonkeyPatch, pairs: int) -> FlatLine:
+    def walk(self, monkeypatch: pytest.MonkeyPatch, pairs: int) -> ChunkedEvaluator:
         monkeypatch.setattr(chunked_evaluator.time, "perf_counter", lambda: self.now)
-        line = FlatLine()
-        line.walk(pairs, self)
+        evaluator = ChunkedEvaluator()
+        evaluator.evaluate(pairs, self)
         assert sum(self.sizes) == pairs
-        return line
+        return evaluator
 
 
 def test_grows_while_a_pair_gets_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda size: 1.0 if size <= 32 else 3.0)
-    line = machine.walk(monkeypatch, 1000)
-    assert line.size == 32
+    evaluator = machine.walk(monkeypatch, 1000)
+    assert evaluator.size == 32
     assert machine.sizes[:10] == [4, 4, 8, 16, 32, 64, 48, 24, 32, 32]  # the first one warms up
-    assert line.found == 32
+    assert evaluator.found == 32
 
 
 def test_finds_a_size_between_powers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,17 +112,17 @@ def test_finds_a_size_between_powers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_goes_on_at_a_size_that_was_found_before() -> None:
-    network, line = Network(all_fit), FlatLine()
-    assert line.found is None
-    line.start_at(24)
-    line.walk(100, network)
-    assert network.sizes == [24, 24, 24, 24, 4] and line.found == 24
+    network, evaluator = Network(all_fit), ChunkedEvaluator()
+    assert evaluator.found is None
+    evaluator.start_at(24)
+    evaluator.evaluate(100, network)
+    assert network.sizes == [24, 24, 24, 24, 4] and evaluator.found == 24
 
 
 def test_a_given_size_stays() -> None:
-    line = FlatLine(7)
-    line.start_at(24)
-    assert line.size == 7 and line.found is None
+    evaluator = ChunkedEvaluator(7)
+    evaluator.start_at(24)
+    assert evaluator.size == 7 and evaluator.found is None
 
 
 def test_does_not_grow_where_that_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,30 +139,30 @@ def test_grows_to_the_largest_chunk_and_stays(monkeypatch: pytest.MonkeyPatch) -
 
 def test_stops_growing_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunked_evaluator.time, "perf_counter", iter(range(10**6)).__next__)
-    network, line = Network(lambda number: 20), FlatLine()
-    line.walk(300, network)
+    network, evaluator = Network(lambda number: 20), ChunkedEvaluator()
+    evaluator.evaluate(300, network)
     assert network.answered == list(range(300))
     assert network.sizes[:7] == [4, 4, 8, 16, 32, 16, 16]
-    assert line.size == 16
+    assert evaluator.size == 16
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "8"])
 def test_wrong_size(size: object) -> None:
     with pytest.raises(ValueError, match="internal_batch_size must be a whole number from 1"):
-        FlatLine(size)  # type: ignore[arg-type]
+        ChunkedEvaluator(size)  # type: ignore[arg-type]
 
 
 def test_check_is_asked_before_each_chunk_and_ends_the_walk() -> None:
     class Stop(Exception):
         pass
 
-    network, line = Network(all_fit), FlatLine(4)
+    network, evaluator = Network(all_fit), ChunkedEvaluator(4)
 
     def check() -> None:
         if len(network.asked) == 2:
             raise Stop
 
-    line.check = check
+    evaluator.check = check
     with pytest.raises(Stop):
-        line.walk(100, network)
+        evaluator.evaluate(100, network)
     assert network.answered == list(range(8))

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from pipeline.engine.geometry import Grid, Pixels, Windows, from_json
+from pipeline.engine.geometry import Grid, Pixels, from_json
+from pipeline.engine.occlusion_windows import Windows
 
 GEOMETRIES = [
     Pixels((3, 5, 7)),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.geometry import from_json
 from pipeline.errors import Failure
@@ -71,7 +71,7 @@ def _manifest(root: Path, names: list[bytes], label: np.ndarray) -> Manifest:
     preprocessing = Preprocessing(None, (SIDE, SIDE), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).to_json()
     return Manifest(
         root=str(root / "images").encode(),
-        paths=Paths.from_bytes(names),
+        paths=ImagePaths.from_bytes(names),
         label=label,
         shards=np.array([0, 12, 24, COUNT]),
         identity={"method": "ig", "n_steps": 20},

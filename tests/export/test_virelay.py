@@ -16,7 +16,7 @@ import pipeline
 from pipeline.audit.analyse import survey
 from pipeline.errors import UsageError
 from pipeline.export import excerpt, export
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.system.signals import Stopped
 from tests.export.conftest import CLASSES, KEPT, SIDE, SUMMED, WINDOWS, Lay
 from tests.stopping import Stopping
@@ -108,7 +108,7 @@ def test_its_server_draws_every_colour_map_whatever_the_scale_of_the_map(lay: La
 def test_its_analysis_is_the_audits(lay: Lay) -> None:
     run = lay()
     project = opened(export(pipeline.open_run(run), "virelay"))
-    audit = survey(Source(run))
+    audit = survey(ShardReader(run))
     assert [name.name for name in project.get_analysis_categories("SpRAy")] == ["n01440764", "n01443537"]
     for number, name in enumerate(["n01440764", "n01443537"]):
         found = project.get_analysis("SpRAy", name, "kmeans-eigengap", "spectral")

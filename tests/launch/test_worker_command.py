@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pipeline.launch.placement import places
+from pipeline.launch.placement import placements
 from pipeline.launch.worker_command import quoted
 from tests.conftest import Compose
 
@@ -30,10 +30,10 @@ def test_lists_and_switches_are_read_back(compose: Compose) -> None:
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_cores_are_shared_out(workers: int) -> None:
     cores = os.sched_getaffinity(0)
-    parts = [place.cores for place in places("cpu", workers)]
+    parts = [place.cores for place in placements("cpu", workers)]
     assert len(parts) == workers and all(parts) and frozenset().union(*parts) == cores
     if workers <= len(cores):
         assert sum(map(len, parts)) == len(cores)
-    with places("cpu", workers)[0].inherited():
+    with placements("cpu", workers)[0].inherited():
         assert os.sched_getaffinity(0) == parts[0]
     assert os.sched_getaffinity(0) == cores

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.methods.adaptive import MOST_NODES, SAFETY, Integrals, Precision, integrate, precision_of
 from pipeline.methods.strata import FEWEST_NODES
 
@@ -61,7 +61,7 @@ def run(
     def to_maps(sums: Tensor, image: slice) -> Tensor:
         return sums * scale
 
-    found = integrate(FlatLine(size), gradients, to_maps, images=len(functions), precision=Precision(tol, most))
+    found = integrate(ChunkedEvaluator(size), gradients, to_maps, images=len(functions), precision=Precision(tol, most))
     return found, asked
 
 
@@ -127,7 +127,7 @@ def test_chunks_are_full_while_images_wait() -> None:
         sizes.append(len(image))
         return jumping(place)[:, None] * (image + 1)[:, None, None]
 
-    integrate(FlatLine(12), gradients, lambda sums, image: sums, images=12, precision=Precision(0.05, 500))
+    integrate(ChunkedEvaluator(12), gradients, lambda sums, image: sums, images=12, precision=Precision(0.05, 500))
     first_part_empty = next(number for number, size in enumerate(sizes) if size < 12)
     assert sum(sizes[first_part_empty:]) < 2 * sum(sizes) / 12  # the last image's alone
 
@@ -141,7 +141,7 @@ def test_the_map_is_what_must_be_sure() -> None:
     def first(sums: Tensor, image: slice) -> Tensor:
         return sums * torch.tensor([1.0, 0.0])
 
-    found = integrate(FlatLine(8), gradients, first, images=1, precision=Precision(0.01, 1000))
+    found = integrate(ChunkedEvaluator(8), gradients, first, images=1, precision=Precision(0.01, 1000))
     assert found.nodes == FEWEST_NODES
 
 
@@ -149,7 +149,9 @@ def test_all_targets_of_an_image_are_refined() -> None:
     def gradients(image: Tensor, place: Tensor) -> Tensor:
         return torch.stack([constant(place)[:, :1].expand(-1, 37), jumping(place), 100 * kinked(place)], 1)
 
-    found = integrate(FlatLine(8), gradients, lambda sums, image: sums, images=1, precision=Precision(0.01, 1000))
+    found = integrate(
+        ChunkedEvaluator(8), gradients, lambda sums, image: sums, images=1, precision=Precision(0.01, 1000)
+    )
     assert found.error is not None and found.error.shape == (1, 3) and (found.error <= 0.01).all()
     assert found.nodes == run(jumping, tol=0.01)[0].nodes  # the hardest of them
 

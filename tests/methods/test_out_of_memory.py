@@ -21,7 +21,7 @@ def test_out_of_memory_halves_the_chunk_and_adds_nothing_twice(method: str) -> N
     short = METHODS[method](network, internal_batch_size=16)
     assert_same(short(batch, TARGETS), expected)
     assert network.passes[:6] == [5, 5, 4, 2, 2, 1]  # 16 and 8 take all five images
-    assert short.line.size == 2
+    assert short.evaluator.size == 2
     network.passes.clear()
     assert_same(short(batch, TARGETS), expected)
     assert max(network.passes) <= 2  # it remembers
@@ -58,7 +58,7 @@ def test_out_of_memory_on_the_way_back(method: str, columns: int) -> None:
         built = METHODS[method](model, internal_batch_size=12)
         scores = built.logits(batch).gather(1, targets)
         maps.append(built.explain(batch, targets, scores=scores, seeds=image_seeds(0, range(5))).maps)
-    assert built.line.size == 3
+    assert built.evaluator.size == 3
     assert_same(maps[1], maps[0])
 
 

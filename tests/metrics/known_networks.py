@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.methods.method import image_seeds
 from pipeline.metrics.case import Case
-from pipeline.metrics.control_maps import beside
+from pipeline.metrics.control_maps import with_controls
 from pipeline.view import View
 
 SIZE = 24
@@ -82,7 +82,7 @@ def case(
         image_seeds(0, numbers or range(len(images))),
         View(network),
         False,
-        FlatLine(chunk),
+        ChunkedEvaluator(chunk),
         explain or (lambda points: points.sum(1)),
         stored or [Row()] * len(images),
     )
@@ -90,4 +90,4 @@ def case(
 
 def kinds(found: Case, maps: Tensor) -> Tensor:
     """The maps (N, H, W) and the controls."""
-    return beside(maps, found.images, found.seeds)
+    return with_controls(maps, found.images, found.seeds)

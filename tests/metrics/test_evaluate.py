@@ -14,9 +14,9 @@ from pipeline.metrics import Sparseness, sampled
 from pipeline.metrics.control_maps import KINDS
 from pipeline.metrics.evaluate import evaluate
 from pipeline.metrics.result import read, table
-from pipeline.metrics.sampled import Part, Sample
+from pipeline.metrics.sampled import PartialMeasurement, Sample
 from pipeline.store.reader import Run
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.system.signals import Stopped, StopRequest
 from pipeline.tasks import perform
 from tests.commands import command
@@ -130,10 +130,10 @@ def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: P
 
 
 def test_a_part_of_something_else_or_a_damaged_one_is_left_aside(job: Prepare, folder: Path) -> None:
-    sample = Sample.of(Run(Source(folder)), images=3, seed=0)
+    sample = Sample.of(Run(ShardReader(folder)), images=3, seed=0)
     for content in ('{"identity": ["other"], "arrays": [{"readable": [true]}]}', "no json", "[]"):
         (folder / sampled.FILE).write_text(content)
-        measured = Part(folder, ["this"]).measure(job(*EXPLAIN), Sparseness(), sample, stop=StopRequest())
+        measured = PartialMeasurement(folder, ["this"]).measure(job(*EXPLAIN), Sparseness(), sample, stop=StopRequest())
         assert measured["scores.gini"].shape == (len(KINDS), 3)
 
 

@@ -9,7 +9,7 @@ import torch
 
 import pipeline
 from pipeline.data.stream import stream
-from pipeline.engine.chunked_evaluator import FlatLine
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.metrics.control_maps import KINDS
 from pipeline.metrics.sampled import case_of
 from tests.conftest import Prepare, Status
@@ -30,7 +30,7 @@ def test_what_is_explained_anew_is_what_was_stored(name: str, job: Prepare, expl
     numbers = [one.index for one in explanations]
     paths, preprocessing = again.index.paths, again.classifier.preprocessing
     (batch,) = stream(again.root, paths, preprocessing, [numbers], num_workers=0, pin_memory=False)
-    case, readable = case_of(again, explanations, batch, seed=5, line=FlatLine(4))
+    case, readable = case_of(again, explanations, batch, seed=5, evaluator=ChunkedEvaluator(4))
     assert readable.all() and len(case.images) == len(explanations)
     stored = torch.from_numpy(np.stack([one.map.sum(0) for one in explanations]))
     torch.testing.assert_close(case.explain(case.images), stored, rtol=1e-4, atol=1e-5 * stored.abs().max().item())

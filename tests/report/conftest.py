@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest, freeze
@@ -96,7 +96,7 @@ def _rows(index: np.ndarray, labels: np.ndarray, targets: int) -> Rows:
 def _manifest(root: Path, labels: np.ndarray) -> Manifest:
     return Manifest(
         root=os.fsencode(root),
-        paths=Paths.from_bytes(NAMES),
+        paths=ImagePaths.from_bytes(NAMES),
         label=labels,
         shards=np.array([0, 3, 6, 8]),
         identity={"method": "ig", "n_steps": 20},

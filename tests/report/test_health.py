@@ -8,7 +8,7 @@ from pipeline import open_run
 from pipeline.report.health import BARS, checks, figures, histogram
 from pipeline.report.map_sample import BORDER, BORDER_AREA, CELLS, sample_maps
 from pipeline.report.run_summary import columns, finish
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 
 from .conftest import LABELS, MakeRun
 
@@ -62,7 +62,7 @@ def test_without_labels_there_is_no_accuracy(make_run: MakeRun) -> None:
 
 
 def _shown(folder: Path) -> dict[str, tuple[str, bool]]:
-    run, summary, values = open_run(folder), finish(folder), columns(Source(folder), *NAMES)
-    maps = sample_maps(run, columns(Source(folder), "label")["label"])
+    run, summary, values = open_run(folder), finish(folder), columns(ShardReader(folder), *NAMES)
+    maps = sample_maps(run, columns(ShardReader(folder), "label")["label"])
     found = [*figures(summary, values), *checks(run, summary, [*run.failures()], maps)]
     return {figure.name: (figure.value, figure.alarm) for figure in found}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import pipeline
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StoreError, UsageError
 from pipeline.report.render import panels_of, picture_name, render
@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Path:
     root = tmp_path / "images"
     manifest = Manifest(
         root=os.fsencode(root),
-        paths=Paths.from_bytes(NAMES),
+        paths=ImagePaths.from_bytes(NAMES),
         label=np.full(len(NAMES), -1, np.int32),
         shards=np.array([0, 5, 10]),
         identity={"method": "ig"},

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from pipeline.run.chunk_cache import FILE, Chunks
+from pipeline.run.chunk_cache import FILE, ChunkSizeCache
 from pipeline.run.job import Job
 from tests.conftest import Prepare, Status
 
 
-def start(job: Job) -> Chunks:
+def start(job: Job) -> ChunkSizeCache:
     job.run.mkdir(exist_ok=True)
-    return Chunks(job)
+    return ChunkSizeCache(job)
 
 
 @pytest.mark.parametrize("smooth", ["none", "noise_tunnel"])
@@ -20,14 +20,17 @@ def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str
     chunks = start(first)
     chunks.keep()
     assert not (first.run / FILE).exists()  # nothing found yet
-    lines = first.method.lines()
-    lines[-1].start_at(24)
+    evaluators = first.method.chunked_evaluators()
+    evaluators[-1].start_at(24)
     chunks.keep()
     start(second)
-    assert [line.found for line in second.method.lines()] == [*[None] * (len(lines) - 1), 24]
-    lines[0].start_at(6)
+    assert [evaluator.found for evaluator in second.method.chunked_evaluators()] == [
+        *[None] * (len(evaluators) - 1),
+        24,
+    ]
+    evaluators[0].start_at(6)
     chunks.keep()
-    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[line.found for line in lines]]
+    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[evaluator.found for evaluator in evaluators]]
 
 
 def test_another_device_is_not_concerned(job: Prepare) -> None:
@@ -35,8 +38,8 @@ def test_another_device_is_not_concerned(job: Prepare) -> None:
     one.run.mkdir()
     (one.run / FILE).write_text(json.dumps({"another GPU": [256, 128]}))
     chunks = start(one)
-    assert [line.found for line in one.method.lines()] == [None, None]
-    one.method.line.start_at(3)
+    assert [evaluator.found for evaluator in one.method.chunked_evaluators()] == [None, None]
+    one.method.evaluator.start_at(3)
     chunks.keep()
     assert json.loads((one.run / FILE).read_bytes())["another GPU"] == [256, 128]
 
@@ -46,10 +49,10 @@ def test_a_given_size_is_neither_changed_nor_kept(job: Prepare) -> None:
     one.run.mkdir()
     found = job()
     kept = start(found)
-    found.method.line.start_at(24)
+    found.method.evaluator.start_at(24)
     kept.keep()
     start(one).keep()
-    assert one.method.line.size == 5
+    assert one.method.evaluator.size == 5
 
 
 def test_whole_run_keeps_what_it_found(explain: Status, job: Prepare) -> None:

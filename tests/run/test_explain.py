@@ -14,7 +14,7 @@ from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods import FeatureAblation, IntegratedGradients, Occlusion, Saliency
 from pipeline.models.classifier import Classifier
-from pipeline.run.explain import explain, predictions, stored, targets_of
+from pipeline.run.explain import explain, predictions, targets_of, to_store
 from pipeline.run.job import Job
 from pipeline.view import View
 from tests.conftest import Prepare
@@ -172,7 +172,7 @@ def test_a_row_does_not_depend_on_its_batch(job_of: JobOf) -> None:
 def test_float16_adds_at_most_its_rounding_whatever_the_size(largest: float, dtype: torch.dtype) -> None:
     maps = torch.randn(5, 3, 8, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
     maps *= largest / maps.abs().amax((1, 2, 3), keepdim=True)
-    values, scale = stored(maps, "float16")
+    values, scale = to_store(maps, "float16")
     assert values.dtype == torch.float16 and scale.dtype == torch.float32 and scale.shape == (5,)
     again = values.double() * scale.double()[:, None, None, None]
     assert (again - maps.double()).abs().max() <= 2**-11 * largest
@@ -181,14 +181,14 @@ def test_float16_adds_at_most_its_rounding_whatever_the_size(largest: float, dty
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_maps_of_zeros(dtype: str) -> None:
-    values, scale = stored(torch.zeros(2, 1, 4, 4), dtype)
+    values, scale = to_store(torch.zeros(2, 1, 4, 4), dtype)
     assert not values.any() and scale.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_wide_types_are_stored_as_they_are(dtype: str) -> None:
     maps = torch.randn(5, 1, 8, 9)
-    values, scale = stored(maps, dtype)
+    values, scale = to_store(maps, dtype)
     assert values.dtype == getattr(torch, dtype)
     assert torch.equal(values.float(), maps) and (scale == 1).all()
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.run.loop import run
-from pipeline.run.plan import in_time, plan
-from pipeline.run.sizes import in_bytes, row_bytes, shard_size, targets_per_image
+from pipeline.run.plan import format_duration, plan
+from pipeline.run.sizes import format_bytes, row_bytes, shard_size, targets_per_image
 from pipeline.system.signals import StopRequest
 from tests.conftest import Prepare, Status
 
@@ -49,9 +49,9 @@ def test_shards_are_small_enough_and_no_smaller_than_a_batch(job: Prepare) -> No
 
 
 def test_units() -> None:
-    assert [in_bytes(count) for count in (0, 999, 1e3, 2.5e6, 7e9, 3e15)] == [
+    assert [format_bytes(count) for count in (0, 999, 1e3, 2.5e6, 7e9, 3e15)] == [
         "0 B", "999 B", "1 kB", "2.5 MB", "7 GB", "3e+03 TB",
     ]  # fmt: skip
-    assert [in_time(seconds) for seconds in (2, 89, 90, 5399, 5400, 130000)] == [
+    assert [format_duration(seconds) for seconds in (2, 89, 90, 5399, 5400, 130000)] == [
         "2.0 s", "89.0 s", "1.5 min", "90.0 min", "1.5 h", "1.5 days",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.ledger import Ledger
@@ -29,7 +29,7 @@ def manifest(shard_size: int = 10, *, root: bytes = b"/data", n_steps: int = 50)
     names = (b"class%d/image%04d.png" % (image % N_CLASSES, image) for image in range(N_IMAGES))
     return Manifest(
         root=root,
-        paths=Paths.from_bytes(names),
+        paths=ImagePaths.from_bytes(names),
         label=np.arange(N_IMAGES, dtype=np.int32) % N_CLASSES,
         shards=np.append(np.arange(0, N_IMAGES, shard_size), N_IMAGES).astype(np.int64),
         identity={"method": "ig", "n_steps": n_steps, "schema": 1, "preprocessing": {"crop": [6, 8]}},

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.data.image_paths import PAGE, Paths
+from pipeline.data.image_paths import PAGE, ImagePaths
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import SCHEMA_VERSION
@@ -34,7 +34,7 @@ def test_paths_are_raw_bytes(tmp_path):
     given = synthetic.manifest()
     odd = Manifest(
         root=b"/d\xff",
-        paths=Paths.from_bytes(names),
+        paths=ImagePaths.from_bytes(names),
         label=np.full(3, -1, np.int32),
         shards=np.array([0, 3]),
         identity=given.identity,
@@ -108,7 +108,7 @@ def test_a_flipped_bit_is_found_by_whoever_reads_its_page(tmp_path, column):
     many = Manifest(
         **{
             **vars(synthetic.manifest()),
-            "paths": Paths.from_bytes(b"%d.png" % number for number in range(n)),
+            "paths": ImagePaths.from_bytes(b"%d.png" % number for number in range(n)),
             "label": np.arange(n, dtype=np.int32),
             "shards": np.array([0, n]),
         }

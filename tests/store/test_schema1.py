@@ -11,7 +11,7 @@ from pipeline.store.manifest import freeze
 from pipeline.store.reader import Run
 from pipeline.store.run_files import shard_path
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.writer import Writer
 from tests.store import synthetic
 
@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_all_other_columns_are_as_they_were_written(run: Path) -> None:
-    table, given = Run(Source(run)).table(), synthetic.rows([2]).columns
+    table, given = Run(ShardReader(run)).table(), synthetic.rows([2]).columns
     assert set(table) == set(COLUMNS) - {"attribution"}
     assert table["features"].shape == (1, 0)
     for name in set(table) - {"error_estimate", "features"}:
@@ -39,7 +39,7 @@ def test_all_other_columns_are_as_they_were_written(run: Path) -> None:
 
 
 def test_an_explanation_of_it(run: Path) -> None:
-    (explanation,) = Run(Source(run))
+    (explanation,) = Run(ShardReader(run))
     assert np.isnan(explanation.error_estimate) and explanation.evaluations == 50
     np.testing.assert_allclose(explanation.map, synthetic.maps(2, 1)[0], atol=1e-3)
 
@@ -48,5 +48,5 @@ def test_a_retry_writes_it_anew(run: Path) -> None:
     with Writer(run, synthetic.manifest(2), attributes=synthetic.ATTRIBUTES) as writer:
         assert writer.retry(1).tolist() == [3]
         writer.add(synthetic.rows([3], failed=()))
-    table = Run(Source(run)).table()
+    table = Run(ShardReader(run)).table()
     np.testing.assert_allclose(table["error_estimate"], [np.nan, 0.003], rtol=1e-6)

@@ -6,7 +6,7 @@ import pytest
 from pipeline.store.atomic import replace
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.shard_summary import confidence, describe, seal_summary, total
+from pipeline.store.shard_summary import confidence, describe, seal_summary, sum_summaries
 from pipeline.store.sketch import Sketch
 from tests.store import synthetic
 
@@ -43,7 +43,7 @@ def test_classes_count_images_not_targets():
 
 def test_the_total_is_what_one_large_shard_would_say(run):
     ledger = Ledger(run, Manifest.open(run))
-    sums = total(ledger.summary(shard) for shard in range(5))
+    sums = sum_summaries(ledger.summary(shard) for shard in range(5))
     whole = describe(synthetic.rows(range(50), targets=2), ledger.manifest)
     assert (sums.rows, len(sums.failed), sums.evaluations) == (86, 7, 86 * 50)
     assert [failure.index for failure in sums.failed] == [3, 7, 20, 21, 22, 23, 24]

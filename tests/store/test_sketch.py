@@ -4,8 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.store.bins import TOGETHER, Bins
-from pipeline.store.sketch import ACCURACY, Sketch
+from pipeline.store.sketch import ACCURACY, TOGETHER, Bins, Sketch
 
 GAINS = np.random.default_rng(0).lognormal(0, 4, 5001)
 LOSSES = -np.random.default_rng(1).exponential(1e-6, 3000)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.heartbeat import SILENT_SECONDS, Start, starts
+from pipeline.store.heartbeat import STALE_SECONDS, Heartbeat, heartbeats
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.status import status
 from tests.commands import Command, command
@@ -38,7 +38,7 @@ def test_shards_are_done_or_missing(run: Path) -> None:
 
 
 def test_who_is_at_work_has_a_rate(run: Path) -> None:
-    with Start(run, worker=1) as start, start.at([30, 31, 34]):
+    with Heartbeat(run, worker=1) as start, start.at([30, 31, 34]):
         start.did(20, 2)
         start._say(began=time.time() - 10)
         found = status(run)
@@ -51,14 +51,14 @@ def test_who_is_at_work_has_a_rate(run: Path) -> None:
 
 
 def test_an_error_and_a_death_are_told(run: Path) -> None:
-    with pytest.raises(ValueError), Start(run, worker=2):
+    with pytest.raises(ValueError), Heartbeat(run, worker=2):
         raise ValueError("no such thing")
     assert status(run).last_error == "worker 2 ended by ValueError: no such thing"
-    with Start(run, worker=4) as start, start.at([10, 11, 12, 15]):
+    with Heartbeat(run, worker=4) as start, start.at([10, 11, 12, 15]):
         (path,) = (path for path in (run / "workers").iterdir() if '"worker": 4' in path.read_text())
         away = path.with_name(path.name.replace("~", "-elsewhere~", 1))
         away.write_bytes(path.read_bytes())
-    silent = time.time() - SILENT_SECONDS - 60
+    silent = time.time() - STALE_SECONDS - 60
     os.utime(away, (silent, silent))
     found = status(run)
     assert found.last_error == "worker 2 ended by ValueError: no such thing", "the last, by time"
@@ -72,7 +72,7 @@ def test_of_a_run_that_goes_on_and_is_killed(explain: Status, tiny: list[str], t
     slow = ("method=ig", "n_steps=1500", "internal_batch_size=8", "batch_size=2", "store.shard_size=3")
     started = Command([*tiny, *slow, f"output_dir={run}"], tmp_path)
     until = time.monotonic() + 60
-    while not (run / "manifest.h5").exists() or not any(one.facts.images for one in starts(run)):
+    while not (run / "manifest.h5").exists() or not any(one.facts.images for one in heartbeats(run)):
         assert started.running and time.monotonic() < until, started.wait(1).err
         time.sleep(0.05)
     answer = command("task=status", "task.json=true", f"run={run}", folder=tmp_path)

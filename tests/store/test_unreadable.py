@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.report.run_summary import finish
-from pipeline.store.heartbeat import Start, starts
+from pipeline.store.heartbeat import Heartbeat, heartbeats
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 from tests.store import synthetic
@@ -71,11 +71,11 @@ def ledger(run: Path) -> Ledger:
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [
     (SUMMARY, lambda run: ledger(run).rows(1)),
-    (SUMMARY, lambda run: Run(Source(run)).table()),
+    (SUMMARY, lambda run: Run(ShardReader(run)).table()),
     (SUMMARY, finish),
     (SHARD, lambda run: ledger(run).rows(1)),
     (SHARD, lambda run: ledger(run).write_summary(1)),
-    (SHARD, lambda run: Run(Source(run)).table()),
+    (SHARD, lambda run: Run(ShardReader(run)).table()),
     (PART, lambda run: ledger(run).parts(4)),
     ("manifest.h5", Manifest.open),
 ]
@@ -101,7 +101,7 @@ def test_verify_names_it_and_reads_the_others(run: Path, name: str) -> None:
 
 
 def test_a_sign_of_life_that_cannot_be_read(run: Path) -> None:
-    with Start(run):
+    with Heartbeat(run):
         (path,) = (run / "workers").iterdir()
         with no_permission(path), pytest.raises(StoreError, match=r"workers/.*json cannot be read: Permission denied"):
-            starts(run)
+            heartbeats(run)

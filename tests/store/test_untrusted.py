@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.data.image_paths import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import StoreError
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze
@@ -116,21 +116,21 @@ def test_a_geometry_that_cannot_be(
 @pytest.mark.parametrize("name", [b"/etc/passwd.png", b"../up.png", b"a/../../up.png", b"a/.."])
 def test_a_manifest_that_leaves_its_root(tmp_path: Path, name: bytes) -> None:
     names = [name, *(b"%d.png" % number for number in range(1, 50))]
-    evil = Manifest(**{**vars(synthetic.manifest()), "paths": Paths.from_bytes(names)})
+    evil = Manifest(**{**vars(synthetic.manifest()), "paths": ImagePaths.from_bytes(names)})
     with pytest.raises(StoreError, match="outside of their root"):
         freeze(tmp_path, evil).paths[9]
 
 
 def test_names_with_dots_stay(tmp_path: Path) -> None:
     names = [b"..a/..b.png", b"a./...png", *(b"%d.png" % number for number in range(2, 50))]
-    found = freeze(tmp_path, Manifest(**{**vars(synthetic.manifest()), "paths": Paths.from_bytes(names)}))
+    found = freeze(tmp_path, Manifest(**{**vars(synthetic.manifest()), "paths": ImagePaths.from_bytes(names)}))
     assert list(found.paths) == names
 
 
 @pytest.mark.parametrize("offsets", [[0, 5, 4], [0, 0, 9], [1, 5, 9], [0, 5, 8]])
 def test_a_manifest_whose_paths_overlap(tmp_path: Path, offsets: list[int]) -> None:
     fields = vars(synthetic.manifest()) | {"label": np.zeros(2, np.int32), "shards": np.array([0, 2])}
-    evil = Manifest(**{**fields, "paths": Paths(np.frombuffer(b"a.pngb.gi", np.uint8), np.array(offsets))})
+    evil = Manifest(**{**fields, "paths": ImagePaths(np.frombuffer(b"a.pngb.gi", np.uint8), np.array(offsets))})
     with pytest.raises(StoreError, match=r"do not follow one another|is damaged"):
         freeze(tmp_path, evil).paths[1]
 

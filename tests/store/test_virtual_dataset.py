@@ -12,7 +12,7 @@ from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import COLUMNS
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.virtual_dataset import virtual_index
 from tests.store import synthetic
 
@@ -41,7 +41,7 @@ def run(tmp_path: Path, targets: int) -> Path:
 
 def test_each_image_has_its_rows(run: Path, targets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    table = Run(Source(run)).table()
+    table = Run(ShardReader(run)).table()
     rows = table["index"] * targets + np.tile(np.arange(targets), len(table["index"]) // targets)
     with opened(run) as file:
         assert set(file) == set(COLUMNS) - {"features"} and file.attrs["targets_per_image"] == targets
@@ -80,6 +80,6 @@ def test_of_nothing_there_is_none(tmp_path: Path) -> None:
         shard_path(tmp_path, shard).unlink()
         summary_path(tmp_path, shard).unlink()
     assert Manifest.open(tmp_path).n_shards == 10
-    assert virtual_index(Source(tmp_path), []) is None
+    assert virtual_index(ShardReader(tmp_path), []) is None
     finish(tmp_path)
     assert not (tmp_path / "index.h5").exists()

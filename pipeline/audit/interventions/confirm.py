@@ -18,7 +18,7 @@ MOST_IMAGES = 64
 """That are asked of a class."""
 
 
-def prove(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> Audit:
+def confirm(audit: Audit, run: Run, job: Job, *, most: int, stop: StopRequest) -> Audit:
     """Covers the regions of the suspects.
 
     Args:

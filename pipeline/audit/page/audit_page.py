@@ -26,7 +26,7 @@ from pipeline.report.run_summary import columns, derive
 from pipeline.store.atomic import replace
 from pipeline.store.reader import Run
 from pipeline.store.run_files import plain_folder
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 
 PAGE, PICTURES = "index.html", "pictures"
 INSIDE = 1500
@@ -35,7 +35,7 @@ SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "classes.js
 _FILES_PER_FOLDER = 1000
 
 
-def write_page(audit: Audit, source: Source, *, images: bool = True, inside: int = INSIDE) -> Path:
+def write_page(audit: Audit, source: ShardReader, *, images: bool = True, inside: int = INSIDE) -> Path:
     """Writes ``audit/index.html`` of a run's folder.
 
     Args:
@@ -101,7 +101,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _told(audit: Audit, source: Source, run: Run) -> dict[str, Any]:
+def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
     """Where the numbers come from, and how far the run can be trusted."""
     summary, values = derive(source), columns(source, *COLUMNS)
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))

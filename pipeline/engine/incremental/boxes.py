@@ -15,7 +15,7 @@ ZERO, LOWEST, FILLS = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Sliding:
+class SlidingKernel:
     """A kernel that slides over a map, each entry (vertical, horizontal): size, stride, padding before, dilation."""
 
     kernel: tuple[int, int]
@@ -91,7 +91,7 @@ def by_size(boxes: Tensor) -> tuple[Tensor, list[tuple[int, int, int]]]:
 
 
 @dataclass(frozen=True)
-class Layout:
+class RowLayout:
     """Where the changed rows of one activation stand for a chunk of windows.
 
     Attributes:
@@ -129,11 +129,11 @@ class Layout:
         """Rows of the table that one image has before the changed ones."""
         return self.shape[0] * self.shape[1] + FILLS
 
-    def moved(self, boxes: Tensor, shape: tuple[int, int], order: Tensor | None = None) -> "Layout":
+    def moved(self, boxes: Tensor, shape: tuple[int, int], order: Tensor | None = None) -> "RowLayout":
         """The same windows with other boxes, in an activation of another shape."""
         return replace(self, boxes=boxes, shape=shape, order=self.order if order is None else order)
 
-    def same(self, other: "Layout") -> bool:
+    def same(self, other: "RowLayout") -> bool:
         """Whether both have the same rows in the same places."""
         return self is other or (torch.equal(self.boxes, other.boxes) and torch.equal(self.order, other.order))
 

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.incremental.evaluator import Incremental, NotLocal
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator, NotLocal
 from pipeline.engine.network.prepare import CannotTrace
 from pipeline.engine.network.state import hooked, weights_state
 
@@ -25,9 +25,11 @@ class OccludedNetwork:
     def __init__(self, model: nn.Module, engine: str) -> None:
         self.model, self.engine = model, engine
         self._asked: object = None
-        self._answer: Incremental | None = None
+        self._answer: IncrementalEvaluator | None = None
 
-    def incremental(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> Incremental | None:
+    def incremental(
+        self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None
+    ) -> IncrementalEvaluator | None:
         """The engine for images (N, C, H, W) and their baselines, or None where every point must be asked whole.
 
         Args:
@@ -48,9 +50,9 @@ class OccludedNetwork:
             return None
         return self._answer
 
-    def _checked(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> Incremental | None:
+    def _checked(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> IncrementalEvaluator | None:
         try:
-            engine = Incremental(self.model, images[:1], internal_batch_size=chunk)
+            engine = IncrementalEvaluator(self.model, images[:1], internal_batch_size=chunk)
         except (CannotTrace, NotLocal) as reason:
             if self.engine == "incremental":
                 raise ValueError(

@@ -5,7 +5,7 @@ The rates were measured on one core of an EPYC 7xx3 (oneDNN and MKL, float32); o
 
 from torch import Tensor, fx
 
-from pipeline.engine.incremental.boxes import Layout, sizes
+from pipeline.engine.incremental.boxes import RowLayout, sizes
 from pipeline.engine.incremental.steps import Join, Linear, Slide, Step, Winograd
 
 MATRIX, WINOGRAD = 75e9, 100e9
@@ -34,7 +34,7 @@ def operations(step: Step, channels: int) -> float:
     return 2.0 * channels
 
 
-def seconds(step: Step, sources: list[Layout], target: Layout, channels: list[int]) -> tuple[float, float]:
+def seconds(step: Step, sources: list[RowLayout], target: RowLayout, channels: list[int]) -> tuple[float, float]:
     """Time of one window's boxes, and of its whole map, in one step.
 
     Args:
@@ -64,7 +64,7 @@ def seconds(step: Step, sources: list[Layout], target: Layout, channels: list[in
 def local_steps(
     steps: dict[fx.Node, Step],
     sources: dict[fx.Node, list[fx.Node]],
-    layouts: dict[fx.Node, Layout],
+    layouts: dict[fx.Node, RowLayout],
     channels: dict[fx.Node, int],
 ) -> tuple[int, float]:
     """How many of the first steps to run on boxes so that one window takes the least time, and how much that saves."""

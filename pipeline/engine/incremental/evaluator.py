@@ -14,8 +14,8 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.engine.incremental.cost import MATRIX
-from pipeline.engine.incremental.operations import recognise
-from pipeline.engine.incremental.schedule import Replaced, Schedule, maps_read
+from pipeline.engine.incremental.operations import step_of
+from pipeline.engine.incremental.schedule import ReplacedChannels, Schedule, maps_read
 from pipeline.engine.incremental.steps import Step
 from pipeline.engine.network.prepare import prepare
 
@@ -29,7 +29,7 @@ class NotLocal(Exception):
     """The network's first operation already mixes all positions, so that no part of its work can be kept."""
 
 
-class Incremental:
+class IncrementalEvaluator:
     """Logits of a network for images with windows replaced by a baseline; what a window leaves is not repeated.
 
     Args:
@@ -54,7 +54,7 @@ class Incremental:
         self._steps: dict[fx.Node, Step] = {}
         for node in self.network.graph.nodes:
             known = (source in self._steps or source is self._image for source in maps_read(node))
-            step = recognise(node, self._shapes, self.network) if all(known) else None
+            step = step_of(node, self._shapes, self.network) if all(known) else None
             if step is not None:
                 self._steps[node] = step
         if not self._steps:
@@ -75,7 +75,7 @@ class Incremental:
         images: Tensor,
         baseline: Tensor,
         boxes: Tensor,
-        inside: Replaced | None = None,
+        inside: ReplacedChannels | None = None,
         *,
         check: Callable[[], None] = lambda: None,
     ) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.engine import winograd
 from pipeline.engine.incremental import steps
-from pipeline.engine.incremental.boxes import LOWEST, ZERO, Sliding
+from pipeline.engine.incremental.boxes import LOWEST, ZERO, SlidingKernel
 
 POINTWISE_MODULES = (
     nn.SiLU, nn.GELU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.Mish, nn.Softplus,
@@ -32,7 +32,7 @@ ARITHMETIC: dict[Any, Callable[..., Tensor]] = {
 Shapes = dict[fx.Node, torch.Size]
 
 
-def recognise(node: fx.Node, shapes: Shapes, graph_module: fx.GraphModule) -> steps.Step | None:
+def step_of(node: fx.Node, shapes: Shapes, graph_module: fx.GraphModule) -> steps.Step | None:
     """Step of ``node``, whose sources are its ``all_input_nodes`` that are in ``shapes``.
 
     Args:
@@ -92,7 +92,7 @@ def _convolution(module: nn.Conv2d, shape: tuple[int, int]) -> steps.Step | None
         padding = (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2) if same else (0, 0)
     else:
         padding = _pair(module.padding)
-    sliding, weight, bias = Sliding(kernel, stride, padding, dilation), module.weight, module.bias
+    sliding, weight, bias = SlidingKernel(kernel, stride, padding, dilation), module.weight, module.bias
     if module.groups == 1 and sliding.is_pointwise:
         return steps.Linear(weight[:, :, 0, 0].t().contiguous(), bias, sliding, shape)
     wide = min(module.in_channels, module.out_channels) >= winograd.CHANNELS
@@ -122,7 +122,7 @@ def _max_pool(
     kernel, dilated = _pair(kernel_size), _pair(dilation)
     stride = _pair(stride or kernel_size)
     function = partial(F.max_pool2d, kernel_size=kernel, stride=stride, dilation=dilated)
-    return steps.Slide(function, Sliding(kernel, stride, _pair(padding), dilated), sizes[1], LOWEST)
+    return steps.Slide(function, SlidingKernel(kernel, stride, _pair(padding), dilated), sizes[1], LOWEST)
 
 
 def _average_pool(
@@ -138,7 +138,7 @@ def _average_pool(
     after = [max(full - size - pad, 0) for full, size, pad in zip(beyond, sizes[0], before, strict=True)]
     plain = function(F.pad(ones, (before[1], after[1], before[0], after[0])))[..., : sizes[1][0], : sizes[1][1]]
     factor = (wanted / plain)[0, 0]
-    sliding = Sliding(kernel, stride, before)
+    sliding = SlidingKernel(kernel, stride, before)
     return steps.Slide(function, sliding, sizes[1], ZERO, None if bool((factor == 1).all()) else factor)
 
 

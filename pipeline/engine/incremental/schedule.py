@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pipeline.engine.incremental.boxes import FILLS, ZERO, Layout, positions
+from pipeline.engine.incremental.boxes import FILLS, ZERO, RowLayout, positions
 from pipeline.engine.incremental.cost import local_steps
 from pipeline.engine.incremental.steps import Pointwise, Step
 from pipeline.engine.network.subgraph import subgraph
@@ -18,7 +18,7 @@ HEAD_BATCH = 256
 """Windows that a tail without convolutions takes at once: its matrices are read once for all of them."""
 TAIL_BATCH = 4
 """Windows that any other tail takes at once on a CPU: more leave the cache (whole maps, measured on seven networks)."""
-Replaced = Callable[[Tensor, Tensor], Tensor]
+ReplacedChannels = Callable[[Tensor, Tensor], Tensor]
 """Numbers of windows (R,) and positions on the flat map (R,) -> which channels the window replaces there, (R, C or 1).
 """
 
@@ -28,7 +28,7 @@ class Chunk:
     """A few windows, and the rows that each step reads and writes for them."""
 
     windows: Tensor
-    layouts: dict[fx.Node, Layout]
+    layouts: dict[fx.Node, RowLayout]
     plans: dict[fx.Node, Any]
     pixels: tuple[Tensor, Tensor, Tensor]
     """Of every row of the occluded input: number of the window, position on the flat map, and row among the images'."""
@@ -85,9 +85,9 @@ class Schedule:
         size = self._internal_batch_size if self.images == 1 else len(windows)
         return [self._chunk(*part) for part in zip(windows.split(size), image.split(size), strict=True)]
 
-    def _layouts(self, boxes: Tensor, image: Tensor) -> dict[fx.Node, Layout]:
+    def _layouts(self, boxes: Tensor, image: Tensor) -> dict[fx.Node, RowLayout]:
         height, width = self._shapes[self._image][2:]
-        layouts = {self._image: Layout(boxes, (height, width), torch.arange(len(boxes)), image, self.images)}
+        layouts = {self._image: RowLayout(boxes, (height, width), torch.arange(len(boxes)), image, self.images)}
         for node, step in self._steps.items():
             layouts[node] = step.place([layouts[source] for source in self._sources[node]])
         return layouts
@@ -106,7 +106,7 @@ class Schedule:
         return Chunk(windows, layouts, *(_on(self._device, part) for part in (plans, pixels, maps)))
 
     @staticmethod
-    def _whole(layout: Layout) -> Tensor:
+    def _whole(layout: RowLayout) -> Tensor:
         height, width = layout.shape
         window = torch.arange(len(layout.boxes))[:, None, None]
         return layout.locate(window, torch.arange(height)[:, None], torch.arange(width), ZERO).flatten()
@@ -134,7 +134,7 @@ class Schedule:
         height, width = self._shapes[node][2:]
         return self.images * (height * width + FILLS)
 
-    def run(self, images: Tensor, baselines: Tensor, inside: Replaced | None) -> Tensor:
+    def run(self, images: Tensor, baselines: Tensor, inside: ReplacedChannels | None) -> Tensor:
         """Logits (images * G, K), image after image, for so many images (images, C, H, W)."""
         if not self._storage:
             self._allocate(images)
@@ -153,7 +153,7 @@ class Schedule:
                 waiting = []
         return torch.cat(logits)
 
-    def _patches(self, chunk: Chunk, pixels: Tensor, others: Tensor, inside: Replaced | None) -> list[Tensor]:
+    def _patches(self, chunk: Chunk, pixels: Tensor, others: Tensor, inside: ReplacedChannels | None) -> list[Tensor]:
         """Whole activations (B, C, H, W), for the windows of a chunk, that the tail takes."""
         window, position, row = chunk.pixels
         occluded = others.index_select(0, row)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engine import winograd
-from pipeline.engine.incremental.boxes import ZERO, Layout, Sliding, bounding, by_size, positions
+from pipeline.engine.incremental.boxes import ZERO, RowLayout, SlidingKernel, bounding, by_size, positions
 
 Bounds = tuple[float | None, float | None]
 
@@ -21,11 +21,11 @@ Bounds = tuple[float | None, float | None]
 class Step(Protocol):
     """What every class below offers."""
 
-    def place(self, sources: list[Layout]) -> Layout: ...
+    def place(self, sources: list[RowLayout]) -> RowLayout: ...
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]: ...
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]: ...
 
-    def plan(self, sources: list[Layout], target: Layout) -> Any: ...
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> Any: ...
 
     def run(self, tables: list[Tensor], rows: list[Tensor], plan: Any, out: Tensor) -> None: ...
 
@@ -44,13 +44,13 @@ class Pointwise:
 
     function: Callable[[Tensor], Tensor]
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         return sources[0]
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]:
         return [False]
 
-    def plan(self, sources: list[Layout], target: Layout) -> None:
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> None:
         return None
 
     def run(self, tables: list[Tensor], rows: list[Tensor], plan: None, out: Tensor) -> None:
@@ -86,7 +86,7 @@ class Pad(Pointwise):
         super().__init__(lambda rows: rows)
         self.before, self.shape = before, shape
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         return sources[0].moved(sources[0].boxes + torch.tensor(self.before * 2), self.shape)
 
 
@@ -97,17 +97,17 @@ class Join:
     function: Callable[..., Any] | None
     """Function of two tensors and ``out``; None joins channels."""
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         boxes = bounding([source.boxes for source in sources])
         for source in sources:
             if torch.equal(source.boxes, boxes):
                 return source
         return sources[0].moved(boxes, sources[0].shape)
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]:
         return [not source.same(target) for source in sources]
 
-    def plan(self, sources: list[Layout], target: Layout) -> list[Tensor | None]:
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> list[Tensor | None]:
         where = positions(target.boxes[target.order])
         window = target.order[where[0]]
         return [
@@ -133,18 +133,18 @@ class Linear:
     weight: Tensor
     """(C, K)"""
     bias: Tensor | None
-    sliding: Sliding
+    sliding: SlidingKernel
     shape: tuple[int, int]
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         if self.sliding.stride == (1, 1):
             return sources[0]
         return sources[0].moved(self.sliding.reach(sources[0].boxes, self.shape), self.shape)
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]:
         return [self.sliding.stride != (1, 1)]
 
-    def plan(self, sources: list[Layout], target: Layout) -> Tensor | None:
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> Tensor | None:
         if self.sliding.stride == (1, 1):
             return None
         box, y, x = positions(target.boxes[target.order])
@@ -166,16 +166,16 @@ class Winograd:
     kernel: Tensor
     """(16, C, K) of :func:`pipeline.engine.winograd.transform_kernel`"""
     bias: Tensor | None
-    sliding: Sliding
+    sliding: SlidingKernel
     shape: tuple[int, int]
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         return sources[0].moved(self.sliding.reach(sources[0].boxes, self.shape), self.shape)
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]:
         return [True]
 
-    def plan(self, sources: list[Layout], target: Layout) -> tuple[Tensor, Tensor]:
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> tuple[Tensor, Tensor]:
         boxes = target.boxes[target.order]
         tiles = torch.zeros_like(boxes)
         tiles[:, 2:] = (boxes[:, 2:] - boxes[:, :2] + 1) // 2
@@ -208,20 +208,20 @@ class Slide:
     """
 
     function: partial[Tensor]
-    sliding: Sliding
+    sliding: SlidingKernel
     shape: tuple[int, int]
     fill: int = ZERO
     factor: Tensor | None = None
     bounds: Bounds | None = field(default=None, kw_only=True)
 
-    def place(self, sources: list[Layout]) -> Layout:
+    def place(self, sources: list[RowLayout]) -> RowLayout:
         boxes = self.sliding.reach(sources[0].boxes, self.shape)
         return sources[0].moved(boxes, self.shape, by_size(boxes)[0])
 
-    def reads(self, sources: list[Layout], target: Layout) -> list[bool]:
+    def reads(self, sources: list[RowLayout], target: RowLayout) -> list[bool]:
         return [True]
 
-    def plan(self, sources: list[Layout], target: Layout) -> tuple[Tensor, list[tuple[int, ...]], Tensor | None]:
+    def plan(self, sources: list[RowLayout], target: RowLayout) -> tuple[Tensor, list[tuple[int, ...]], Tensor | None]:
         boxes = target.boxes[target.order]
         context = self.sliding.context(boxes)
         box, y, x = positions(context)

@@ -8,7 +8,7 @@ from torch import Tensor, fx, nn
 AFFINE = (nn.Conv2d, nn.ZeroPad2d, nn.BatchNorm2d, nn.Identity)
 
 
-class Stem:
+class AffineStem:
     """A prepared network in two: its affine first layers, and the rest.
 
     For A affine, A(b + a (x - b)) = A(b) + a (A(x) - A(b)), and a weighted sum of gradients at x, b, ... goes back
@@ -40,7 +40,7 @@ class Stem:
         return torch.stack(pulled, 1)
 
 
-def split(network: fx.GraphModule) -> Stem | None:
+def split_affine_stem(network: fx.GraphModule) -> AffineStem | None:
     """The stem of a prepared network, or None if its first operation is not affine."""
     modules = dict(network.named_modules())
     node = next(node for node in network.graph.nodes if node.op == "placeholder")
@@ -53,7 +53,7 @@ def split(network: fx.GraphModule) -> Stem | None:
         node = follower
     if not any(isinstance(layer, nn.Conv2d) for layer in layers):
         return None
-    return Stem(nn.Sequential(*layers), _after(network, node))
+    return AffineStem(nn.Sequential(*layers), _after(network, node))
 
 
 def _after(network: fx.GraphModule, last: fx.Node) -> fx.GraphModule:

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, fx, nn
 
-from pipeline.engine.network.hooks import cut, layer_of, reached, replaced
+from pipeline.engine.network.hooks import find_layer, forward_until, output_as_leaf, output_replaced
 from pipeline.engine.network.prepare import CannotTrace, fold, trace, without_in_place
 from pipeline.engine.network.state import hooked, weights_state
 from pipeline.engine.network.subgraph import subgraph
@@ -75,10 +75,10 @@ class HookCut:
 
     def enter(self, images: Tensor) -> Entered:
         with torch.no_grad():
-            return reached(self.model, self.layer, images), (images,)
+            return forward_until(self.model, self.layer, images), (images,)
 
     def rest(self, values: Tensor, *others: Tensor) -> Tensor:
-        with replaced(self.layer, values):
+        with output_replaced(self.layer, values):
             outputs: Tensor = self.model(*others)
         return outputs
 
@@ -97,7 +97,7 @@ class CutNetwork:
 
     def __init__(self, model: nn.Module, layer: str | nn.Module, *, prepare: bool) -> None:
         self.model, self.prepare = model, prepare
-        self.name, self.layer = layer_of(model, layer)
+        self.name, self.layer = find_layer(model, layer)
         self._cut: Cut | None = None
         self._state: list[tuple[int, int]] | None = None
 
@@ -137,7 +137,7 @@ class CutNetwork:
 
     def _asked_once(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's values and the network's outputs."""
-        with torch.no_grad(), cut(self.layer) as leaves:
+        with torch.no_grad(), output_as_leaf(self.layer) as leaves:
             outputs = self.model(images)
         if len(leaves) != 1:
             raise ValueError(runs_not_once(self.name, len(leaves)))

@@ -16,7 +16,7 @@ NONLINEARITIES = frozenset((
 ))  # fmt: skip
 
 
-def layer_of(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
+def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
     """Name and module of a layer.
 
     Args:
@@ -48,7 +48,7 @@ def _near(layer: str, names: Sequence[str]) -> str:
 
 
 @contextmanager
-def cut(layer: nn.Module) -> Iterator[list[Tensor]]:
+def output_as_leaf(layer: nn.Module) -> Iterator[list[Tensor]]:
     """Makes what a layer gives a leaf of the graph: backward stops there, and what ran before leaves nothing behind.
 
     The network goes on from a copy, so that an operation in place leaves the leaf as it is. Of a tuple the first
@@ -81,7 +81,7 @@ def cut(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def replaced(layer: nn.Module, values: Tensor) -> Iterator[None]:
+def output_replaced(layer: nn.Module, values: Tensor) -> Iterator[None]:
     """Has a layer give ``values`` instead of its own; of a tuple they take the place of the first."""
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:
@@ -99,7 +99,7 @@ class _Reached(Exception):
     """The layer has run; the rest of the network need not."""
 
 
-def reached(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
+def forward_until(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     """What a layer gives for images (N, C, H, W); of a tuple, the first tensor. The network runs no further.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.chunked_evaluator import out_of_memory
-from pipeline.engine.network.affine_stem import Stem, split
+from pipeline.engine.chunked_evaluator import is_out_of_memory
+from pipeline.engine.network.affine_stem import AffineStem, split_affine_stem
 from pipeline.engine.network.prepare import CannotTrace, prepare
 from pipeline.engine.network.state import hooked, weights_state
 from pipeline.engine.network.winograd_layer import use_winograd
@@ -35,7 +35,7 @@ class FastNetwork:
             raise ValueError(f"compile must be one of {', '.join(known)}, not {compile!r}")
         self.model, self.compile = model, compile
         self._prepared: nn.Module | None = None
-        self._stem: Stem | None = None
+        self._stem: AffineStem | None = None
         self._state: list[tuple[int, int]] | None = None
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -58,11 +58,11 @@ class FastNetwork:
             self._state, (self._prepared, self._stem) = state, self._made(points)
         return self._prepared
 
-    def stem(self, points: Tensor) -> Stem | None:
+    def stem(self, points: Tensor) -> AffineStem | None:
         """The copy's affine first layers and the rest, or None if there is no copy or its first layer is not affine."""
         return self._stem if self.prepared(points) is not None else None
 
-    def _made(self, points: Tensor) -> tuple[nn.Module | None, Stem | None]:
+    def _made(self, points: Tensor) -> tuple[nn.Module | None, AffineStem | None]:
         """The copy and its stem, if it can be made and answers as the model does."""
         try:
             copy = prepare(self.model).to(memory_format=torch.channels_last)
@@ -71,10 +71,10 @@ class FastNetwork:
             return None, None
         if self.compile is None:
             use_winograd(copy)
-        stem, network = split(copy), cast("nn.Module", copy)
+        stem, network = split_affine_stem(copy), cast("nn.Module", copy)
         if self.compile is not None:
             network = _compiled(copy, self.compile)
-            stem = stem and Stem(stem.layers, _compiled(stem.rest, self.compile))
+            stem = stem and AffineStem(stem.layers, _compiled(stem.rest, self.compile))
         return (network, stem) if self._agrees(network, points) else (None, None)
 
     def _agrees(self, network: nn.Module, points: Tensor) -> bool:
@@ -86,7 +86,7 @@ class FastNetwork:
             try:
                 found = network(points)
             except RuntimeError as error:  # as those of the compiler are
-                if self.compile is None or out_of_memory(error):
+                if self.compile is None or is_out_of_memory(error):
                     raise
                 raise UsageError(f"engine.compile={self.compile}: {' '.join(str(error).split()[:40])}") from error
             differs = (found - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(points.dtype).tiny)

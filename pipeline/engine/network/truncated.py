@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from torch import Tensor, fx, nn
 
 from pipeline.engine.network.cut import runs_not_once
-from pipeline.engine.network.hooks import reached
+from pipeline.engine.network.hooks import forward_until
 from pipeline.engine.network.prepare import CannotTrace, graph_of
 from pipeline.engine.network.subgraph import subgraph
 
-Place = Sequence[int | None]
+NeuronIndex = Sequence[int | None]
 """Along each axis of what the layer gives for an image, which value; None: the sum over all of them."""
 
 
-class Neuron(nn.Module):
+class NeuronNetwork(nn.Module):
     """(P, C, H, W) -> (P, 1), the value of a neuron. What comes after its layer does not run.
 
     Args:
@@ -25,9 +25,9 @@ class Neuron(nn.Module):
         ValueError: If torch.fx sees that the layer does not run exactly once.
     """
 
-    def __init__(self, model: nn.Module, layer: str, neuron: Place) -> None:
+    def __init__(self, model: nn.Module, layer: str, neuron: NeuronIndex) -> None:
         super().__init__()
-        self.head = head(model, layer)
+        self.head = truncate(model, layer)
         self.place = (slice(None), None, *(slice(None) if axis is None else axis for axis in neuron))
         self.training = model.training
 
@@ -36,7 +36,7 @@ class Neuron(nn.Module):
         return values[self.place].flatten(1).sum(1, keepdim=True)
 
 
-class Head(nn.Module):
+class TruncatedByHook(nn.Module):
     """The network up to a layer, left as soon as that has run.
 
     Args:
@@ -49,15 +49,15 @@ class Head(nn.Module):
         self.model, self.layer = model, layer
 
     def forward(self, points: Tensor) -> Tensor:
-        return reached(self.model, self.layer, points)
+        return forward_until(self.model, self.layer, points)
 
 
-def head(model: nn.Module, layer: str) -> nn.Module:
+def truncate(model: nn.Module, layer: str) -> nn.Module:
     """The network up to a layer: (P, C, H, W) -> (P, *), as a graph where torch.fx can follow."""
     try:
         graph = graph_of(model, layer)
     except CannotTrace:
-        return Head(model, model.get_submodule(layer))
+        return TruncatedByHook(model, model.get_submodule(layer))
     nodes = list(graph.graph.nodes)
     runs = [node for node in nodes if node.op == "call_module" and node.target == layer]
     if len(runs) != 1:

@@ -11,12 +11,12 @@ from PIL import Image
 from pipeline.audit.analyse import survey
 from pipeline.audit.evidence import Check, Cluster, Effect, Interval, Shortcut
 from pipeline.audit.findings import Audit
-from pipeline.audit.image_findings import Alike, Comparison, Moved, Outlier, Unfaithful
+from pipeline.audit.image_findings import Comparison, Moved, Outlier, SimilarClasses, Unfaithful
 from pipeline.data.image_index import Paths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.store.manifest import Manifest, freeze
 from pipeline.store.schema import Rows
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from pipeline.store.writer import Writer
 from tests.report.conftest import ATTRIBUTES
 
@@ -74,7 +74,7 @@ def enriched(audit: Audit) -> Audit:
         classes=[jay, *others],
         outliers=[Outlier(12, "2/12.png", 2, 2.5)],
         unfaithful=[Unfaithful(1, "0/1.png", 0, -0.4, 0.3)],
-        alike=[Alike(0, "tabby", 1, CLASSES[1], 0.9)],
+        alike=[SimilarClasses(0, "tabby", 1, CLASSES[1], 0.9)],
         comparison=Comparison(
             "/runs/other",
             "0" * 64,
@@ -93,8 +93,8 @@ def enriched(audit: Audit) -> Audit:
     )
 
 
-def audited(folder: Path) -> tuple[Audit, Source]:
-    source = Source(write_run(folder))
+def audited(folder: Path) -> tuple[Audit, ShardReader]:
+    source = ShardReader(write_run(folder))
     return enriched(survey(source)), source
 
 

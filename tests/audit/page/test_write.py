@@ -15,14 +15,14 @@ from pipeline.audit.page.audit_page import write_page
 from pipeline.audit.page.examples import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
 from pipeline.audit.page.metric_scores import scores
 from pipeline.audit.page.packed_arrays import pack_maps, pack_points
-from pipeline.store.shard_reader import Source
+from pipeline.store.shard_reader import ShardReader
 from tests.conftest import Status
 
 from .runs import CLASSES, HOSTILE, audited, write_scores
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Audit, Source]:
+def made(tmp_path: Path) -> tuple[Audit, ShardReader]:
     return audited(tmp_path)
 
 
@@ -32,7 +32,7 @@ def data_of(page: str) -> dict:
     return json.loads(found[1])
 
 
-def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, Source]) -> None:
+def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, ShardReader]) -> None:
     page = write_page(*made).read_text()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
     assert policy is not None and "unsafe" not in policy[1] and "default-src &#39;none&#39;" in policy[1]
@@ -43,20 +43,20 @@ def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, S
     assert " style=" not in page and " onclick" not in page
 
 
-def test_it_needs_no_other_file_and_no_network(made: tuple[Audit, Source]) -> None:
+def test_it_needs_no_other_file_and_no_network(made: tuple[Audit, ShardReader]) -> None:
     page = write_page(*made).read_text()
     assert not re.search(r"url\(|@import|<link|fetch\(|XMLHttp|import\(", page)
     assert set(re.findall(r"https?://[^\"\s]+", page)) == {"http://www.w3.org/2000/svg"}  # the name of a namespace
 
 
-def test_names_are_never_markup(made: tuple[Audit, Source]) -> None:
+def test_names_are_never_markup(made: tuple[Audit, ShardReader]) -> None:
     page = write_page(*made).read_text()
     assert HOSTILE.decode() not in page and CLASSES[1] not in page
     assert data_of(page)["classes"][2]["name"] == CLASSES[1]
     assert data_of(page)["cards"]["4"][0] == f"0/{HOSTILE.decode()}"
 
 
-def test_the_data_are_the_findings(made: tuple[Audit, Source]) -> None:
+def test_the_data_are_the_findings(made: tuple[Audit, ShardReader]) -> None:
     audit, source = made
     data = data_of(write_page(audit, source).read_text())
     assert [found["accuracy"] for found in data["classes"]] == [1.0, 0.8, 1.0]
@@ -66,11 +66,11 @@ def test_the_data_are_the_findings(made: tuple[Audit, Source]) -> None:
     assert data["alike"][0]["similarity"] == 0.9
 
 
-def test_the_same_audit_gives_the_same_page(made: tuple[Audit, Source]) -> None:
+def test_the_same_audit_gives_the_same_page(made: tuple[Audit, ShardReader]) -> None:
     assert write_page(*made).read_bytes() == write_page(*made).read_bytes()
 
 
-def test_without_images_no_photograph_is_opened(made: tuple[Audit, Source], tmp_path: Path) -> None:
+def test_without_images_no_photograph_is_opened(made: tuple[Audit, ShardReader], tmp_path: Path) -> None:
     first = write_page(*made, images=False).read_bytes()
     for photograph in (tmp_path / "photographs").rglob("*.png"):
         photograph.unlink()
@@ -79,13 +79,13 @@ def test_without_images_no_photograph_is_opened(made: tuple[Audit, Source], tmp_
     assert {card[5] for card in data_of(page.read_text())["cards"].values()} == {1}
 
 
-def test_a_lost_photograph_leaves_the_map(made: tuple[Audit, Source], tmp_path: Path) -> None:
+def test_a_lost_photograph_leaves_the_map(made: tuple[Audit, ShardReader], tmp_path: Path) -> None:
     (tmp_path / "photographs" / "1" / "6.png").unlink()
     cards = data_of(write_page(*made).read_text())["cards"]
     assert cards["6"][5] == 1 and cards["7"][5] == 3
 
 
-def test_an_audit_without_places_has_a_page(made: tuple[Audit, Source]) -> None:
+def test_an_audit_without_places_has_a_page(made: tuple[Audit, ShardReader]) -> None:
     audit, source = made
     classes = [replace(found, mean=None, rows=[], clusters=[], shortcut=None) for found in audit.classes]
     page = write_page(replace(audit, run=replace(audit.run, pooled=False), classes=classes, alike=[]), source)
@@ -117,7 +117,7 @@ def test_examples_are_bounded_however_many_classes_there_are() -> None:
     assert spaced(range(10), 4) == [0, 2, 5, 7] and spaced([1, 2], 4) == [1, 2]
 
 
-def test_rows_are_chosen_once_and_in_order(made: tuple[Audit, Source]) -> None:
+def test_rows_are_chosen_once_and_in_order(made: tuple[Audit, ShardReader]) -> None:
     audit, _ = made
     rows = chosen(audit)
     assert sorted(rows) == sorted(set(rows)) and rows[: len(audit.classes[0].rows)] == audit.classes[0].rows

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.engine.incremental.evaluator import Incremental
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator
 from pipeline.methods import Occlusion
 from pipeline.view import View
 from tests import networks
@@ -87,8 +87,8 @@ def test_changed_weights_are_seen():
 
 def test_an_engine_that_is_off_is_not_used(monkeypatch, caplog):
     """Breaks the engine on purpose: the self-check must see it."""
-    right = Incremental.values
-    monkeypatch.setattr(Incremental, "values", lambda self, *given: right(self, *given) + torch.rand(1))
+    right = IncrementalEvaluator.values
+    monkeypatch.setattr(IncrementalEvaluator, "values", lambda self, *given: right(self, *given) + torch.rand(1))
     network, images = networks.small_vgg().double(), networks.images(1, 32, 32)
     with caplog.at_level(logging.WARNING):
         found = maps(network, "auto", images)

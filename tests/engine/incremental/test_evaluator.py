@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.engine.incremental.evaluator import Incremental, NotLocal
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator, NotLocal
 from pipeline.engine.network.prepare import CannotTrace
 
 SIZE = (33, 29)
@@ -112,12 +112,12 @@ def test_equals_whole_evaluations(name: str) -> None:
     images = torch.randn(2, 3, *SIZE, dtype=torch.float64)
     baseline = torch.randn(1, 3, *SIZE, dtype=torch.float64)
     expected = dense(network, images, baseline, CORNERS)
-    engine = Incremental(network, images[:1], internal_batch_size=4)
+    engine = IncrementalEvaluator(network, images[:1], internal_batch_size=4)
     scale = expected.max() - expected.min()
     assert (engine.values(images, baseline, CORNERS) - expected).abs().max() < 1e-10 * scale
     changed = (expected - network(images)[:, None]).abs().amax(dim=(0, 2)) > 1e-8 * scale
     assert changed.sum() >= len(CORNERS) - 1  # one window lies between the positions that a stride of 5 reads
-    single = Incremental(network.float(), images[:1].float())
+    single = IncrementalEvaluator(network.float(), images[:1].float())
     assert (single.values(images.float(), baseline.float(), CORNERS) - expected).abs().max() < 5e-5 * scale
 
 
@@ -127,7 +127,7 @@ def test_same_for_every_chunk_and_after_other_boxes(name: str, internal_batch_si
     torch.manual_seed(1)
     network = randomise(NETWORKS[name]())
     images, baselines = torch.randn(2, 2, 3, *SIZE, dtype=torch.float64)
-    engine = Incremental(network, images[:1], internal_batch_size=internal_batch_size)
+    engine = IncrementalEvaluator(network, images[:1], internal_batch_size=internal_batch_size)
     for boxes in (CORNERS, CORNERS[3:7], CORNERS.flip(0)):
         torch.testing.assert_close(engine.values(images, baselines, boxes), dense(network, images, baselines, boxes))
 
@@ -138,7 +138,7 @@ def test_windows_over_some_channels(name: str) -> None:
     network = randomise(NETWORKS[name]())
     images, baselines = torch.randn(2, 2, 3, *SIZE, dtype=torch.float64)
     channels = torch.tensor([[0, 1], [1, 3], [2, 3], [0, 3]])[torch.arange(len(CORNERS)) % 4]
-    engine = Incremental(network, images[:1])
+    engine = IncrementalEvaluator(network, images[:1])
 
     def inside(window: Tensor, position: Tensor) -> Tensor:
         first, last = channels[window].unsqueeze(2).unbind(1)
@@ -153,7 +153,7 @@ def test_few_windows_of_several_images_together(name: str) -> None:
     torch.manual_seed(6)
     network = randomise(NETWORKS[name]())
     images, baselines = torch.randn(2, 5, 3, *SIZE, dtype=torch.float64)
-    engine, asked = Incremental(network, images[:1], internal_batch_size=3 * len(CORNERS)), []
+    engine, asked = IncrementalEvaluator(network, images[:1], internal_batch_size=3 * len(CORNERS)), []
     channels = torch.tensor([[0, 1], [1, 3]])[torch.arange(len(CORNERS)) % 2]
 
     def inside(window: Tensor, position: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def test_agrees_with_itself_and_leaves_the_network() -> None:
     network = randomise(Gated()).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = torch.randn(2, 3, *SIZE, dtype=torch.float64)
-    engine = Incremental(network, images[:1])
+    engine = IncrementalEvaluator(network, images[:1])
     assert engine.agrees(images, torch.zeros_like(images[:1]), CORNERS) < 1e-12
     assert network.training and all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -186,19 +186,19 @@ def test_says_where_it_cannot_help() -> None:
 
     images = torch.randn(1, 3, *SIZE)
     with pytest.raises(NotLocal):
-        Incremental(nn.Sequential(nn.Flatten(), nn.Linear(3 * 33 * 29, 4)), images)
+        IncrementalEvaluator(nn.Sequential(nn.Flatten(), nn.Linear(3 * 33 * 29, 4)), images)
     with pytest.raises(CannotTrace):
-        Incremental(Branching(), images)
+        IncrementalEvaluator(Branching(), images)
 
 
 def test_pays_where_windows_leave_much_of_the_work() -> None:
     torch.manual_seed(5)
     images = torch.randn(1, 3, *SIZE)
     small, whole = torch.tensor([[12, 13, 17, 18]]), torch.tensor([[0, 0, *SIZE]])
-    convolutions = Incremental(plain(nn.Conv2d(8, 96, 3), nn.Conv2d(96, 8, 3)).eval(), images)
+    convolutions = IncrementalEvaluator(plain(nn.Conv2d(8, 96, 3), nn.Conv2d(96, 8, 3)).eval(), images)
     assert convolutions.pays(small) and not convolutions.pays(whole)
     patches = nn.Sequential(nn.Conv2d(3, 64, 4, stride=4), nn.Flatten(2), nn.Linear(56, 999), nn.Linear(999, 999))
-    assert not Incremental(patches.eval(), images).pays(small)
+    assert not IncrementalEvaluator(patches.eval(), images).pays(small)
 
 
 def test_goes_dense_where_boxes_do_not_pay() -> None:
@@ -206,7 +206,7 @@ def test_goes_dense_where_boxes_do_not_pay() -> None:
     network = randomise(Branches())
     images = torch.randn(1, 3, *SIZE, dtype=torch.float64)
     whole, small = torch.tensor([[0, 0, *SIZE]]), torch.tensor([[16, 14, 17, 15]])
-    engine = Incremental(network, images)
+    engine = IncrementalEvaluator(network, images)
     kept = []
     for boxes in (whole, small):
         torch.testing.assert_close(engine.values(images, -images, boxes), dense(network, images, -images, boxes))

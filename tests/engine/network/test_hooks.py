@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.engine.network.hooks import RectifiedBackward, cut, layer_of
+from pipeline.engine.network.hooks import RectifiedBackward, find_layer, output_as_leaf
 from tests.networks import images, resnet18, small_vgg
 
 
@@ -17,8 +17,8 @@ def hooks(network):
 
 def test_layers_are_found_by_name_and_by_module():
     network = resnet18()
-    assert layer_of(network, "layer3.1.conv2") == ("layer3.1.conv2", network.layer3[1].conv2)
-    assert layer_of(network, network.layer3[1].conv2) == ("layer3.1.conv2", network.layer3[1].conv2)
+    assert find_layer(network, "layer3.1.conv2") == ("layer3.1.conv2", network.layer3[1].conv2)
+    assert find_layer(network, network.layer3[1].conv2) == ("layer3.1.conv2", network.layer3[1].conv2)
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ def test_layers_are_found_by_name_and_by_module():
 )
 def test_a_wrong_layer_is_named_with_near_ones(layer, words):
     with pytest.raises(ValueError, match=words):
-        layer_of(resnet18(), layer)
+        find_layer(resnet18(), layer)
 
 
 def test_cut_gives_the_gradient_at_the_layer_although_the_next_layer_works_in_place():
     network, x = small_vgg().double(), images(2, 64, 72)
-    with cut(network[3]) as leaves:
+    with output_as_leaf(network[3]) as leaves:
         network(x)[:, 4].sum().backward()
     activation = network[:4](x).detach().requires_grad_()
     network[4:](activation.clone())[:, 4].sum().backward()
@@ -58,18 +58,18 @@ def test_cut_takes_the_first_of_a_tuple_and_refuses_what_is_no_tensor():
             return "words"
 
     two = Two()
-    with cut(two) as leaves:
+    with output_as_leaf(two) as leaves:
         assert two(torch.ones(1))[1] == "other"
     assert torch.equal(leaves[0], torch.full((1,), 2.0))
     words = Words()
-    with pytest.raises(ValueError, match="its output is a str"), cut(words):
+    with pytest.raises(ValueError, match="its output is a str"), output_as_leaf(words):
         words(torch.ones(1))
     assert hooks(words) == 0
 
 
 def test_cut_is_undone_also_after_an_error():
     network = resnet18()
-    with pytest.raises(Failure), cut(network.layer4):
+    with pytest.raises(Failure), output_as_leaf(network.layer4):
         network(images(1, 64, 72, torch.float32))
         raise Failure
     assert hooks(network) == 0
