@@ -17,8 +17,8 @@ from pipeline.metrics.result import FILE as RESULT
 from pipeline.metrics.result import table
 from pipeline.models import demo
 from pipeline.report.render import render
-from pipeline.report.report_page import write_page, write_report
-from pipeline.report.run_summary import concluded, derive, finish
+from pipeline.report.report_page import write_report, write_report_page
+from pipeline.report.run_summary import finish, finished_counts, write_derived_files
 from pipeline.run.job import Job, prepare
 from pipeline.run.loop import num_workers, run, start
 from pipeline.run.option_ranges import check
@@ -93,11 +93,11 @@ def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
 def _conclude(job: Job, *, again: bool = True) -> int:
     """Writes what is derived from the shards, the report too; if it is there, only where it is asked for again."""
     max_failed = job.config["data"]["max_failed"]
-    if not again and (known := concluded(job.run)):
+    if not again and (known := finished_counts(job.run)):
         return _status(*known, max_failed)
     source = ShardReader(job.run)
-    summary = derive(source)
-    page = write_page(source, summary, images=job.config["report"]["images"])
+    summary = write_derived_files(source)
+    page = write_report_page(source, summary, images=job.config["report"]["images"])
     log.info("%s", page.resolve())
     return _status(summary.images, summary.failures, max_failed)
 

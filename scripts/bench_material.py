@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.models import demo
 
@@ -34,7 +34,7 @@ def photographs(count: int, size: int) -> Tensor:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(os.environ.get("IMAGENET_SAMPLE", folder))
         if root == Path(folder):
-            lay_demo(root)
+            write_demo_photographs(root)
         paths = sorted(path for path in root.rglob("*") if path.is_file())
         taken = [paths[number * len(paths) // count] for number in range(count)]
         pixels = torch.stack([preprocessing(read_image(path))[0] for path in taken])

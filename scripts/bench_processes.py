@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 
 IMAGES_A_SHARD = 2
 OPTIONS = [
@@ -34,7 +34,7 @@ def main() -> None:
     ways = [(count, count) for count in options.processes] + [(1, max(options.processes))]
     rates: dict[tuple[int, int], list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
-        lay_demo(Path(folder, "demo"))
+        write_demo_photographs(Path(folder, "demo"))
         lay_copies(Path(folder, "demo"), Path(folder, "photographs"), options.images)
         for number in range(options.rounds):
             for processes, used in rates:

@@ -27,7 +27,7 @@ from tiny import OPTIONS
 
 import pipeline
 from pipeline.__main__ import main as command_line
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.store.manifest import Manifest
 from pipeline.store.verify import verify
 
@@ -85,7 +85,7 @@ def crash(folder: Path, kills: int, photographs: int, moments: random.Random) ->
 
 def lay_photographs(folder: Path, count: int) -> None:
     """Different crops of the demo's photographs, in their class folders; one file in twenty is broken."""
-    lay_demo(folder)
+    write_demo_photographs(folder)
     sources = sorted(path for path in folder.rglob("*") if path.is_file())
     for number in range(count):
         source = sources[number % len(sources)]

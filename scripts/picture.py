@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.methods import IntegratedGradients, Method, Occlusion, Saliency
 from pipeline.models import demo
 from pipeline.models.classifier import Classifier
@@ -47,7 +47,7 @@ def main() -> None:
         "Saliency": Saliency(classifier.module),
     }
     with tempfile.TemporaryDirectory() as folder:
-        lay_demo(Path(folder))
+        write_demo_photographs(Path(folder))
         rows = [pictures(classifier, methods, Path(folder, name)) for name in PHOTOGRAPHS]
     target.parent.mkdir(exist_ok=True)
     grid(rows).save(target, quality=88)

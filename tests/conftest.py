@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.run.job import Job, prepare
 from pipeline.run.option_ranges import check
 from pipeline.system.configuration import Config, conf_folder
@@ -83,7 +83,7 @@ Status = Callable[..., int]
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve small photographs, four of each of three ImageNet classes."""
     demo, folder = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("dataset")
-    lay_demo(demo)
+    write_demo_photographs(demo)
     for number, source in enumerate(sorted(demo.rglob("*.*"))[:3]):
         image = Image.open(source).convert("RGB")
         image.thumbnail((100 - 10 * number, 80 + 10 * number))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.data.image_index import index_folder
 from pipeline.errors import UsageError
 from pipeline.models import demo
@@ -130,7 +130,7 @@ def watermarked(picture: Image.Image) -> Image.Image:
 def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Image]]:
     """The photographs of the first class folders."""
     if root is None:
-        lay_demo(folder)
+        write_demo_photographs(folder)
     index = index_folder(Path(root or folder), labels=True)
     if not PLANTED < classes <= len(index.folders):
         raise UsageError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.data.image_index import ImageIndex
 from pipeline.data.image_paths import ImagePaths
-from pipeline.data.named_labels import Words, unlabelled
+from pipeline.data.named_labels import LabelEncoder, unlabelled
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.system.remote import is_remote
 
@@ -28,7 +28,7 @@ ADVICE = "datasets.load_dataset(...).save_to_disk(FOLDER) writes one, also of Pa
 
 
 @dataclass(frozen=True)
-class Columns:
+class DatasetColumns:
     """Which columns of a data set are looked at.
 
     Attributes:
@@ -42,7 +42,9 @@ class Columns:
     names: list[str] | None
 
 
-def index_saved(root: str, labels: bool = True, *, image: str | None = None, label: str | None = None) -> ImageIndex:
+def index_saved_dataset(
+    root: str, labels: bool = True, *, image: str | None = None, label: str | None = None
+) -> ImageIndex:
     """Lists the images of a saved data set, or of all splits of several, in its order.
 
     An image is called by its file and its number in the data set: ``train/data-00000-of-00002.arrow/000123``. The
@@ -71,13 +73,13 @@ def index_saved(root: str, labels: bool = True, *, image: str | None = None, lab
     return _labelled(paths, values, found[0]) if labels else unlabelled(paths)
 
 
-def _columns(folder: Path, labels: bool, image: str | None, label: str | None) -> Columns:
+def _columns(folder: Path, labels: bool, image: str | None, label: str | None) -> DatasetColumns:
     features = _json(folder / INFO, "features")
     images = _column(folder, features, image, kind="Image", option="data.image_column")
     if not labels:
-        return Columns(images, None, None)
+        return DatasetColumns(images, None, None)
     named = _column(folder, features, label, kind="ClassLabel", option="data.label_column")
-    return Columns(images, named, features[named].get("names"))
+    return DatasetColumns(images, named, features[named].get("names"))
 
 
 def _column(folder: Path, features: dict[str, Any], wanted: str | None, *, kind: str, option: str) -> str:
@@ -91,7 +93,7 @@ def _column(folder: Path, features: dict[str, Any], wanted: str | None, *, kind:
     return str(wanted)
 
 
-def _split(root: Path, split: str, columns: Columns) -> Iterator[tuple[ImagePaths, list[Any]]]:
+def _split(root: Path, split: str, columns: DatasetColumns) -> Iterator[tuple[ImagePaths, list[Any]]]:
     """Places and labels of the images of one data set, file by file."""
     folder, first = root / split, 0
     for described in _json(folder / STATE, "_data_files"):
@@ -110,7 +112,7 @@ def _split(root: Path, split: str, columns: Columns) -> Iterator[tuple[ImagePath
         first += len(spans)
 
 
-def _batches(path: Path, columns: Columns) -> Iterator[tuple[np.ndarray, list[Any]]]:
+def _batches(path: Path, columns: DatasetColumns) -> Iterator[tuple[np.ndarray, list[Any]]]:
     with arrow.memory_map(str(path)) as file:
         start, size = file.read_buffer(1).address, file.size()
         file.seek(0)
@@ -137,9 +139,9 @@ def _spans(images: Any, start: int) -> np.ndarray:
     return spans
 
 
-def _labelled(paths: ImagePaths, values: list[Any], columns: Columns) -> ImageIndex:
+def _labelled(paths: ImagePaths, values: list[Any], columns: DatasetColumns) -> ImageIndex:
     if columns.names is None:
-        words = Words()
+        words = LabelEncoder()
         return words.index(paths, words.numbers(_words(paths, values)))
     known = range(len(columns.names))
     for image, value in enumerate(values):

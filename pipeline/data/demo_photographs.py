@@ -78,7 +78,7 @@ def demo_index() -> ImageIndex:
     return ImageIndex(paths, np.arange(len(folders), dtype=np.int32), folders)
 
 
-def lay_demo(folder: Path) -> None:
+def write_demo_photographs(folder: Path) -> None:
     """Copies the photographs, as they are, to ``folder/<WordNet id>/<name>``, where it is not there yet.
 
     Raises:

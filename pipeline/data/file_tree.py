@@ -13,7 +13,7 @@ from pipeline.system.remote import file_system, is_remote
 Chain = frozenset[tuple[int, int]]
 
 
-class Tree(Protocol):
+class FileTree(Protocol):
     """A folder whose files can be listed, also from several threads."""
 
     def top(self) -> tuple[list[bytes], list[bytes]]:
@@ -23,7 +23,7 @@ class Tree(Protocol):
         """Paths, relative to the root, of all wanted files in some of its folders, at any depth, in no order."""
 
 
-def tree(root: str, endings: Collection[bytes]) -> Tree:
+def tree(root: str, endings: Collection[bytes]) -> FileTree:
     """The files below a folder that have one of some endings, in any case; what begins with a dot is left out."""
     return RemoteTree(root, endings) if is_remote(root) else LocalTree(root, endings)
 

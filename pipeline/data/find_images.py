@@ -38,9 +38,9 @@ def _all(data: dict[str, Any], kind: str) -> ImageIndex:
     if kind == WEBDATASET:
         return index_archives(root, data["labels"])
     if kind == HUGGINGFACE:
-        from pipeline.data.arrow import index_saved  # needs an extra
+        from pipeline.data.arrow import index_saved_dataset  # needs an extra
 
-        return index_saved(root, data["labels"], image=data["image_column"], label=data["label_column"])
+        return index_saved_dataset(root, data["labels"], image=data["image_column"], label=data["label_column"])
     return index_folder(root, data["labels"]) if listed is None else read_list(listed, data["labels"])
 
 

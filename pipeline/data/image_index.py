@@ -17,8 +17,8 @@ from pipeline.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-ENDINGS = frozenset(os.fsencode(ending) for ending in EXTENSIONS)
-LISTERS = 8
+IMAGE_EXTENSIONS = frozenset(os.fsencode(ending) for ending in EXTENSIONS)
+LISTING_THREADS = 8
 """Class folders that are listed at once: a network, or a cold disk, answers each after its time."""
 
 
@@ -59,7 +59,7 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     Raises:
         UsageError: A folder cannot be listed, or there is no image, or no class folder.
     """
-    listed = tree(str(root), ENDINGS)
+    listed = tree(str(root), IMAGE_EXTENSIONS)
     folders, images = listed.top()
     if not labels:
         paths = ImagePaths.from_bytes(sorted(images + listed.below(folders)))
@@ -67,7 +67,7 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     elif folders:
         if images:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
-        with ThreadPoolExecutor(LISTERS) as pool:
+        with ThreadPoolExecutor(LISTING_THREADS) as pool:
             parts = [*pool.map(lambda folder: ImagePaths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
         numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         index = ImageIndex(ImagePaths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.data.image_index import ImageIndex
 from pipeline.data.image_paths import ImagePaths
-from pipeline.data.named_labels import Words, unlabelled
+from pipeline.data.named_labels import LabelEncoder, unlabelled
 from pipeline.errors import UsageError
 from pipeline.system.remote import open_file
 
@@ -35,7 +35,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
     def complain(line: int, what: str) -> UsageError:
         return UsageError(f"data.list={file}, line {line + 1}: {what}")
 
-    words, parts, numbers, hashes = Words(), list[ImagePaths](), list[np.ndarray](), list[np.ndarray]()
+    words, parts, numbers, hashes = LabelEncoder(), list[ImagePaths](), list[np.ndarray](), list[np.ndarray]()
     fields = 0
     try:
         with open_file(file) as opened:

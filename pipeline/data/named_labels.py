@@ -8,7 +8,7 @@ from pipeline.data.image_index import ImageIndex
 from pipeline.data.image_paths import ImagePaths
 
 
-class Words:
+class LabelEncoder:
     """Numbers the different words of many labels, as they come."""
 
     def __init__(self) -> None:

@@ -24,9 +24,9 @@ from pipeline.errors import Failure, UsageError
 
 log = logging.getLogger(__name__)
 
-MOST_DEATHS = 3
+MAX_WORKER_DEATHS = 3
 """So often in a row workers may be killed while one batch is waited for; then its images are decoded one by one."""
-MOST_KILLED = 10
+MAX_KILLED_IN_A_ROW = 10
 """So many images in a row that kill whoever decodes them are not the images' fault."""
 
 
@@ -139,7 +139,7 @@ def stream(
                 raise
             deaths += 1
             first = os.fsdecode(paths.place(waiting[0][0]).path) if waiting else "the last"
-            if deaths < MOST_DEATHS:
+            if deaths < MAX_WORKER_DEATHS:
                 log.warning("a decoding process was killed: started again, from %r on", first)
                 continue
             log.warning("decoding processes were killed %d times: from %r on one image at a time", deaths, first)
@@ -165,7 +165,7 @@ def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]])
         for number in waiting[0]:
             examples.append(_alone(images, number, paths.place(number)))
             killed = killed + 1 if _is_killed(examples[-1]) else 0
-            if killed == MOST_KILLED:
+            if killed == MAX_KILLED_IN_A_ROW:
                 raise UsageError(
                     f"decoding processes were killed at {killed} images in a row, "
                     f"up to {os.fsdecode(paths.place(number).path)!r}: is there too little memory? "
@@ -176,7 +176,7 @@ def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]])
 
 
 def _alone(images: _Images, number: int, place: ImageLocation) -> Example | Failure:
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_WORKER_DEATHS):
         loader = DataLoader(
             images,
             batch_sampler=[[(number, place)]],
@@ -192,7 +192,7 @@ def _alone(images: _Images, number: int, place: ImageLocation) -> Example | Fail
                 raise
         else:
             return found
-    words = f"the process that decoded it died {MOST_DEATHS} times: a crash in the decoder, or too little memory"
+    words = f"the process that decoded it died {MAX_WORKER_DEATHS} times: a crash in the decoder, or too little memory"
     return Failure(number, KILLED, words)
 
 

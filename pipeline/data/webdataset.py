@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pipeline.data.file_tree import tree
-from pipeline.data.image_index import ENDINGS, LISTERS, ImageIndex
+from pipeline.data.image_index import IMAGE_EXTENSIONS, LISTING_THREADS, ImageIndex
 from pipeline.data.image_paths import ImagePaths
-from pipeline.data.named_labels import Words, unlabelled
+from pipeline.data.named_labels import LabelEncoder, unlabelled
 from pipeline.errors import UsageError
 from pipeline.system.remote import open_file
 
@@ -46,7 +46,7 @@ def index_archives(root: str, labels: bool = True) -> ImageIndex:
         raise UsageError(
             f"data.root={root!r}: no .tar below it (compressed ones must be unpacked: images are read in place)"
         )
-    with ThreadPoolExecutor(LISTERS) as pool:
+    with ThreadPoolExecutor(LISTING_THREADS) as pool:
         members = [*pool.map(lambda archive: _members(root, archive, labels), archives)]
     paths = ImagePaths.join([part for part, _ in members])
     if not len(paths):
@@ -54,7 +54,7 @@ def index_archives(root: str, labels: bool = True) -> ImageIndex:
     number = np.repeat(np.arange(len(members), dtype=np.int32), [len(part) for part, _ in members])
     if not labels:
         return unlabelled(paths, number)
-    words = Words()
+    words = LabelEncoder()
     return words.index(paths, words.numbers(word for _, found in members for word in found), number)
 
 
@@ -85,7 +85,7 @@ def _read(opened: tarfile.TarFile, name: str, labels: bool) -> tuple[list[tarfil
         path = PurePosixPath(member.name)
         if not member.isreg() or path.name.startswith("."):
             continue
-        if path.suffix.lower().encode(errors="surrogateescape") in ENDINGS:
+        if path.suffix.lower().encode(errors="surrogateescape") in IMAGE_EXTENSIONS:
             if ".." in path.parts:
                 raise UsageError(f"data.root: the archive {name!r} has a member that leads out of it: {member.name!r}")
             images.append(member)

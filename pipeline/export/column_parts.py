@@ -17,14 +17,14 @@ from pipeline.store.virtual_dataset import Span
 PARTS = "parts"
 
 
-def part_path(folder: Path, name: str, first: int) -> Path:
+def column_part_path(folder: Path, name: str, first: int) -> Path:
     """``parts/NAME-RRRRRRR.h5``: the block that begins with this row."""
     return folder / PARTS / f"{name}-{first:07d}.h5"
 
 
 def missing_parts(excerpt: Excerpt, folder: Path, name: str) -> list[tuple[int, int]]:
     """The blocks, first and past-the-end row, whose file is not there yet."""
-    return [(first, end) for first, end in excerpt.ranges() if not part_path(folder, name, first).exists()]
+    return [(first, end) for first, end in excerpt.ranges() if not column_part_path(folder, name, first).exists()]
 
 
 def write_part(path: Path, name: str, values: np.ndarray, filters: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def write_part(path: Path, name: str, values: np.ndarray, filters: Mapping[str, 
 def part_spans(excerpt: Excerpt, name: str) -> Iterator[Span]:
     """Where the rows are in the files of a column, as seen from the folder of the export."""
     for first, end in excerpt.ranges():
-        path = part_path(Path(), name, first)
+        path = column_part_path(Path(), name, first)
         yield Span(os.fsencode(path), end - first, there=0, here=first, count=end - first)
 
 

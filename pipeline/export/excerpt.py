@@ -100,7 +100,7 @@ class Excerpt:
             NotSpatial: The maps belong nowhere in the image.
             StoreError: Something is damaged.
         """
-        places = [(shard, compact(rows)) for shard, rows in self.between(first, end)]
+        places = [(shard, as_slice(rows)) for shard, rows in self.between(first, end)]
         found = {
             name: np.concatenate([self.source.read(shard, name, rows) for shard, rows in places]) for name in _NAMES
         }
@@ -125,14 +125,14 @@ class Excerpt:
         return np.cumsum([len(rows) for _, rows in self.places], dtype=np.int64)
 
     def _maps(self, shard: int, rows: np.ndarray) -> np.ndarray:
-        stored = self.source.read(shard, "attribution", compact(rows))
+        stored = self.source.read(shard, "attribution", as_slice(rows))
         scale = self.source.column(shard, "scale")[rows].reshape(-1, *(1,) * (stored.ndim - 1))
         native = stored.astype(np.promote_types(stored.dtype, np.float32), copy=False) * scale
         expanded = self.source.geometry.expand(torch.from_numpy(native))
         return expanded.numpy().astype(np.float32, copy=False)
 
 
-def compact(rows: np.ndarray) -> slice | np.ndarray:
+def as_slice(rows: np.ndarray) -> slice | np.ndarray:
     """Ascending numbers of rows, as a slice where they follow one another: HDF5 reads that at once."""
     first, end = int(rows[0]), int(rows[-1]) + 1
     return slice(first, end) if end - first == len(rows) else rows

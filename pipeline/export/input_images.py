@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import stream
 from pipeline.errors import Failure, UsageError
-from pipeline.export.column_parts import missing_parts, part_path, part_spans, write_part
+from pipeline.export.column_parts import column_part_path, missing_parts, part_spans, write_part
 from pipeline.export.excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.virtual_dataset import map_rows
@@ -39,7 +39,7 @@ def write_inputs(excerpt: Excerpt, folder: Path, *, stop: StopRequest, num_worke
         photographs = _photographs(excerpt, missing, num_workers)
         for first, end in missing:
             stop.check()
-            write_part(part_path(folder, "input", first), DATA, next(photographs), {})
+            write_part(column_part_path(folder, "input", first), DATA, next(photographs), {})
             progress.add(end - first, failed=0)
     content = io.BytesIO()
     row = np.empty((0, 3, *_preprocessing(excerpt).crop), np.uint8)

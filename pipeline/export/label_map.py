@@ -15,7 +15,7 @@ FILE = "label-map.json"
 _WORDNET_FOLDER = re.compile(rb"(?:^|/)(n\d{8})(?=/)")
 
 
-def identifiers(excerpt: Excerpt) -> dict[int, str]:
+def class_identifiers(excerpt: Excerpt) -> dict[int, str]:
     """What each class is called where ViRelAy wants a WordNet id: that of its folder, else its number.
 
     -1, without a label, is among them where an image has none: ViRelAy looks each label up.
@@ -40,7 +40,7 @@ def write_labels(excerpt: Excerpt, folder: Path) -> dict[int, str]:
     Returns:
         See :func:`identifiers`.
     """
-    names = identifiers(excerpt)
+    names = class_identifiers(excerpt)
     labels = [
         {"index": number, "word_net_id": name, "name": class_name(excerpt.run.manifest, number)}
         for number, name in names.items()

@@ -18,7 +18,7 @@ from pipeline.engine.geometry import Pixels
 from pipeline.errors import UsageError
 from pipeline.export import input_images, label_map
 from pipeline.export.claim import claim
-from pipeline.export.column_parts import missing_parts, part_path, part_spans, shard_spans, write_part
+from pipeline.export.column_parts import column_part_path, missing_parts, part_spans, shard_spans, write_part
 from pipeline.export.excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.object_store import is_object
@@ -98,7 +98,7 @@ def _copy(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> None:
         progress.found(len(excerpt) - sum(end - first for first, end in missing))
         for first, end in missing:
             stop.check()
-            path = part_path(folder, "map", first)
+            path = column_part_path(folder, "map", first)
             write_part(path, "attribution", excerpt.maps(first, end), FILTERS["gzip"])
             progress.add(end - first, failed=0)
 

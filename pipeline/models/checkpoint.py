@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.models import torchvision_models
 from pipeline.models.classifier import Classifier, override
 from pipeline.models.exported import read_program
-from pipeline.models.factory import build
+from pipeline.models.factory import build_network
 from pipeline.models.weights import load_weights, read_weights
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load(
         return classifier.with_preprocessing(**transform or {})
     if factory is not None:
         name = factory.replace(":", ".")
-        network = _filled(build(factory, allow=allow), weights, name)
+        network = _filled(build_network(factory, allow=allow), weights, name)
     else:
         name = Path(str(weights)).stem
         network = read_program(Path(str(weights)))

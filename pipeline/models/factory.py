@@ -13,7 +13,7 @@ from pipeline.models.weights import fixed_seed
 ENTRY_POINTS = "image_attribution_pipeline.models"
 
 
-def build(factory: str, *, allow: str | Sequence[str]) -> nn.Module:
+def build_network(factory: str, *, allow: str | Sequence[str]) -> nn.Module:
     """Calls a factory without arguments.
 
     Importing a module runs its code, so ``my_pkg.networks:build`` is imported only if ``my_pkg``, letter for letter, is

@@ -19,7 +19,7 @@ class LogitsField(nn.Module):
         return logits
 
 
-class Column(nn.Module):
+class SingleLogit(nn.Module):
     """(N,) -> (N, 1): networks that return one number an image."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -57,7 +57,7 @@ def with_logits(network: nn.Module, size: tuple[int, int]) -> tuple[nn.Module, i
         raise UsageError(_refusal(f"shape {tuple(outputs.shape)}"))
     if not outputs.is_floating_point():
         raise UsageError(_refusal(str(outputs.dtype)))
-    return (Column(network), 1) if outputs.ndim == 1 else (network, outputs.shape[1])
+    return (SingleLogit(network), 1) if outputs.ndim == 1 else (network, outputs.shape[1])
 
 
 def _show(network: nn.Module, size: tuple[int, int]) -> object:

@@ -25,7 +25,7 @@ def last_layer(classifier: Classifier) -> nn.Module:
 
 
 @contextmanager
-def read_by(layer: nn.Module) -> Iterator[list[Tensor]]:
+def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
     """What a layer reads inside the context, (P, F) each; of maps their mean over positions."""
     read: list[Tensor] = []
 

@@ -21,7 +21,7 @@ _LARGEST = (384, 384)
 
 
 @dataclass(frozen=True)
-class Picture:
+class CardImage:
     """A picture inside the page.
 
     Attributes:
@@ -34,7 +34,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Card:
+class ExampleCard:
     """An explanation as the page shows it.
 
     Attributes:
@@ -59,17 +59,17 @@ class Card:
     confidence: float
     score: float
     delta: float | None
-    pictures: list[Picture]
+    pictures: list[CardImage]
     width: int
     height: int
 
 
-def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> Card:
+def card(explanation: Explanation, manifest: Manifest, *, images: bool) -> ExampleCard:
     """One example; without ``images`` nothing of the photograph is on it."""
     height, width = manifest.preprocessing["crop"]
     label, predicted, delta = explanation.label, explanation.predicted, explanation.convergence_delta
     sure = confidence(explanation.prediction[None], np.array([predicted]))
-    return Card(
+    return ExampleCard(
         path=printable(manifest.paths[explanation.index]),
         target=class_name(manifest, explanation.target) if explanation.target >= 0 else "The neuron",
         label=class_name(manifest, label) if label >= 0 else None,
@@ -93,22 +93,22 @@ def data_uri(picture: Image.Image, kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _pictures(explanation: Explanation, *, images: bool) -> list[Picture]:
+def _pictures(explanation: Explanation, *, images: bool) -> list[CardImage]:
     try:
         map_ = explanation.map
     except NotSpatial as reason:
-        return [Picture(None, f"No map: {reason}")]
+        return [CardImage(None, f"No map: {reason}")]
     return _three(explanation, map_) if images else [_map(map_)]
 
 
-def _map(map_: np.ndarray) -> Picture:
-    return Picture(data_uri(draw(map_, sign="all")), "Attribution map")
+def _map(map_: np.ndarray) -> CardImage:
+    return CardImage(data_uri(draw(map_, sign="all")), "Attribution map")
 
 
-def _three(explanation: Explanation, map_: np.ndarray) -> list[Picture]:
+def _three(explanation: Explanation, map_: np.ndarray) -> list[CardImage]:
     try:
         photograph = explanation.photograph()
     except UnreadableImage as error:
-        return [Picture(None, f"No photograph: {error}"), _map(map_), Picture(None, "No overlay")]
+        return [CardImage(None, f"No photograph: {error}"), _map(map_), CardImage(None, "No overlay")]
     over = draw(map_, photograph, method="overlay")
-    return [Picture(data_uri(photograph), "Photograph"), _map(map_), Picture(data_uri(over), "Map over photograph")]
+    return [CardImage(data_uri(photograph), "Photograph"), _map(map_), CardImage(data_uri(over), "Map over photograph")]

@@ -19,7 +19,7 @@ SAMPLE_NOTE = (
 
 
 @dataclass(frozen=True)
-class Figure:
+class Indicator:
     """A number with its name; ``alarm`` if someone should look."""
 
     name: str
@@ -28,7 +28,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Bar:
+class HistogramBar:
     """A bar of a histogram; height in [0, 100], the tallest 100."""
 
     height: float
@@ -39,43 +39,43 @@ class Bar:
 class Histogram:
     """Values between -limit and limit, the outer bars with all beyond."""
 
-    bars: list[Bar]
+    bars: list[HistogramBar]
     limit: str
     count: int
 
 
-def figures(summary: RunSummary, columns: dict[str, np.ndarray]) -> list[Figure]:
+def figures(summary: RunSummary, columns: dict[str, np.ndarray]) -> list[Indicator]:
     """The few numbers that are read first."""
     overall = summary.overall
-    found = [Figure(f"of {summary.images:,} images explained", f"{overall.n:,}")]
+    found = [Indicator(f"of {summary.images:,} images explained", f"{overall.n:,}")]
     if overall.accuracy is not None:
-        found.append(Figure("predicted as labelled", percent(overall.accuracy)))
+        found.append(Indicator("predicted as labelled", percent(overall.accuracy)))
     if overall.confidence is not None:
-        found.append(Figure("mean confidence of the prediction", percent(overall.confidence)))
+        found.append(Indicator("mean confidence of the prediction", percent(overall.confidence)))
     if (missed := _missed(columns)) is not None:
-        found.append(Figure("of F(x) − F(baseline) that the median map misses", percent(missed)))  # noqa: RUF001
+        found.append(Indicator("of F(x) − F(baseline) that the median map misses", percent(missed)))  # noqa: RUF001
     return found
 
 
-def checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample) -> list[Figure]:
+def checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample) -> list[Indicator]:
     """All that could be wrong with a run, in the order in which to worry."""
     stages = Counter(failure.stage for failure in failed)
     reasons = ", ".join(f"{stage} {count:,}" for stage, count in sorted(stages.items()))
     missing, overall = len(summary.missing_shards), summary.overall
     found = [
-        Figure("Shards missing", f"{missing:,} of {run.manifest.n_shards:,}" if missing else "none", missing > 0),
-        Figure("Images that failed", f"{summary.failures:,} ({reasons})" if stages else "none", bool(stages)),
-        Figure("Explanations", f"{summary.explanations:,}"),
-        Figure("Maps of zeros", _of_sample(maps.zero, maps), maps.zero > 0),
-        Figure("Maps mostly on the border", _of_sample(maps.on_border, maps)),
-        Figure("Model evaluations for each", significant(summary.evaluations / max(summary.explanations, 1))),
+        Indicator("Shards missing", f"{missing:,} of {run.manifest.n_shards:,}" if missing else "none", missing > 0),
+        Indicator("Images that failed", f"{summary.failures:,} ({reasons})" if stages else "none", bool(stages)),
+        Indicator("Explanations", f"{summary.explanations:,}"),
+        Indicator("Maps of zeros", _of_sample(maps.zero, maps), maps.zero > 0),
+        Indicator("Maps mostly on the border", _of_sample(maps.on_border, maps)),
+        Indicator("Model evaluations for each", significant(summary.evaluations / max(summary.explanations, 1))),
     ]
     if overall.delta_50 is not None and overall.delta_95 is not None:
         quantiles = f"{significant(overall.delta_50, 2)}, {significant(overall.delta_95, 2)}"
-        found.append(Figure("Convergence delta, 50 and 95 %", quantiles))
+        found.append(Indicator("Convergence delta, 50 and 95 %", quantiles))
     if overall.error_50 is not None and overall.error_95 is not None:
         quantiles = f"{percent(overall.error_50)}, {percent(overall.error_95)}"
-        found.append(Figure("Estimated error of a map, of its norm, 50 and 95 %", quantiles))
+        found.append(Indicator("Estimated error of a map, of its norm, 50 and 95 %", quantiles))
     return found
 
 
@@ -87,7 +87,7 @@ def histogram(values: np.ndarray) -> Histogram | None:
     limit = float(np.quantile(np.abs(values), 0.99)) or 1.0
     counts, edges = np.histogram(np.clip(values, -limit, limit), BARS, (-limit, limit))
     bars = [
-        Bar(100 * count / counts.max(), f"{significant(low, 2)} to {significant(high, 2)}: {count:,}")
+        HistogramBar(100 * count / counts.max(), f"{significant(low, 2)} to {significant(high, 2)}: {count:,}")
         for count, low, high in zip(counts.tolist(), edges[:-1], edges[1:], strict=True)
     ]
     return Histogram(bars, significant(limit, 2), len(values))

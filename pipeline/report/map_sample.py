@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.engine.geometry import NotSpatial
-from pipeline.report.sample_rows import spread
+from pipeline.report.sample_rows import spread_rows
 from pipeline.store.reader import Run
 
 MAPS_READ = 2048
@@ -40,7 +40,7 @@ def sample_maps(run: Run, groups: np.ndarray) -> MapSample:
         run: All rows.
         groups: Class of each row, (n,).
     """
-    rows = spread(groups, min(MAPS_READ, MAPS_PER_CLASS * len(np.unique(groups))))
+    rows = spread_rows(groups, min(MAPS_READ, MAPS_PER_CLASS * len(np.unique(groups))))
     zero = on_border = 0
     coarse: dict[int, list[np.ndarray]] = {}
     for row in rows.tolist():

@@ -12,7 +12,7 @@ from pipeline.report.formatting import percent, printable, significant
 from pipeline.report.header import provenance
 from pipeline.report.health import SAMPLE_NOTE, checks, figures, histogram
 from pipeline.report.map_sample import MapSample, sample_maps
-from pipeline.report.run_summary import ClassSummary, RunSummary, columns, derive
+from pipeline.report.run_summary import ClassSummary, RunSummary, columns, write_derived_files
 from pipeline.report.sample_rows import examples
 from pipeline.store.atomic import replace
 from pipeline.store.reader import Run
@@ -39,10 +39,10 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
         StoreError: Nothing is published yet, or something is damaged.
     """
     source = ShardReader(run_folder)
-    return write_page(source, derive(source), images=images)
+    return write_report_page(source, write_derived_files(source), images=images)
 
 
-def write_page(source: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
+def write_report_page(source: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
     """The same from shards that are open and their numbers.
 
     Raises:

@@ -100,10 +100,10 @@ def finish(run_folder: Path) -> RunSummary:
         UsageError: The folder is no run's.
         StoreError: The manifest or a shard is damaged.
     """
-    return derive(ShardReader(run_folder))
+    return write_derived_files(ShardReader(run_folder))
 
 
-def derive(source: ShardReader) -> RunSummary:
+def write_derived_files(source: ShardReader) -> RunSummary:
     """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
     run_folder = source.run
     source.ledger.tidy()
@@ -119,7 +119,7 @@ def derive(source: ShardReader) -> RunSummary:
     return summary
 
 
-def concluded(run_folder: Path) -> tuple[int, int] | None:
+def finished_counts(run_folder: Path) -> tuple[int, int] | None:
     """Images and failures of a whole run, if they were derived when all shards were published."""
     try:
         stored = json.loads((run_folder / "summary.json").read_bytes())

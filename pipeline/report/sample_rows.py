@@ -9,7 +9,7 @@ WRONG_EXAMPLES = 8  # at least, where there are as many
 
 
 @dataclass(frozen=True)
-class Group:
+class ExampleGroup:
     """Rows that are shown together.
 
     Attributes:
@@ -23,7 +23,7 @@ class Group:
     total: int
 
 
-def spread(groups: np.ndarray, count: int) -> np.ndarray:
+def spread_rows(groups: np.ndarray, count: int) -> np.ndarray:
     """Rows spread over groups: the first of each, then the second of each, and so on.
 
     Args:
@@ -42,7 +42,7 @@ def spread(groups: np.ndarray, count: int) -> np.ndarray:
     return np.sort(in_turns[:count])
 
 
-def examples(columns: dict[str, np.ndarray]) -> list[Group]:
+def examples(columns: dict[str, np.ndarray]) -> list[ExampleGroup]:
     """Images for the gallery, `EXAMPLES` at most: wrongly predicted ones, correct ones, and those without a label.
 
     Args:
@@ -58,8 +58,8 @@ def examples(columns: dict[str, np.ndarray]) -> list[Group]:
     }
     groups, left = [], EXAMPLES
     for title, (mask, quota) in quotas.items():
-        rows = first[mask][spread(np.where(label < 0, predicted, label)[mask], min(quota, left))]
+        rows = first[mask][spread_rows(np.where(label < 0, predicted, label)[mask], min(quota, left))]
         left -= len(rows)
         if len(rows):
-            groups.append(Group(title, rows, int(mask.sum())))
+            groups.append(ExampleGroup(title, rows, int(mask.sum())))
     return groups

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods.method import image_seeds
-from pipeline.models.penultimate import last_layer, read_by
+from pipeline.models.penultimate import last_layer, record_inputs
 from pipeline.run.job import Job
 from pipeline.store.schema import Rows
 
@@ -69,7 +69,7 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
         points = images[part]
         if not job.config["store"]["features"]:
             return view.class_logits(points), points.new_empty(len(points), 0)
-        with read_by(last_layer(job.classifier)) as read:
+        with record_inputs(last_layer(job.classifier)) as read:
             logits = view.class_logits(points)
         return logits, read[-1]
 

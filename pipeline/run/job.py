@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.data.find_images import find_images, find_labels
 from pipeline.data.image_index import ImageIndex
 from pipeline.engine.geometry import Geometry
@@ -113,7 +113,7 @@ def lay_photographs(job: Job) -> None:
             raise UsageError(
                 f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
             )
-        lay_demo(Path(job.root))
+        write_demo_photographs(Path(job.root))
 
 
 def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:

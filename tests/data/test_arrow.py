@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.data.arrow import index_saved
+from pipeline.data.arrow import index_saved_dataset
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.find_images import find_images, find_labels
@@ -46,7 +46,7 @@ def widths(root: Path, index: Any) -> list[int]:
 def test_images_are_read_in_place_in_the_order_of_the_data_set(tmp_path: Path) -> None:
     saved = pictures(0, 1, 2, 0, 1, 2, 0).shuffle(seed=3).select(range(1, 6))
     saved.save_to_disk(tmp_path, num_shards=2)
-    index = index_saved(str(tmp_path))
+    index = index_saved_dataset(str(tmp_path))
     assert widths(tmp_path, index) == [one["image"].width for one in saved]
     assert find_labels(index, DATA, 3).tolist() == saved["label"][:]
     first, last = "data-00000-of-00002.arrow/000000", "data-00001-of-00002.arrow/000004"
@@ -58,7 +58,7 @@ def test_images_are_read_in_place_in_the_order_of_the_data_set(tmp_path: Path) -
 def test_more_than_one_batch_of_a_file(tmp_path: Path) -> None:
     many = pictures(*[0] * 2500)
     many.save_to_disk(tmp_path)
-    index = index_saved(str(tmp_path))
+    index = index_saved_dataset(str(tmp_path))
     assert len(index.paths) == 2500
     for number in (0, 999, 1000, 2499):
         assert fetch_image(bytes(tmp_path), index.paths.place(number)).width == number + 4
@@ -66,21 +66,21 @@ def test_more_than_one_batch_of_a_file(tmp_path: Path) -> None:
 
 def test_all_splits_or_one(tmp_path: Path) -> None:
     datasets.DatasetDict(train=pictures(0, 1), test=pictures(2)).save_to_disk(tmp_path)
-    index = index_saved(str(tmp_path))
+    index = index_saved_dataset(str(tmp_path))
     assert [path.split(b"/")[::2] for path in index.paths] == [
         [b"train", b"000000"], [b"train", b"000001"], [b"test", b"000000"],
     ]  # fmt: skip
     assert (widths(tmp_path, index), index.folder.tolist()) == ([4, 5, 4], [0, 1, 2])
-    assert widths(tmp_path / "test", index_saved(str(tmp_path / "test"))) == [4]
+    assert widths(tmp_path / "test", index_saved_dataset(str(tmp_path / "test"))) == [4]
     other = pictures(0, kind=datasets.ClassLabel(names=["ant"]))
     datasets.DatasetDict(train=pictures(0), test=other).save_to_disk(tmp_path / "other")
     with pytest.raises(UsageError, match=r"its splits differ.*give one: .*/other/train"):
-        index_saved(str(tmp_path / "other"))
+        index_saved_dataset(str(tmp_path / "other"))
 
 
 def test_names_mean_classes_as_those_of_folders_do_in_the_order_of_the_data_set(tmp_path: Path) -> None:
     pictures(0, 2).save_to_disk(tmp_path / "words")
-    words = index_saved(str(tmp_path / "words"))
+    words = index_saved_dataset(str(tmp_path / "words"))
     assert words.folders == NAMES and find_labels(words, DATA, 3).tolist() == [0, 2]
     with pytest.raises(UsageError, match=r"3 class folders.*the model has 1000 outputs.*data\.class_map"):
         find_labels(words, DATA, 1000)
@@ -88,13 +88,13 @@ def test_names_mean_classes_as_those_of_folders_do_in_the_order_of_the_data_set(
     assert find_labels(words, {**DATA, "class_map": tmp_path / "map.json"}, 1000).tolist() == [340, 309]
     kind = datasets.ClassLabel(names=["n02123159", "n01440764"])
     pictures(0, 1, kind=kind).save_to_disk(tmp_path / "ids")
-    assert find_labels(index_saved(str(tmp_path / "ids")), DATA, 1000).tolist() == [282, 0]
+    assert find_labels(index_saved_dataset(str(tmp_path / "ids")), DATA, 1000).tolist() == [282, 0]
 
 
 @pytest.mark.parametrize(("kind", "values", "labels"), [("int64", [7, 0], [7, 0]), ("string", ["bee", "ant"], [1, 0])])
 def test_labels_of_other_columns(tmp_path: Path, kind: str, values: list[Any], labels: list[int]) -> None:
     pictures(0, 1, other=(datasets.Value(kind), values)).save_to_disk(tmp_path)
-    index = index_saved(str(tmp_path), label="other")
+    index = index_saved_dataset(str(tmp_path), label="other")
     assert find_labels(index, DATA, 8 if kind == "int64" else 2).tolist() == labels
 
 
@@ -102,11 +102,11 @@ def test_without_labels(tmp_path: Path) -> None:
     pictures(0, -1).save_to_disk(tmp_path / "hidden")
     pictures(None).save_to_disk(tmp_path / "none")
     with pytest.raises(UsageError, match=r"arrow/000001' has no label \(-1\); data\.labels=false"):
-        index_saved(str(tmp_path / "hidden"))
+        index_saved_dataset(str(tmp_path / "hidden"))
     with pytest.raises(UsageError, match=r"0 columns are of ClassLabel: give data\.label_column.*data\.labels=false"):
-        index_saved(str(tmp_path / "none"))
+        index_saved_dataset(str(tmp_path / "none"))
     for name in ("hidden", "none"):
-        index = index_saved(str(tmp_path / name), labels=False)
+        index = index_saved_dataset(str(tmp_path / name), labels=False)
         assert index.folders == [] and set(index.folder) == {-1}
 
 
@@ -116,10 +116,10 @@ def test_which_column_is_meant(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"2 columns are of Image: give data\.image_column, of \['image', 'label', 'mask'\]"
     ):
-        index_saved(str(tmp_path))
-    assert widths(tmp_path, index_saved(str(tmp_path), image="mask")) == [34]
+        index_saved_dataset(str(tmp_path))
+    assert widths(tmp_path, index_saved_dataset(str(tmp_path), image="mask")) == [34]
     with pytest.raises(UsageError, match="its images are int64"):
-        index_saved(str(tmp_path), image="label")
+        index_saved_dataset(str(tmp_path), image="label")
 
 
 def test_what_is_broken_is_a_failure_of_its_image(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_what_is_broken_is_a_failure_of_its_image(tmp_path: Path) -> None:
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
     saved = datasets.Dataset.from_dict({"image": values, "label": [0, 1, 2]}, features=features)
     saved.save_to_disk(tmp_path)
-    index = index_saved(str(tmp_path))
+    index = index_saved_dataset(str(tmp_path))
     for number, reason in ((0, "no image of a known format"), (1, "the file is empty")):
         with pytest.raises(UnreadableImage, match=reason):
             fetch_image(bytes(tmp_path), index.paths.place(number))
@@ -152,7 +152,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, file: str, damage: Any, compl
     pictures(0, 1).save_to_disk(tmp_path)
     (tmp_path / file).write_bytes(damage((tmp_path / file).read_bytes()))
     with pytest.raises(UsageError, match=complaint):
-        index_saved(str(tmp_path))
+        index_saved_dataset(str(tmp_path))
 
 
 def test_compressed_images_are_refused(tmp_path: Path) -> None:
@@ -165,13 +165,13 @@ def test_compressed_images_are_refused(tmp_path: Path) -> None:
     with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema, options=options) as file:
         file.write_table(table)
     with pytest.raises(UsageError, match=r"arrow cannot be read: its images are compressed"):
-        index_saved(str(tmp_path))
+        index_saved_dataset(str(tmp_path))
 
 
 @pytest.mark.parametrize("root", ["s3://bucket/data", "/nowhere"])
 def test_another_folder_is_told_what_would_do(root: str) -> None:
     with pytest.raises(UsageError, match=r"no folder of this machine that save_to_disk wrote: .*Parquet"):
-        index_saved(root)
+        index_saved_dataset(root)
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

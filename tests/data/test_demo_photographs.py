@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.decode import read_image
-from pipeline.data.demo_photographs import DEMO_PHOTOGRAPHS, demo_index, lay_demo
+from pipeline.data.demo_photographs import DEMO_PHOTOGRAPHS, demo_index, write_demo_photographs
 from pipeline.data.image_index import index_folder
 from pipeline.errors import MissingExtra
 
@@ -37,18 +37,18 @@ def test_nothing_but_photographs_is_written(photographs: Path) -> None:
 
 
 def test_again_changes_nothing(tmp_path: Path) -> None:
-    lay_demo(tmp_path / "new/folder")
+    write_demo_photographs(tmp_path / "new/folder")
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    lay_demo(tmp_path / "new/folder")
+    write_demo_photographs(tmp_path / "new/folder")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == first
 
 
 def test_what_was_taken_away_is_laid_again(tmp_path: Path) -> None:
-    lay_demo(tmp_path)
+    write_demo_photographs(tmp_path)
     coffee = tmp_path / "n07920052/coffee.png"
     content = coffee.read_bytes()
     coffee.unlink()
-    lay_demo(tmp_path)
+    write_demo_photographs(tmp_path)
     assert coffee.read_bytes() == content
 
 
@@ -61,4 +61,4 @@ def without(module: str) -> Callable[[str], ModuleSpec | None]:
 def test_a_missing_package(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", without(module))
     with pytest.raises(MissingExtra, match=r"the photograph .* needs the extra 'demo'"):
-        lay_demo(tmp_path)
+        write_demo_photographs(tmp_path)

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.models import resnet18
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from tests.commands import Command
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ ELSEWHERE = "/data/"  # neither these images nor these weights are here: such a 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the recipes call the reader's own."""
-    lay_demo(tmp_path / "demo")
+    write_demo_photographs(tmp_path / "demo")
     for name, source in {"castle": "n03877845/china.jpg", "cat": "n02123159/chelsea.png"}.items():
         image = Image.open(tmp_path / "demo" / source)
         image.thumbnail((320, 320))

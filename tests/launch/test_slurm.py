@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.report.run_summary import concluded
+from pipeline.report.run_summary import finished_counts
 from pipeline.store.verify import verify
 from tests.conftest import Status
 from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, options, until
@@ -124,7 +124,7 @@ def test_a_time_limit_saves_and_queues_again(counted: Status, slurm: Path, tmp_p
     for change in ("TimeLimit=30", "StartTime=now"):  # it would wait for two minutes
         client("scontrol", "update", f"JobId={job}", change)
     (tmp_path / "go").write_text("0")
-    until(lambda: concluded(run) == (IMAGES, 0))
+    until(lambda: finished_counts(run) == (IMAGES, 0))
     assert verify(run).whole
     assert asked(tmp_path) / 2 - IMAGES < 1  # a chunk of the image in hand
 
@@ -162,7 +162,7 @@ def test_the_script_for_sites_without_submitit(
     until(lambda: "is queued again" in Path(f"{said}-0").read_text())
     assert "stopped by SIGTERM" in (run / "workers" / "00000.log").read_text()
     (tmp_path / "go").write_text("0")
-    until(lambda: concluded(run) == (IMAGES, 0))
+    until(lambda: finished_counts(run) == (IMAGES, 0))
     assert verify(run).whole
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import functional
 
-from pipeline.data.demo_photographs import lay_demo
+from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.models import demo
 from pipeline.models.checkpoint import IMAGENET
 
@@ -134,7 +134,7 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
 def photographs(height: int, width: int) -> Tensor:
     """The demo's seven, as a network sees them, float64 (7, 3, height, width)."""
     with TemporaryDirectory() as folder:
-        lay_demo(Path(folder))
+        write_demo_photographs(Path(folder))
         files = sorted(file for file in Path(folder).rglob("*") if file.suffix in (".png", ".jpg"))
         pixels = [
             functional.pil_to_tensor(functional.resize(Image.open(file).convert("RGB"), [height, width]))

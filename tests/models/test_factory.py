@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.models.factory import build
+from pipeline.models.factory import build_network
 
 SOURCE = """
 from pathlib import Path
@@ -40,10 +40,10 @@ def package(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("allow", [["their_networks"], ["other", "their_networks"], "their_networks"])
 def test_an_allowed_factory_builds_the_same_network_in_every_process(package, allow):
-    first = build("their_networks.small:build", allow=allow)
+    first = build_network("their_networks.small:build", allow=allow)
     torch.rand(3)
     assert isinstance(first, nn.Sequential)
-    assert torch.equal(build("their_networks.small:build", allow=allow)[1].weight, first[1].weight)
+    assert torch.equal(build_network("their_networks.small:build", allow=allow)[1].weight, first[1].weight)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_an_allowed_factory_builds_the_same_network_in_every_process(package, al
 )
 def test_what_is_not_allowed_letter_for_letter_is_never_imported(package, allow):
     with pytest.raises(UsageError, match=r"code of 'their_networks': allow it with model\.allow=\[their_networks\]"):
-        build("their_networks.small:build", allow=allow)
+        build_network("their_networks.small:build", allow=allow)
     assert not (package / "imported").exists()
 
 
 def test_an_entry_point_needs_no_leave(package):
-    assert isinstance(build("small", allow=[]), nn.Sequential)
+    assert isinstance(build_network("small", allow=[]), nn.Sequential)
     with pytest.raises(UsageError, match=r"model\.factory=smal: .* \(.*small.*\)"):
-        build("smal", allow=[])
+        build_network("smal", allow=[])
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_an_entry_point_needs_no_leave(package):
 )
 def test_a_factory_that_is_none_is_one_clear_line(package, factory, said):
     with pytest.raises(UsageError, match=said):
-        build(factory, allow=["their_networks"])
+        build_network(factory, allow=["their_networks"])

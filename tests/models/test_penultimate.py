@@ -13,7 +13,7 @@ import pipeline
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UsageError
 from pipeline.models.classifier import Classifier
-from pipeline.models.penultimate import last_layer, read_by
+from pipeline.models.penultimate import last_layer, record_inputs
 from tests.conftest import Prepare, Status
 
 
@@ -30,7 +30,7 @@ def test_the_last_layer_makes_the_logits_of_them(name: str) -> None:
     classifier = wrapped(torchvision.models.get_model(name, num_classes=7, **size))
     layer, images = last_layer(classifier), torch.rand(2, 3, 64, 64)
     assert isinstance(layer, nn.Linear)
-    with torch.no_grad(), read_by(layer) as read:
+    with torch.no_grad(), record_inputs(layer) as read:
         logits = classifier.module(images)
     torch.testing.assert_close(logits, layer(read[0]))
     assert not layer._forward_pre_hooks
@@ -38,7 +38,7 @@ def test_the_last_layer_makes_the_logits_of_them(name: str) -> None:
 
 def test_of_maps_their_mean() -> None:
     classifier = wrapped(torchvision.models.squeezenet1_1(num_classes=7))
-    with torch.no_grad(), read_by(layer := last_layer(classifier)) as read:
+    with torch.no_grad(), record_inputs(layer := last_layer(classifier)) as read:
         classifier.module(torch.rand(2, 3, 64, 64))
     assert isinstance(layer, nn.Conv2d) and read[0].shape == (2, 512)
 

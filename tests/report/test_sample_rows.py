@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pipeline.report.sample_rows import EXAMPLES, WRONG_EXAMPLES, examples, spread
+from pipeline.report.sample_rows import EXAMPLES, WRONG_EXAMPLES, examples, spread_rows
 
 
 def test_spread_takes_one_of_each_group_before_a_second() -> None:
     groups = np.array([5, 5, 5, 1, 1, 9])
-    assert [spread(groups, count).tolist() for count in (3, 5, 6, 100)] == [
+    assert [spread_rows(groups, count).tolist() for count in (3, 5, 6, 100)] == [
         [0, 3, 5],
         [0, 1, 3, 4, 5],
         [0, 1, 2, 3, 4, 5],
@@ -17,12 +17,12 @@ def test_spread_takes_one_of_each_group_before_a_second() -> None:
 
 
 def test_spread_over_more_groups_than_rows_wanted_is_even() -> None:
-    assert spread(np.repeat(np.arange(101), 3), 5).tolist() == [0, 75, 150, 225, 300]
+    assert spread_rows(np.repeat(np.arange(101), 3), 5).tolist() == [0, 75, 150, 225, 300]
 
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_spread_of_nothing_is_nothing(count: int) -> None:
-    assert spread(np.empty(0, np.int32), count).tolist() == []
+    assert spread_rows(np.empty(0, np.int32), count).tolist() == []
 
 
 @pytest.mark.parametrize(("n_wrong", "n_correct"), [(0, 100), (3, 100), (100, 100), (100, 3), (2, 2)])

@@ -19,10 +19,10 @@ from pipeline.audit.page.page_data import page_data
 from pipeline.audit.page.strips import Strip, common_scale, strips
 from pipeline.report.formatting import percent
 from pipeline.report.header import provenance
-from pipeline.report.health import SAMPLE_NOTE, Figure, checks, histogram
+from pipeline.report.health import SAMPLE_NOTE, Indicator, checks, histogram
 from pipeline.report.map_sample import sample_maps
 from pipeline.report.report_page import COLUMNS
-from pipeline.report.run_summary import columns, derive
+from pipeline.report.run_summary import columns, write_derived_files
 from pipeline.store.atomic import replace
 from pipeline.store.reader import Run
 from pipeline.store.run_files import plain_folder
@@ -103,7 +103,7 @@ def _hash(text: str) -> str:
 
 def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
     """Where the numbers come from, and how far the run can be trusted."""
-    summary, values = derive(source), columns(source, *COLUMNS)
+    summary, values = write_derived_files(source), columns(source, *COLUMNS)
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
     return {
         **provenance(run, summary),
@@ -116,18 +116,18 @@ def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
     }
 
 
-def _figures(audit: Audit) -> list[Figure]:
+def _figures(audit: Audit) -> list[Indicator]:
     """The few numbers that are read first."""
     totals, run = audit.totals, audit.run
-    found = [Figure(f"of {run.images:,} images explained", f"{run.audited:,}")]
+    found = [Indicator(f"of {run.images:,} images explained", f"{run.audited:,}")]
     if totals.accuracy is not None:
-        found.append(Figure("predicted as labelled", percent(totals.accuracy)))
+        found.append(Indicator("predicted as labelled", percent(totals.accuracy)))
     found.append(
-        Figure("classes that look as if they rested on a shortcut", f"{totals.suspects:,}", totals.suspects > 0)
+        Indicator("classes that look as if they rested on a shortcut", f"{totals.suspects:,}", totals.suspects > 0)
     )
-    found.append(Figure("of them confirmed by covering it", f"{totals.confirmed:,}", totals.confirmed > 0))
+    found.append(Indicator("of them confirmed by covering it", f"{totals.confirmed:,}", totals.confirmed > 0))
     if totals.accuracy is not None:
-        found.append(Figure("labels that confident learning doubts", f"{totals.doubted:,}"))
+        found.append(Indicator("labels that confident learning doubts", f"{totals.doubted:,}"))
     if totals.unfaithful_share is not None:
-        found.append(Figure("of the maps miss much of what they should sum to", percent(totals.unfaithful_share)))
+        found.append(Indicator("of the maps miss much of what they should sum to", percent(totals.unfaithful_share)))
     return found
