@@ -8,11 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import pipeline.methods
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.methods import IntegratedGradients, Occlusion, Saliency
+from pipeline.methods import IntegratedGradients, Method, Occlusion, Saliency
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
-from tests.methods.every_method import EVERY_METHOD, METHODS, SIZE, TARGETS, assert_same
+from tests.methods.every_method import (
+    COMPOSITES,
+    EVERY_CLASS,
+    EVERY_METHOD,
+    METHODS,
+    SIZE,
+    TARGETS,
+    assert_same,
+    nested_evaluators,
+)
 from tests.networks import Recording, images, residual, small_vgg
 
 PREPROCESSING = Preprocessing(None, SIZE, mean=(0.4,) * 3, std=(0.2,) * 3)
@@ -128,3 +138,61 @@ def test_wrong_targets(target: Any, words: str) -> None:
 def test_wrong_images(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=re.escape(f"images must be (N, C, H, W), not {shape}")):
         Saliency(small_vgg())(torch.zeros(shape), 0)
+
+
+def test_there_is_one_of_every_class() -> None:
+    classes = (getattr(pipeline.methods, name) for name in pipeline.methods.__all__)
+    assert {one.__name__ for one in classes if issubclass(one, Method)} - {"Method"} == EVERY_CLASS.keys()
+    composites = {name for name, build in EVERY_CLASS.items() if len(nested_evaluators(build(small_vgg()))) > 2}
+    assert composites == {name.split()[0] for name in COMPOSITES}
+
+
+@pytest.mark.parametrize("build", [*EVERY_CLASS.values(), COMPOSITES["NoiseTunnel of GuidedGradCam"]])
+def test_the_evaluators_of_nested_methods_are_listed_once_and_its_own_first(build: Callable[..., Method]) -> None:
+    names = []
+    for _ in range(2):
+        method = build(small_vgg())
+        name_of = {id(evaluator): name for name, evaluator in nested_evaluators(method).items()}
+        names.append([name_of.pop(id(evaluator)) for evaluator in method.chunked_evaluators()])
+        assert not name_of
+        assert names[-1][:2] == ["evaluator", "_image_evaluator"]
+    assert names[0] == names[1]
+
+
+def test_the_order_of_the_evaluators_of_a_noise_tunnel_around_guided_grad_cam() -> None:
+    """A run's chunk sizes are stored in this order."""
+    tunnel = COMPOSITES["NoiseTunnel of GuidedGradCam"](small_vgg())
+    name_of = {id(evaluator): name for name, evaluator in nested_evaluators(tunnel).items()}
+    assert [name_of[id(evaluator)] for evaluator in tunnel.chunked_evaluators()] == [
+        f"{owner}{own}"
+        for owner in ("", "method.", "method.guided.", "method.cam.")
+        for own in ("evaluator", "_image_evaluator")
+    ]
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_a_check_that_raises_stops_the_forward_passes_of_nested_methods(name: str) -> None:
+    """Whichever call of the check raises: the passes before it have run, and no other."""
+    network, batch = small_vgg(), images(2, *SIZE, torch.float32)
+    events: list[str] = []
+    network.register_forward_pre_hook(lambda *_: events.append("forward pass"))
+    method = COMPOSITES[name](network, internal_batch_size=1)
+
+    def run(raise_at: int) -> list[str]:
+        def check() -> None:
+            events.append("check")
+            if events.count("check") == raise_at:
+                raise InterruptedError
+
+        events.clear()
+        method.on_chunk(check)
+        method.explain(batch, torch.tensor([[1], [7]]), scores=torch.zeros(2, 1), seeds=image_seeds(0, [0, 1]))
+        return list(events)
+
+    unbroken = run(raise_at=0)
+    calls = [place for place, event in enumerate(unbroken) if event == "check"]
+    assert all(unbroken[place - 1] == "check" for place, event in enumerate(unbroken) if event == "forward pass")
+    for number, place in enumerate(calls, 1):
+        with pytest.raises(InterruptedError):
+            run(raise_at=number)
+        assert events == unbroken[: place + 1]
