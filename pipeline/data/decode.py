@@ -1,4 +1,4 @@
-"""One image file -> one RGB image, or the reason why not, in words."""
+"""Decoding of an image file to 8-bit RGB; an unreadable one raises the reason."""
 # Paths are raw bytes here, which pathlib does not take:
 # ruff: noqa: PTH116, PTH123
 
@@ -21,10 +21,10 @@ FORMATS = tuple(
     for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "MPO", "QOI")
     if name in Image.OPEN
 )
-# Endings of image file names, lower case, with the dot.
-EXTENSIONS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
+# Extensions of image files, lower case, with the dot.
+EXTENSIONS = frozenset(extension for extension, name in Image.registered_extensions().items() if name in FORMATS)
 
-# What Pillow's decoders raise on damaged files, found by flipping and cutting bytes of all FORMATS.
+# Errors of Pillow's decoders on damaged files, collected by fuzzing: bytes of all FORMATS flipped and cut.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -42,13 +42,13 @@ DECODER_ERRORS = (
 
 
 class UnreadableImage(Exception):
-    """A file that is no image, or a damaged one; the message is the reason, without the path."""
+    """A file that is no image, or is damaged; the message is the reason, without the path."""
 
 
 def read_image(path: bytes | str | Path) -> Image.Image:
     """Decodes an image file to 8-bit RGB.
 
-    Transparent pixels are laid on white; 16-bit values keep their high byte; an animation is its first frame.
+    Transparent pixels are composited on white; 16-bit values keep their high byte; an animation is its first frame.
     The EXIF orientation is not applied, as in the evaluation of ImageNet models.
 
     Raises:
@@ -66,7 +66,7 @@ def decode_image(content: bytes) -> Image.Image:
     """Decodes the content of an image file, as :func:`read_image` does.
 
     Raises:
-        UnreadableImage: It is empty, no image, damaged, or larger than Pillow allows.
+        UnreadableImage: The content is empty, no image, damaged, or larger than Pillow allows.
     """
     if not content:
         raise UnreadableImage("the file is empty")
@@ -75,7 +75,7 @@ def decode_image(content: bytes) -> Image.Image:
 
 def _decoded(file: BinaryIO) -> Image.Image:
     try:
-        # Pillow warns of odd metadata and of large images: no news to the user of a million files.
+        # Pillow warns of odd metadata and of large images, which for a million files is noise.
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             return _to_rgb(image)
     except UnidentifiedImageError as error:
@@ -111,7 +111,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    """Deep grey values (H, W) -> uint8; of 16 bits the high byte, as Pillow does for 16-bit colour."""
+    """Grey values (H, W) of 16 or 32 bits or floating point -> uint8; of 16 bits the high byte, as Pillow in colour."""
     low, high = values.min(), values.max()
     if mode == "F" and low >= 0 and high <= 1:
         return np.round(values * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The photographs of the demo, from installed packages: a small labelled folder without a download."""
+"""The demo's photographs, copied from installed packages into a small labelled folder, without a download."""
 
 import importlib.util
 import os
@@ -15,15 +15,15 @@ from pipeline.errors import MissingExtra
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph, free to use.
+    """A freely licensed photograph.
 
     Attributes:
-        name: Of the file in the demo's folder.
-        wordnet_id: The ImageNet class that a person would choose.
-        package: The distribution that holds it.
-        source: Its file, from the folder that packages are installed in.
-        licence: As the package states it; for matplotlib's, as its pull request 1599 does.
-        credit: Who made it.
+        name: File name in the demo's folder.
+        wordnet_id: Its ImageNet class, chosen by a person.
+        package: The distribution that contains it.
+        source: Its path below site-packages.
+        licence: As the package states it; for matplotlib's photograph, as pull request 1599 there states it.
+        credit: The photographer or owner.
     """
 
     name: str
@@ -72,14 +72,14 @@ DEMO_PHOTOGRAPHS = tuple(
 
 
 def demo_index() -> ImageIndex:
-    """The index of the folder that ``lay_demo`` writes, known without it."""
+    """The index of the folder that :func:`write_demo_photographs` writes, without listing it."""
     folders = [photograph.wordnet_id for photograph in DEMO_PHOTOGRAPHS]
     paths = ImagePaths.from_bytes(os.fsencode(f"{photo.wordnet_id}/{photo.name}") for photo in DEMO_PHOTOGRAPHS)
     return ImageIndex(paths, np.arange(len(folders), dtype=np.int32), folders)
 
 
 def write_demo_photographs(folder: Path) -> None:
-    """Copies the photographs, as they are, to ``folder/<WordNet id>/<name>``, where it is not there yet.
+    """Copies the photographs unchanged to ``folder/<WordNet id>/<name>``; existing files are kept.
 
     Raises:
         MissingExtra: A package, or its photograph, is not installed.
@@ -89,13 +89,13 @@ def write_demo_photographs(folder: Path) -> None:
         if target.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(_installed(photograph), unfinished)
-        unfinished.replace(target)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.copyfile(_installed_file(photograph), temporary)
+        temporary.replace(target)  # atomic: other workers may be writing the same file
 
 
-def _installed(photograph: Photograph) -> Path:
-    """Where the photograph lies; found without importing its package, which would take seconds."""
+def _installed_file(photograph: Photograph) -> Path:
+    """The photograph's path, located without importing its package, which would take seconds."""
     package = importlib.util.find_spec(photograph.source.partition("/")[0])
     if package is not None and package.origin is not None:
         source = Path(package.origin).parent.parent / photograph.source

@@ -1,4 +1,4 @@
-"""Where an image lies -> the image: a file here, a part of an archive, an object elsewhere."""
+"""Image location -> decoded image: from a local file, a byte range of an archive, or an object store."""
 # Paths are raw bytes here, which pathlib does not take:
 # ruff: noqa: PTH118
 
@@ -13,37 +13,38 @@ from pipeline.system.remote import file_system, is_remote
 ARCHIVES = (b".tar", b".arrow")
 
 
-def fetch_image(root: bytes, place: ImageLocation) -> Image.Image:
+def fetch_image(root: bytes, location: ImageLocation) -> Image.Image:
     """Reads and decodes an image to 8-bit RGB.
 
     Args:
         root: The folder that the path is relative to, or its address.
-        place: Where the image is.
+        location: Path and, within an archive, byte range of the image.
 
     Raises:
-        UnreadableImage: It is missing, empty, no image, damaged, or larger than Pillow allows.
+        UnreadableImage: The image is missing, empty, of no known format, damaged, or larger than Pillow allows.
     """
-    path = root.rstrip(b"/") + b"/" + place.path if is_remote(root) else os.path.join(root, place.path)
-    if place.span is None:
-        return decode_image(_object(path, None)) if is_remote(root) else read_image(path)
-    archive = path[: _end_of_archive(path, len(root))]
-    content = _object(archive, place.span) if is_remote(root) else _part(archive, place.span)
-    if len(content) < place.span[1]:
+    path = root.rstrip(b"/") + b"/" + location.path if is_remote(root) else os.path.join(root, location.path)
+    if location.span is None:
+        return decode_image(_read_object(path, None)) if is_remote(root) else read_image(path)
+    archive = path[: _archive_length(path, len(root))]
+    content = _read_object(archive, location.span) if is_remote(root) else _read_range(archive, location.span)
+    if len(content) < location.span[1]:
         raise UnreadableImage("the archive ends within it")
     return decode_image(content)
 
 
-def _end_of_archive(path: bytes, start: int) -> int:
-    """How long the name of the archive is that a path leads into."""
-    places = ((path.find(ending + b"/", start), len(ending)) for ending in ARCHIVES)
-    return min(place + length for place, length in places if place >= 0)
+def _archive_length(path: bytes, start: int) -> int:
+    """Length of the archive's own path, of a path that leads into it; the first archive from ``start`` on counts."""
+    ends = ((path.find(extension + b"/", start), len(extension)) for extension in ARCHIVES)
+    return min(position + length for position, length in ends if position >= 0)
 
 
-def _part(path: bytes, span: tuple[int, int]) -> bytes:
+def _read_range(path: bytes, span: tuple[int, int]) -> bytes:
     start, length = span
     try:
         file = os.open(path, os.O_RDONLY)
         try:
+            # The length comes from the archive's headers: a damaged one must not allocate more than the file has
             return os.pread(file, min(length, os.fstat(file).st_size), start)
         finally:
             os.close(file)
@@ -51,8 +52,12 @@ def _part(path: bytes, span: tuple[int, int]) -> bytes:
         raise UnreadableImage(error.strerror or str(error)) from error
 
 
-def _object(address: bytes, span: tuple[int, int] | None) -> bytes:
-    """What is stored at an address. That nothing answers there is no fault of the image, and ends the run."""
+def _read_object(address: bytes, span: tuple[int, int] | None) -> bytes:
+    """Reads an object, or a byte range of it.
+
+    A missing or forbidden object is a failure of its image. Other errors, such as a store that does not answer, end the
+    run: they are no fault of the image.
+    """
     system, path = file_system(os.fsdecode(address))
     start, end = (None, None) if span is None else (span[0], sum(span))
     try:

@@ -1,4 +1,4 @@
-"""A folder of images -> a sorted list of their paths and classes, without opening one."""
+"""Index of a data set: paths and classes of its images, listed and sampled without opening an image file."""
 
 import difflib
 import logging
@@ -11,27 +11,27 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.decode import EXTENSIONS
-from pipeline.data.file_tree import tree
+from pipeline.data.file_tree import open_tree
 from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-IMAGE_EXTENSIONS = frozenset(os.fsencode(ending) for ending in EXTENSIONS)
+IMAGE_EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
 LISTING_THREADS = 8
-"""Class folders that are listed at once: a network, or a cold disk, answers each after its time."""
+"""Class folders listed in parallel: over a network, or on a cold disk, listing waits for latency."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageIndex:
-    """The images of a data set, in their order.
+    """The images of a data set, in order.
 
     Attributes:
         paths: Relative to the root, raw bytes, separated by ``/``.
         folder: Number of each image's class folder, -1 without labels, int32 (n,).
-        folders: Names of all class folders, sorted; those of no image too, since classes are counted by them.
-        label: Class of each image, int32 (n,), where the data say it themselves; None where the folders do.
-        archive: Number of the archive that each image is in, rising, int32 (n,); None without archives.
+        folders: Names of all class folders, sorted; also of empty ones, since their number is the number of classes.
+        label: Class number of each image, int32 (n,), where the data set has numbers; None where folders name classes.
+        archive: Number of the archive that each image is in, non-decreasing, int32 (n,); None without archives.
     """
 
     paths: ImagePaths
@@ -41,7 +41,7 @@ class ImageIndex:
     archive: np.ndarray | None = None
 
     def take(self, numbers: np.ndarray) -> "ImageIndex":
-        """Some of the images; the class folders stay, so that the class numbers do."""
+        """Selects images by number; keeps all class folders, so that class numbers stay the same."""
         label, archive = (None if one is None else one[numbers] for one in (self.label, self.archive))
         return ImageIndex(self.paths.take(numbers), self.folder[numbers], self.folders, label, archive)
 
@@ -49,26 +49,26 @@ class ImageIndex:
 def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     """Lists the images below a folder, in the order of (class folder, path within it), compared as bytes.
 
-    An image is what has an image's ending, in any case, at any depth; whether it can be read shows later.
-    Links are followed, but not back to a folder above; names beginning with a dot are left out.
+    Files with the extension of an image format are listed, in any case, at any depth; none is opened. Links are
+    followed, except to an ancestor. Hidden files and folders, whose names begin with a dot, are left out.
 
     Args:
         root: With labels a folder of class folders, else any folder.
-        labels: Whether the folders directly below ``root`` are classes.
+        labels: True if the folders directly below ``root`` are classes.
 
     Raises:
         UsageError: A folder cannot be listed, or there is no image, or no class folder.
     """
-    listed = tree(str(root), IMAGE_EXTENSIONS)
-    folders, images = listed.top()
+    tree = open_tree(str(root), IMAGE_EXTENSIONS)
+    folders, images = tree.list_top()
     if not labels:
-        paths = ImagePaths.from_bytes(sorted(images + listed.below(folders)))
+        paths = ImagePaths.from_bytes(sorted(images + tree.list_below(folders)))
         index = ImageIndex(paths, np.full(len(paths), -1, np.int32), [])
     elif folders:
         if images:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
         with ThreadPoolExecutor(LISTING_THREADS) as pool:
-            parts = [*pool.map(lambda folder: ImagePaths.from_bytes(sorted(listed.below([folder]))), sorted(folders))]
+            parts = [*pool.map(lambda name: ImagePaths.from_bytes(sorted(tree.list_below([name]))), sorted(folders))]
         numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         index = ImageIndex(ImagePaths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
     else:
@@ -76,7 +76,7 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
         raise UsageError(f"data.root={str(root)!r} has no class folders: {advice}")
     if not len(index.paths):
         known = " ".join(sorted(EXTENSIONS))
-        raise UsageError(f"data.root={str(root)!r}: no images below it (known endings: {known})")
+        raise UsageError(f"data.root={str(root)!r}: no images below it (known extensions: {known})")
     return index
 
 
@@ -87,12 +87,12 @@ def sample(
     per_class: int | None = None,
     classes: Sequence[str] | None = None,
 ) -> ImageIndex:
-    """Some of the images, always the same ones; the class folders stay, so that the class numbers do.
+    """Samples an index, deterministically; keeps all class folders, so that class numbers stay the same.
 
     Args:
         index: All images.
-        limit: At most so many images, evenly spread over what the other two leave.
-        per_class: At most so many images of each class folder.
+        limit: Maximum number of images, evenly spaced among those that the other two leave.
+        per_class: Maximum number of images of each class folder, the first ones.
         classes: Names of the class folders to take.
 
     Raises:
@@ -106,10 +106,10 @@ def sample(
     if classes is not None:
         chosen = chosen[np.isin(index.folder, [_folder_number(index.folders, name) for name in classes])]
     if per_class is not None:
-        order = chosen[np.argsort(index.folder[chosen], kind="stable")]  # a list may have them in any order
+        order = chosen[np.argsort(index.folder[chosen], kind="stable")]  # a list may have its classes in any order
         sorted_folders = index.folder[order]
-        place = np.arange(len(order)) - np.searchsorted(sorted_folders, sorted_folders)
-        chosen = np.sort(order[place < per_class])
+        rank = np.arange(len(order)) - np.searchsorted(sorted_folders, sorted_folders)  # of each image in its class
+        chosen = np.sort(order[rank < per_class])
     if limit is not None and limit < len(chosen):
         chosen = chosen[np.arange(limit) * len(chosen) // limit]
     if not len(chosen):

@@ -1,4 +1,4 @@
-"""A file with a path on each line -> the images that it names, in its order; no folder is listed."""
+"""Index of the images that a list file names, one path a line, in its order; no folder is listed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -8,14 +8,15 @@ import numpy as np
 
 from pipeline.data.image_index import ImageIndex
 from pipeline.data.image_paths import ImagePaths
-from pipeline.data.named_labels import LabelEncoder, unlabelled
+from pipeline.data.named_labels import LabelEncoder, unlabelled_index
 from pipeline.errors import UsageError
 from pipeline.system.remote import open_file
 
-_LINES = 100_000
-"""Lines that are held as objects at once."""
+_BLOCK_LINES = 100_000
+"""Lines parsed at a time; only these are in memory as Python objects."""
 
-Complain = Callable[[int, str], UsageError]
+LineError = Callable[[int, str], UsageError]
+"""Line number from 0, and message -> the error to raise."""
 
 
 def read_list(file: str, labels: bool = True) -> ImageIndex:
@@ -29,70 +30,70 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
         labels: False ignores all labels and folders.
 
     Raises:
-        UsageError: The list cannot be read or is empty, or a line is none of these; it is named by its number.
+        UsageError: The list cannot be read or is empty, or a line is invalid; the message has its number.
     """
 
-    def complain(line: int, what: str) -> UsageError:
-        return UsageError(f"data.list={file}, line {line + 1}: {what}")
+    def line_error(line: int, message: str) -> UsageError:
+        return UsageError(f"data.list={file}, line {line + 1}: {message}")
 
-    words, parts, numbers, hashes = LabelEncoder(), list[ImagePaths](), list[np.ndarray](), list[np.ndarray]()
-    fields = 0
+    encoder, parts, codes, hashes = LabelEncoder(), list[ImagePaths](), list[np.ndarray](), list[np.ndarray]()
+    n_fields = 0
     try:
         with open_file(file) as opened:
             for first, lines in _blocks(opened):
-                cut = [line.rstrip(b"\r\n").split(b"\t", 1) for line in lines]
-                fields = fields or len(cut[0])
-                _check(cut, first, fields, complain)
-                parts.append(ImagePaths.from_bytes(line[0] for line in cut))
-                hashes.append(np.fromiter((hash(line[0]) for line in cut), np.int64, len(cut)))
+                rows = [line.rstrip(b"\r\n").split(b"\t", 1) for line in lines]
+                n_fields = n_fields or len(rows[0])
+                _check(rows, first, n_fields, line_error)
+                parts.append(ImagePaths.from_bytes(row[0] for row in rows))
+                hashes.append(np.fromiter((hash(row[0]) for row in rows), np.int64, len(rows)))
                 if labels:
-                    numbers.append(words.numbers(_labels(cut, first, complain)))
+                    codes.append(encoder.encode(_labels(rows, first, line_error)))
     except OSError as error:
         raise UsageError(f"data.list={file} cannot be read: {error.strerror or error}") from error
     if not parts:
         raise UsageError(f"data.list={file} is empty")
     paths = ImagePaths.join(parts)
-    _check_once(paths, np.concatenate(hashes), complain)
+    _check_unique(paths, np.concatenate(hashes), line_error)
     if not labels:
-        return unlabelled(paths)
-    index = words.index(paths, np.concatenate(numbers))
-    return index if fields == 2 else replace(index, label=None)  # a folder's number is no class number
+        return unlabelled_index(paths)
+    index = encoder.index(paths, np.concatenate(codes))
+    return index if n_fields == 2 else replace(index, label=None)  # a folder named by a number is no class number
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """The number of the first of some lines, and these."""
+    """Blocks of lines, each with the number of its first."""
     first, lines = 0, iter(lines)
-    while block := list(islice(lines, _LINES)):
+    while block := list(islice(lines, _BLOCK_LINES)):
         yield first, block
         first += len(block)
 
 
-def _check(cut: list[list[bytes]], first: int, n_fields: int, complain: Complain) -> None:
-    for line, fields in enumerate(cut, first):
+def _check(rows: list[list[bytes]], first: int, n_fields: int, line_error: LineError) -> None:
+    for line, fields in enumerate(rows, first):
         path = fields[0]
         if not path:
-            raise complain(line, "there is no path")
+            raise line_error(line, "there is no path")
         if len(fields) != n_fields:
-            raise complain(line, "a label after a TAB must be on all lines or on none")
+            raise line_error(line, "a label after a TAB must be on all lines or on none")
         if path.startswith(b"/") or b"://" in path:
-            raise complain(line, f"{path!r} is not relative to data.root")
+            raise line_error(line, f"{path!r} is not relative to data.root")
         if b"\0" in path or (b".." in path and b".." in path.split(b"/")):
-            raise complain(line, f"{path!r} leads out of data.root")
+            raise line_error(line, f"{path!r} leads out of data.root")
 
 
-def _labels(cut: list[list[bytes]], first: int, complain: Complain) -> Iterator[bytes]:
-    """The label of each line, or the first folder of its path if there is none on any."""
-    for line, fields in enumerate(cut, first):
+def _labels(rows: list[list[bytes]], first: int, line_error: LineError) -> Iterator[bytes]:
+    """The label of each line or, in a list without labels, the first folder of its path."""
+    for line, fields in enumerate(rows, first):
         label = fields[1].strip() if len(fields) > 1 else fields[0].partition(b"/")[0] if b"/" in fields[0] else b""
         if not label:
-            raise complain(line, "neither a label after a TAB nor a class folder; data.labels=false takes it without")
+            raise line_error(line, "neither a label after a TAB nor a class folder; data.labels=false needs none")
         yield label
 
 
-def _check_once(paths: ImagePaths, hashes: np.ndarray, complain: Complain) -> None:
-    """Raises UsageError if a path is there twice."""
+def _check_unique(paths: ImagePaths, hashes: np.ndarray, line_error: LineError) -> None:
+    """Raises UsageError if a path occurs twice; equal hashes are compared by path."""
     order = np.argsort(hashes, kind="stable")
-    for place in np.flatnonzero(np.diff(hashes[order]) == 0).tolist():
-        one, other = int(order[place]), int(order[place + 1])
+    for position in np.flatnonzero(np.diff(hashes[order]) == 0).tolist():
+        one, other = int(order[position]), int(order[position + 1])
         if paths[one] == paths[other]:
-            raise complain(other, f"{paths[one]!r} is on line {one + 1} already")
+            raise line_error(other, f"{paths[one]!r} is on line {one + 1} already")

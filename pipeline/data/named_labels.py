@@ -1,4 +1,4 @@
-"""Images whose classes are said in words beside them, not by their folders."""
+"""Labels given as text beside the images, not by class folders -> an index."""
 
 from collections.abc import Iterable
 
@@ -9,27 +9,40 @@ from pipeline.data.image_paths import ImagePaths
 
 
 class LabelEncoder:
-    """Numbers the different words of many labels, as they come."""
+    """Encodes label texts as numbers 0, 1, ..., in the order in which they are first met.
+
+    A list of a billion lines is encoded block by block: memory holds one text for each distinct label.
+    """
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
+        self._codes: dict[bytes, int] = {}
 
-    def numbers(self, words: Iterable[bytes]) -> np.ndarray:
-        """Number of each word, int32 (n,)."""
-        return np.fromiter((self._numbers.setdefault(word, len(self._numbers)) for word in words), np.int32)
+    def encode(self, labels: Iterable[bytes]) -> np.ndarray:
+        """Code of each label, int32 (n,)."""
+        return np.fromiter((self._codes.setdefault(label, len(self._codes)) for label in labels), np.int32)
 
-    def index(self, paths: ImagePaths, numbers: np.ndarray, archive: np.ndarray | None = None) -> ImageIndex:
-        """The index of images with these labels: class numbers if all words are, else names as of class folders."""
-        words = sorted(self._numbers)
-        place = np.empty(len(words), np.int32)
-        place[[self._numbers[word] for word in words]] = np.arange(len(words), dtype=np.int32)
-        folder = place[numbers]
-        folders = [word.decode(errors="surrogateescape") for word in words]
-        classes = [int(word) for word in words] if all(word.isdigit() and len(word) < 10 for word in words) else None
-        label = None if classes is None else np.array(classes, np.int32)[folder]
-        return ImageIndex(paths, folder, folders, label, archive)
+    def index(self, paths: ImagePaths, codes: np.ndarray, archive: np.ndarray | None = None) -> ImageIndex:
+        """Makes the index of images with these labels.
+
+        The labels are class numbers if all of them are whole numbers; else they are names, which mean classes as those
+        of class folders do.
+
+        Args:
+            paths: Of the images.
+            codes: Of their labels, int32 (n,), by :meth:`encode`.
+            archive: Number of the archive that each image is in, int32 (n,), or None.
+        """
+        labels = sorted(self._codes)
+        rank = np.empty(len(labels), np.int32)  # code -> position among the sorted labels
+        rank[[self._codes[label] for label in labels]] = np.arange(len(labels), dtype=np.int32)
+        folder = rank[codes]
+        names = [label.decode(errors="surrogateescape") for label in labels]
+        # Up to nine digits, so that a number fits into int32
+        numeric = all(label.isdigit() and len(label) < 10 for label in labels)
+        classes = np.array([int(label) for label in labels], np.int32)[folder] if numeric else None
+        return ImageIndex(paths, folder, names, classes, archive)
 
 
-def unlabelled(paths: ImagePaths, archive: np.ndarray | None = None) -> ImageIndex:
-    """The index of images of which no class is known."""
+def unlabelled_index(paths: ImagePaths, archive: np.ndarray | None = None) -> ImageIndex:
+    """Makes the index of images without labels."""
     return ImageIndex(paths, np.full(len(paths), -1, np.int32), [], None, archive)

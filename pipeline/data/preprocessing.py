@@ -13,17 +13,17 @@ from pipeline.data.decode import UnreadableImage
 from pipeline.errors import UsageError
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-# A strip of 1 x 60000 pixels would become 256 x 15 million: memory, for one file, without bound.
+# Bounds the memory for one file: a strip of 1 x 60000 pixels would be resized to 256 x 15 million.
 MAX_RESIZED_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model expects of its images; pixel for pixel torchvision's ``ImageClassification`` preset.
+    """Preprocessing that a model expects; equal pixel for pixel to torchvision's ``ImageClassification`` preset.
 
     Attributes:
         resize: Length of the shorter side in pixels, or (height, width), or None for no resizing.
-        crop: (height, width) of the centre crop, of the model's input; black is added to a smaller image.
+        crop: (height, width) of the centre crop, which is the model's input; a smaller image is padded with black.
         mean: Of each channel, for pixels in [0, 1].
         std: Of each channel, for pixels in [0, 1].
         interpolation: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``, with antialiasing.
@@ -52,7 +52,7 @@ class Preprocessing:
 
         Returns:
             Pixels, uint8 (3, H, W), and the crop, int32 (6,): height and width of the original, then top,
-            left, bottom, right of the crop box in its pixels, rounded (outside of it where black was added).
+            left, bottom, right of the crop box in its pixels, rounded (outside of the image where padded).
 
         Raises:
             UnreadableImage: The image is so narrow that resizing it would exhaust the memory.
@@ -92,7 +92,7 @@ class Preprocessing:
         box = []
         for axis, length in ((1, self.crop[0]), (0, self.crop[1])):
             space = resized.size[axis] - length
-            # torchvision rounds where it cuts (half to even) and down where it pads
+            # torchvision rounds half to even where it crops, and rounds the padding down
             start = round(space / 2) if space >= 0 else -(-space // 2)
             scale = image.size[axis] / resized.size[axis]
             box.append((round(start * scale), round((start + length) * scale)))

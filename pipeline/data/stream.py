@@ -1,4 +1,9 @@
-"""Image files -> decoded batches, in order, by worker processes that stay a few batches ahead."""
+"""Image files -> decoded batches, in order, by worker processes that prefetch.
+
+A worker process that is killed (by the out-of-memory killer, or a crash in a decoder) is started again. After
+`MAX_WORKER_DEATHS` in a row the images of the waiting batches are isolated: each is decoded in a process of its own, so
+that an image that kills its process is recorded as a failure and all others are kept.
+"""
 
 import logging
 import os
@@ -25,25 +30,25 @@ from pipeline.errors import Failure, UsageError
 log = logging.getLogger(__name__)
 
 MAX_WORKER_DEATHS = 3
-"""So often in a row workers may be killed while one batch is waited for; then its images are decoded one by one."""
+"""Deaths in a row of workers while one batch is waited for, before its images are isolated; also tries of an image."""
 MAX_KILLED_IN_A_ROW = 10
-"""So many images in a row that kill whoever decodes them are not the images' fault."""
+"""Consecutive images that kill their process, before the machine and not the images is taken for the cause."""
 
 
 class PathList(Protocol):
-    """Anything that knows where each image is."""
+    """Image number -> location; a manifest's paths, or an index's."""
 
-    def place(self, number: int, /) -> ImageLocation: ...
+    def location(self, number: int, /) -> ImageLocation: ...
 
 
 @dataclass
 class Batch:
-    """The readable images of a batch, and the others.
+    """The decoded images of a batch, and the failures among them.
 
     Attributes:
         pixels: uint8 (n, 3, H, W), n may be 0.
         index: Number of each image, int64 (n,).
-        crop: As ``Preprocessing`` tells it, int32 (n, 6).
+        crop: As ``Preprocessing`` returns it, int32 (n, 6).
         failures: The images that could not be read.
     """
 
@@ -53,43 +58,50 @@ class Batch:
     failures: list[Failure]
 
     def part(self, start: int, stop: int) -> "Batch":
-        """Some of the readable images."""
+        """A range of the decoded images, without the failures."""
         return Batch(self.pixels[start:stop], self.index[start:stop], self.crop[start:stop], [])
 
     def pin_memory(self) -> "Batch":
-        """Called by the DataLoader, where it is asked to."""
+        """Copies the pixels to page-locked memory; the DataLoader calls it under ``pin_memory=True``."""
         return Batch(self.pixels.pin_memory(), self.index, self.crop, self.failures)
 
 
 Example = tuple[int, Tensor, Tensor]
+"""Image number, pixels (3, H, W) uint8, crop (6,) int32."""
 KILLED = "killed"
-"""The stage of a failure that killed its process."""
+"""The stage of a failure whose image killed its process."""
 
 
 @dataclass(frozen=True)
 class _Images(Dataset[Example | Failure]):
-    """Decodes on request; asked with the place itself, so that a worker needs no list and no open file."""
+    """Decodes an image on request; a request has the location itself, so that a worker needs no list and no open file.
+
+    Attributes:
+        root: The folder that the paths are relative to, or its address.
+        preprocessing: Of the model.
+    """
 
     root: bytes
     preprocessing: Preprocessing
 
     def __getitem__(self, request: tuple[int, ImageLocation]) -> Example | Failure:
-        number, place = request
+        number, location = request
         try:
-            return number, *self.preprocessing(fetch_image(self.root, place))
+            return number, *self.preprocessing(fetch_image(self.root, location))
         except UnreadableImage as error:
             return Failure(number, "read", str(error))
 
     def collate(self, examples: Sequence[Example | Failure]) -> Batch:
+        """Stacks the decoded images of a batch."""
         failures = [example for example in examples if isinstance(example, Failure)]
-        readable = [example for example in examples if not isinstance(example, Failure)]
+        decoded = [example for example in examples if not isinstance(example, Failure)]
         height, width = self.preprocessing.crop
-        pixels = torch.empty((len(readable), 3, height, width), dtype=torch.uint8)
-        crop = np.empty((len(readable), 6), np.int32)
-        for row, (_, image, box) in enumerate(readable):
+        pixels = torch.empty((len(decoded), 3, height, width), dtype=torch.uint8)
+        crop = np.empty((len(decoded), 6), np.int32)
+        for row, (_, image, box) in enumerate(decoded):
             pixels[row] = image
             crop[row] = box.numpy()
-        return Batch(pixels, np.array([number for number, _, _ in readable], np.int64), crop, failures)
+        return Batch(pixels, np.array([number for number, _, _ in decoded], np.int64), crop, failures)
 
 
 def stream(
@@ -105,28 +117,28 @@ def stream(
 
     Args:
         root: The folder that the paths are relative to, or its address.
-        paths: Where each image number is.
+        paths: Location of each image number.
         preprocessing: Of the model.
-        batches: Image numbers of each batch; drawn lazily, two batches a worker ahead of what is yielded.
-        num_workers: Processes; 0 decodes in this one.
-        pin_memory: Whether pixels arrive in page-locked memory, for a faster copy to a GPU.
+        batches: Image numbers of each batch; read lazily, two batches a worker ahead of what is yielded.
+        num_workers: Decoding processes; 0 decodes in this one.
+        pin_memory: True to put pixels into page-locked memory, for a faster copy to a GPU.
 
     Yields:
         The batches in the order of ``batches``; an unreadable image is in its batch's failures.
 
     Raises:
-        UsageError: Workers were killed over and over, such as for the memory that an image takes.
+        UsageError: Worker processes were killed at many images in a row, which points to too little memory.
     """
     images = _Images(os.fsencode(root), preprocessing)
-    drawn, waiting, deaths = iter(batches), deque[Sequence[int]](), 0
+    numbers, waiting, deaths = iter(batches), deque[Sequence[int]](), 0
     while True:
         loader = DataLoader(
             images,
-            batch_sampler=_Requests(paths, chain(tuple(waiting), _remembered(drawn, waiting))),
+            batch_sampler=_Requests(paths, chain(tuple(waiting), _queued(numbers, waiting))),
             collate_fn=images.collate,
             num_workers=num_workers,
             pin_memory=pin_memory,
-            worker_init_fn=_leave_interrupts_to_parent,
+            worker_init_fn=_ignore_interrupts,
             generator=torch.Generator(),  # else the DataLoader would draw from the global one
         )
         try:
@@ -135,99 +147,104 @@ def stream(
                 deaths = 0
                 yield batch
         except (RuntimeError, EOFError, ConnectionError) as error:
-            if not _of_a_death(error):
+            if not _is_worker_death(error):
                 raise
             deaths += 1
-            first = os.fsdecode(paths.place(waiting[0][0]).path) if waiting else "the last"
+            first = os.fsdecode(paths.location(waiting[0][0]).path) if waiting else "the last"
             if deaths < MAX_WORKER_DEATHS:
                 log.warning("a decoding process was killed: started again, from %r on", first)
                 continue
             log.warning("decoding processes were killed %d times: from %r on one image at a time", deaths, first)
-            for batch in _one_by_one(images, paths, waiting):
+            for batch in _isolated_batches(images, paths, waiting):
                 yield batch.pin_memory() if pin_memory else batch
             deaths = 0
         else:
             return
 
 
-def _remembered(batches: Iterator[Sequence[int]], waiting: deque[Sequence[int]]) -> Iterator[Sequence[int]]:
-    """Passes the batches on, and notes that they are waited for."""
+def _queued(batches: Iterator[Sequence[int]], waiting: deque[Sequence[int]]) -> Iterator[Sequence[int]]:
+    """Passes batches to the DataLoader and queues them, so that a new DataLoader can prefetch them again."""
     for batch in batches:
         waiting.append(batch)
         yield batch
 
 
-def _one_by_one(images: _Images, paths: PathList, waiting: deque[Sequence[int]]) -> Iterator[Batch]:
-    """The batches that are waited for, each image decoded by a process of its own; what kills that is a failure."""
+def _isolated_batches(images: _Images, paths: PathList, waiting: deque[Sequence[int]]) -> Iterator[Batch]:
+    """The waiting batches, each image decoded in a process of its own; one that kills its process is a failure."""
     killed = 0
     while waiting:
         examples = []
         for number in waiting[0]:
-            examples.append(_alone(images, number, paths.place(number)))
+            examples.append(_decode_isolated(images, number, paths.location(number)))
             killed = killed + 1 if _is_killed(examples[-1]) else 0
             if killed == MAX_KILLED_IN_A_ROW:
                 raise UsageError(
                     f"decoding processes were killed at {killed} images in a row, "
-                    f"up to {os.fsdecode(paths.place(number).path)!r}: is there too little memory? "
+                    f"up to {os.fsdecode(paths.location(number).path)!r}: is there too little memory? "
                     "lower num_workers or batch_size"
                 )
         waiting.popleft()
         yield images.collate(examples)
 
 
-def _alone(images: _Images, number: int, place: ImageLocation) -> Example | Failure:
+def _decode_isolated(images: _Images, number: int, location: ImageLocation) -> Example | Failure:
     for _ in range(MAX_WORKER_DEATHS):
         loader = DataLoader(
             images,
-            batch_sampler=[[(number, place)]],
-            collate_fn=_first,
+            batch_sampler=[[(number, location)]],
+            collate_fn=_only_example,
             num_workers=1,
-            worker_init_fn=_leave_interrupts_to_parent,
+            worker_init_fn=_ignore_interrupts,
             generator=torch.Generator(),
         )
         try:
-            found: Example | Failure = next(_iterate(loader))
+            example: Example | Failure = next(_iterate(loader))
         except (RuntimeError, EOFError, ConnectionError) as error:
-            if not _of_a_death(error):
+            if not _is_worker_death(error):
                 raise
         else:
-            return found
-    words = f"the process that decoded it died {MAX_WORKER_DEATHS} times: a crash in the decoder, or too little memory"
-    return Failure(number, KILLED, words)
+            return example
+    reason = f"the process that decoded it died {MAX_WORKER_DEATHS} times: a crash in the decoder, or too little memory"
+    return Failure(number, KILLED, reason)
 
 
 def _is_killed(example: Example | Failure) -> bool:
     return isinstance(example, Failure) and example.stage == KILLED
 
 
-def _first(examples: Sequence[Example | Failure]) -> Example | Failure:
+def _only_example(examples: Sequence[Example | Failure]) -> Example | Failure:
     return examples[0]
 
 
-def _of_a_death(error: Exception) -> bool:
-    """Whether a worker is gone: the loader says so, or what the worker wanted to hand over went with it."""
+def _is_worker_death(error: Exception) -> bool:
+    """True if a worker process died: the DataLoader reports it, or the tensor it was sending was lost with it."""
     return not isinstance(error, RuntimeError) or str(error).startswith("DataLoader worker (pid")
 
 
 def _iterate(loader: DataLoader[Any]) -> Iterator[Any]:
-    """What the loader gives; a worker's death is an error here alone, not in whatever the caller just does."""
+    """Starts a DataLoader without its SIGCHLD handler, so that a worker's death is raised only by ``next``.
+
+    The handler would raise in the main thread wherever that is, also in the caller's code between two batches.
+    """
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
     before = signal.getsignal(signal.SIGCHLD)
-    batches = iter(loader)  # puts in a handler that raises in the main thread, wherever that is
+    batches = iter(loader)  # installs the handler
     signal.signal(signal.SIGCHLD, before)
     return batches
 
 
 @dataclass(frozen=True)
 class _Requests:
+    """Batch sampler of the DataLoader: numbers and locations of each batch's images."""
+
     paths: PathList
     batches: Iterable[Sequence[int]]
 
     def __iter__(self) -> Iterator[list[tuple[int, ImageLocation]]]:
-        return ([(number, self.paths.place(number)) for number in batch] for batch in self.batches)
+        return ([(number, self.paths.location(number)) for number in batch] for batch in self.batches)
 
 
-def _leave_interrupts_to_parent(worker: int) -> None:
-    """Ctrl-C reaches every process; the parent, which has results to save, ends the others by SIGTERM."""
+def _ignore_interrupts(worker: int) -> None:
+    """Ignores SIGINT in a worker: Ctrl-C reaches every process, and the parent, which saves first, ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

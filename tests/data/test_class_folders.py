@@ -27,11 +27,11 @@ def test_the_ids_are_in_the_order_of_the_outputs() -> None:
     assert {wordnet_id: names[WORDNET_IDS.index(wordnet_id)] for wordnet_id in known} == known
 
 
-def test_the_photographs_of_the_demo_have_the_meant_classes() -> None:
+def test_the_photographs_of_the_demo_have_their_classes() -> None:
     names = ResNet18_Weights.DEFAULT.meta["categories"]
     numbers = class_of_folder([photograph.wordnet_id for photograph in DEMO_PHOTOGRAPHS], 1000, None)
-    meant = ["tiger cat", "military uniform", "missile", "palace", "space shuttle", "tripod", "espresso"]
-    assert [names[number] for number in numbers] == meant
+    expected = ["tiger cat", "military uniform", "missile", "palace", "space shuttle", "tripod", "espresso"]
+    assert [names[number] for number in numbers] == expected
 
 
 def test_all_of_imagenet() -> None:
@@ -57,7 +57,7 @@ def test_as_many_folders_as_outputs(n_folders: int, n_outputs: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folders", "n_outputs", "words"),
+    ("folders", "n_outputs", "message"),
     [
         (["cat", "dog"], 3, "2 class folders ('cat', 'dog'), but the model has 3 outputs"),
         (["train", "val"], 1000, "2 class folders ('train', 'val'), but the model has 1000 outputs"),
@@ -67,14 +67,14 @@ def test_as_many_folders_as_outputs(n_folders: int, n_outputs: int) -> None:
         (["logs", "n01440764"], 1000, "no ImageNet class ('logs')"),
     ],
 )
-def test_folders_that_do_not_tell_the_class(folders: list[str], n_outputs: int, words: str) -> None:
+def test_folders_that_do_not_determine_the_class_are_refused(folders: list[str], n_outputs: int, message: str) -> None:
     with pytest.raises(UsageError) as refused:
         class_of_folder(folders, n_outputs, None)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
     assert "data.class_map=FILE.json" in str(refused.value)
 
 
-def test_one_stranger_among_all_of_imagenet_does_not_shift_the_rest() -> None:
+def test_one_unknown_folder_among_all_of_imagenet_does_not_shift_the_others() -> None:
     folders = sorted(["n00000000", *WORDNET_IDS[1:]])
     with pytest.raises(UsageError, match="n00000000"):
         class_of_folder(folders, 1000, None)
@@ -98,7 +98,7 @@ def test_a_single_output_has_two_classes(class_map: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ('{"cat": 0}', "'dog' of the class folders are not in it"),
         ('{"cat": 0, "dog": 3}', "'dog' is 3, expected an integer from 0 to 2"),
@@ -113,14 +113,14 @@ def test_a_single_output_has_two_classes(class_map: Path) -> None:
         (b"\xff\xfe\xfd", "is not JSON"),
     ],
 )
-def test_wrong_class_maps(content: str | bytes, words: str, class_map: Path) -> None:
+def test_invalid_class_maps_are_refused(content: str | bytes, message: str, class_map: Path) -> None:
     class_map.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UsageError) as refused:
         class_of_folder(["cat", "dog"], 3, class_map)
-    assert words in str(refused.value)
+    assert message in str(refused.value)
     assert str(class_map) in str(refused.value)
 
 
-def test_no_class_map(class_map: Path) -> None:
+def test_a_missing_class_map(class_map: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         class_of_folder(["cat", "dog"], 3, class_map)

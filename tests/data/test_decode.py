@@ -53,7 +53,7 @@ def test_palette(cat: Image.Image, tmp_path: Path) -> None:
     assert np.array_equal(pixels(saved(palette, tmp_path / "a.png")), np.asarray(palette.convert("RGB")))
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_transparency_is_composited_on_white(tmp_path: Path) -> None:
     image = Image.new("RGBA", (3, 1))
     image.putdata([RED, HALF_BLACK, CLEAR])
     on_white = [[[200, 30, 40], [127, 127, 127], [255, 255, 255]]]
@@ -137,7 +137,7 @@ def test_a_large_image_does_not_warn(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert read_image(path).size == (30, 20)
 
 
-def test_what_pillow_refuses_is_unreadable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_image_above_pillows_limit_is_unreadable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = saved(Image.new("RGB", (30, 20)), tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     with pytest.raises(UnreadableImage, match="exceeds limit"):
@@ -160,14 +160,14 @@ def test_truncated(name: str, cat: Image.Image, tmp_path: Path) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known format"),
     ],
 )
-def test_what_is_no_image(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_content_that_is_no_image(content: bytes, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=reason):
         read_image(path)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_a_path_that_is_no_regular_file(tmp_path: Path) -> None:
     (tmp_path / "dangling.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -183,11 +183,11 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             read_image(tmp_path / name)
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "gif", "tif", "bmp", "jp2", "avif"])
-def test_damage_anywhere_is_read_or_refused(ending: str, cat: Image.Image, tmp_path: Path) -> None:
-    random_numbers = random.Random(ending)
-    whole = saved(cat.resize((40, 30)), tmp_path / f"a.{ending}").read_bytes()
-    path = tmp_path / f"damaged.{ending}"
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "gif", "tif", "bmp", "jp2", "avif"])
+def test_damage_anywhere_is_decoded_or_unreadable(extension: str, cat: Image.Image, tmp_path: Path) -> None:
+    random_numbers = random.Random(extension)
+    whole = saved(cat.resize((40, 30)), tmp_path / f"a.{extension}").read_bytes()
+    path = tmp_path / f"damaged.{extension}"
     refused = 0
     for _ in range(100):
         damaged = bytearray(whole)
@@ -203,6 +203,6 @@ def test_damage_anywhere_is_read_or_refused(ending: str, cat: Image.Image, tmp_p
     assert refused
 
 
-def test_endings() -> None:
+def test_extensions() -> None:
     assert {".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".bmp"} <= EXTENSIONS
     assert not {".eps", ".pdf", ".h5", ".mpg", ".txt", ".json"} & EXTENSIONS

@@ -13,11 +13,11 @@ from pipeline.errors import MissingExtra
 
 
 def test_the_index_is_that_of_the_folder(photographs: Path) -> None:
-    known, found = demo_index(), index_folder(photographs)
-    assert list(known.paths) == list(found.paths)
-    assert known.folders == found.folders
-    assert known.folder.tolist() == found.folder.tolist()
-    assert known.folder.dtype == found.folder.dtype
+    known, listed = demo_index(), index_folder(photographs)
+    assert list(known.paths) == list(listed.paths)
+    assert known.folders == listed.folders
+    assert known.folder.tolist() == listed.folder.tolist()
+    assert known.folder.dtype == listed.folder.dtype
 
 
 def test_all_are_photographs(photographs: Path) -> None:
@@ -25,7 +25,7 @@ def test_all_are_photographs(photographs: Path) -> None:
         assert min(read_image(photographs / os.fsdecode(path)).size) >= 224
 
 
-def test_each_says_its_licence_and_its_author() -> None:
+def test_each_has_a_licence_and_an_author() -> None:
     for photograph in DEMO_PHOTOGRAPHS:
         assert photograph.licence in {"CC0", "CC BY 2.0", "public domain"}
         assert photograph.credit
@@ -36,14 +36,14 @@ def test_nothing_but_photographs_is_written(photographs: Path) -> None:
     assert len(files) == len(DEMO_PHOTOGRAPHS)
 
 
-def test_again_changes_nothing(tmp_path: Path) -> None:
+def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     write_demo_photographs(tmp_path / "new/folder")
     first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     write_demo_photographs(tmp_path / "new/folder")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == first
 
 
-def test_what_was_taken_away_is_laid_again(tmp_path: Path) -> None:
+def test_a_removed_photograph_is_written_again(tmp_path: Path) -> None:
     write_demo_photographs(tmp_path)
     coffee = tmp_path / "n07920052/coffee.png"
     content = coffee.read_bytes()

@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.data.image_index import ImageIndex, index_folder, sample
-from pipeline.data.image_paths import ImagePaths
 from pipeline.errors import UsageError
-
-
-def lay(root: Path, *names: str | bytes) -> Path:
-    """Empty files: an index opens none."""
-    for name in names:
-        path = root / os.fsdecode(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
+from tests.data.empty_files import touch_files
 
 
 def images_by_folder(index: ImageIndex) -> dict[str, list[bytes]]:
@@ -27,32 +18,9 @@ def images_by_folder(index: ImageIndex) -> dict[str, list[bytes]]:
     }
 
 
-PATHS = [b"a/1.jpg", b"", b"b/\xff\n.png", b"c"]
-
-
-def test_paths() -> None:
-    paths = ImagePaths.from_bytes(iter(PATHS))
-    assert len(paths) == 4
-    assert list(paths) == PATHS
-    assert paths[2] == PATHS[2]
-    assert paths[-1] == b"c"
-    with pytest.raises(IndexError):
-        paths[4]
-    assert list(paths.take(np.array([2, 0, 2]))) == [PATHS[2], PATHS[0], PATHS[2]]
-    assert list(ImagePaths.join([paths, ImagePaths.from_bytes([]), paths])) == PATHS * 2
-    assert paths.blob.dtype == np.uint8
-    assert paths.offsets.dtype == np.int64
-    assert paths.offsets.tolist() == [0, 7, 7, 15, 16]
-
-
-def test_no_paths() -> None:
-    assert list(ImagePaths.from_bytes([])) == []
-    assert ImagePaths.from_bytes([]).offsets.tolist() == [0]
-
-
 def test_order_is_class_folder_then_path(tmp_path: Path) -> None:
     # Of whole paths "a b/..." would stand before "a/...", since " " is before "/".
-    lay(tmp_path, "b/2.jpg", "b/10.jpg", "a b/1.jpg", "a/z.jpg", "a/b/c/d.jpg", "B/1.jpg", "a/b-1.jpg")
+    touch_files(tmp_path, "b/2.jpg", "b/10.jpg", "a b/1.jpg", "a/z.jpg", "a/b/c/d.jpg", "B/1.jpg", "a/b-1.jpg")
     index = index_folder(tmp_path)
     assert list(index.paths) == [
         b"B/1.jpg", b"a/b-1.jpg", b"a/b/c/d.jpg", b"a/z.jpg", b"a b/1.jpg", b"b/10.jpg", b"b/2.jpg",
@@ -62,81 +30,59 @@ def test_order_is_class_folder_then_path(tmp_path: Path) -> None:
     assert index.folder.dtype == np.int32
 
 
-def test_what_is_an_image(tmp_path: Path) -> None:
+def test_images_are_known_by_their_extension(tmp_path: Path) -> None:
     images = ["a.jpg", "b.JPEG", "c.Png", "d.tar.webp", "e.GIF", "f.tiff", "g.bmp"]
     others = ["h.txt", "jpg", ".hidden.jpg", "i.jpg.part", "j.eps", "k", "l.h5", ".thumbnails/m.jpg"]
-    index = index_folder(lay(tmp_path, *(f"x/{name}" for name in images + others), ".git/n.jpg"))
+    index = index_folder(touch_files(tmp_path, *(f"x/{name}" for name in images + others), ".git/n.jpg"))
     assert list(index.paths) == [os.fsencode(f"x/{name}") for name in images]
     assert index.folders == ["x"]
 
 
 def test_any_name(tmp_path: Path) -> None:
     names = [b"a folder/an image.jpg", b"a\nb/c\nd.jpg", b"\xe9t\xe9/\xff\xfe.jpg", "ß/日本.jpg".encode()]
-    index = index_folder(lay(tmp_path, *names))
+    index = index_folder(touch_files(tmp_path, *names))
     assert sorted(index.paths) == sorted(names)
     assert [os.fsencode(name) for name in index.folders] == sorted(name.split(b"/")[0] for name in names)
     assert all((tmp_path / os.fsdecode(path)).exists() for path in index.paths)
 
 
 def test_a_folder_named_like_an_image(tmp_path: Path) -> None:
-    assert list(index_folder(lay(tmp_path, "a/b.jpg/c.jpg")).paths) == [b"a/b.jpg/c.jpg"]
+    assert list(index_folder(touch_files(tmp_path, "a/b.jpg/c.jpg")).paths) == [b"a/b.jpg/c.jpg"]
 
 
 def test_a_class_without_images_counts(tmp_path: Path) -> None:
-    (lay(tmp_path, "a/1.jpg", "c/1.jpg") / "b").mkdir()
+    (touch_files(tmp_path, "a/1.jpg", "c/1.jpg") / "b").mkdir()
     index = index_folder(tmp_path)
     assert index.folders == ["a", "b", "c"]
     assert index.folder.tolist() == [0, 2]
 
 
-def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
-    root, elsewhere = lay(tmp_path / "root", "a/1.jpg"), lay(tmp_path / "elsewhere", "2.jpg", "deep/3.jpg")
-    (root / "b").symlink_to(elsewhere)
-    (root / "a/linked.jpg").symlink_to(elsewhere / "2.jpg")
-    (root / "a/dangling.jpg").symlink_to("nowhere.jpg")
-    (root / "a/itself.jpg").symlink_to("itself.jpg")
-    assert images_by_folder(index_folder(root)) == {
-        "a": [b"a/1.jpg", b"a/dangling.jpg", b"a/itself.jpg", b"a/linked.jpg"],
-        "b": [b"b/2.jpg", b"b/deep/3.jpg"],
-    }
-
-
-@pytest.mark.parametrize("labels", [True, False])
-def test_link_loops_are_cut(labels: bool, tmp_path: Path) -> None:
-    root = lay(tmp_path / "root", "a/1.jpg", "a/deep/2.jpg")
-    (root / "loop").symlink_to(root)
-    (root / "a/deep/up").symlink_to("..")
-    (root / "a/deep/here").symlink_to(".")
-    (root / "a/top").symlink_to(root)
-    index = index_folder(root, labels)
-    assert list(index.paths) == [b"a/1.jpg", b"a/deep/2.jpg"]
-    assert index.folders == (["a"] if labels else [])
-
-
 def test_without_labels(tmp_path: Path) -> None:
-    index = index_folder(lay(tmp_path, "z.jpg", "a/b/1.jpg", "a.jpg", "a/2.jpg"), labels=False)
+    index = index_folder(touch_files(tmp_path, "z.jpg", "a/b/1.jpg", "a.jpg", "a/2.jpg"), labels=False)
     assert list(index.paths) == [b"a.jpg", b"a/2.jpg", b"a/b/1.jpg", b"z.jpg"]
     assert index.folder.tolist() == [-1] * 4
     assert index.folder.dtype == np.int32
     assert index.folders == []
 
 
-def test_images_in_no_class_folder_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_in_no_class_folder_are_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
-        assert list(index_folder(lay(tmp_path, "stray.jpg", "a/1.jpg")).paths) == [b"a/1.jpg"]
+        assert list(index_folder(touch_files(tmp_path, "stray.jpg", "a/1.jpg")).paths) == [b"a/1.jpg"]
     assert "1 images directly in" in caplog.text
 
 
 def test_the_order_is_stable(tmp_path: Path) -> None:
     names = [f"{folder}/{number}.jpg" for folder in "cab" for number in range(50)]
-    first = index_folder(lay(tmp_path / "first", *names))
-    second = index_folder(lay(tmp_path / "second", *reversed(names)))
+    first = index_folder(touch_files(tmp_path / "first", *names))
+    second = index_folder(touch_files(tmp_path / "second", *reversed(names)))
     assert list(first.paths) == list(second.paths)
     assert first.folder.tolist() == second.folder.tolist()
 
 
 @pytest.mark.parametrize(
-    ("names", "labels", "words"),
+    ("names", "labels", "message"),
     [
         ([], True, "has no class folders: the folder is empty"),
         ([], False, "no images below it"),
@@ -144,21 +90,21 @@ def test_the_order_is_stable(tmp_path: Path) -> None:
         (["a/1.txt"], True, "no images below it .*jpg"),
     ],
 )
-def test_nothing_to_explain(names: list[str], labels: bool, words: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=words):
-        index_folder(lay(tmp_path, *names), labels)
+def test_a_folder_without_images_is_refused(names: list[str], labels: bool, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        index_folder(touch_files(tmp_path, *names), labels)
 
 
-def test_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot list '.*nowhere': No such file"):
         index_folder(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="Not a directory"):
-        index_folder(lay(tmp_path, "file") / "file")
+        index_folder(touch_files(tmp_path, "file") / "file")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list any folder")
 def test_a_folder_that_may_not_be_listed(tmp_path: Path) -> None:
-    (lay(tmp_path, "a/1.jpg", "b/2.jpg") / "b").chmod(0)
+    (touch_files(tmp_path, "a/1.jpg", "b/2.jpg") / "b").chmod(0)
     with pytest.raises(UsageError, match=r"cannot list '.*/b': Permission denied"):
         index_folder(tmp_path)
     (tmp_path / "b").chmod(0o700)
@@ -170,7 +116,7 @@ def index(tmp_path: Path) -> ImageIndex:
     counts = {"cat": 5, "cow": 0, "dog": 2, "emu": 8}
     for name in counts:
         (tmp_path / name).mkdir()
-    lay(tmp_path, *(f"{name}/{number}.jpg" for name, count in counts.items() for number in range(count)))
+    touch_files(tmp_path, *(f"{name}/{number}.jpg" for name, count in counts.items() for number in range(count)))
     return index_folder(tmp_path)
 
 
@@ -202,13 +148,13 @@ def test_limit_is_spread_evenly(index: ImageIndex) -> None:
         assert len(set(sample(index, limit=limit).paths)) == limit
 
 
-def test_all_at_once(index: ImageIndex) -> None:
+def test_classes_per_class_and_limit_together(index: ImageIndex) -> None:
     chosen = sample(index, classes=["cat", "emu"], per_class=4, limit=2)
     assert list(chosen.paths) == [b"cat/0.jpg", b"emu/0.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"classes": ["cats"]}, "no class folder 'cats' among 4; did you mean 'cat'"),
         ({"classes": ["zzz"]}, "the first is 'cat'"),
@@ -217,14 +163,14 @@ def test_all_at_once(index: ImageIndex) -> None:
         ({"per_class": -1}, "data.per_class=-1"),
     ],
 )
-def test_wrong_samples(index: ImageIndex, options: dict[str, object], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_an_invalid_sample_is_refused(index: ImageIndex, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         sample(index, **options)
 
 
 @pytest.mark.parametrize("options", [{"classes": ["a"]}, {"per_class": 1}])
 def test_classes_of_an_unlabelled_folder(tmp_path: Path, options: dict[str, object]) -> None:
-    index = index_folder(lay(tmp_path, "a/1.jpg"), labels=False)
+    index = index_folder(touch_files(tmp_path, "a/1.jpg"), labels=False)
     with pytest.raises(UsageError, match="labels is false"):
         sample(index, **options)
     assert sample(index, limit=1).folder.tolist() == [-1]

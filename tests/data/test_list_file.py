@@ -8,18 +8,19 @@ from pipeline.data.find_images import find_labels
 from pipeline.data.image_index import sample
 from pipeline.data.list_file import read_list
 from pipeline.errors import UsageError
+from tests.data.options import data_options
 
-DATA = {"labels": True, "class_map": None}
+DATA = data_options()
 
 
-def lay(folder: Path, text: bytes) -> str:
+def write_list(folder: Path, text: bytes) -> str:
     (folder / "list.txt").write_bytes(text)
     return str(folder / "list.txt")
 
 
 def test_paths_in_the_order_of_the_list_with_class_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(list_file, "_LINES", 2)
-    index = read_list(lay(tmp_path, b"b/2.jpg\t7\na b/\xff.jpg\t10\r\n1.jpg\t 7\n"))
+    monkeypatch.setattr(list_file, "_BLOCK_LINES", 2)
+    index = read_list(write_list(tmp_path, b"b/2.jpg\t7\na b/\xff.jpg\t10\r\n1.jpg\t 7\n"))
     assert list(index.paths) == [b"b/2.jpg", b"a b/\xff.jpg", b"1.jpg"]
     assert find_labels(index, DATA, 11).tolist() == [7, 10, 7]
     with pytest.raises(UsageError, match=r"label 10, expected 0 to 9"):
@@ -27,28 +28,28 @@ def test_paths_in_the_order_of_the_list_with_class_numbers(tmp_path: Path, monke
 
 
 def test_names_and_folders_are_classes_as_class_folders_are(tmp_path: Path) -> None:
-    named = read_list(lay(tmp_path, b"1.jpg\tdog\n2.jpg\tcat\n3.jpg\tdog"))
+    named = read_list(write_list(tmp_path, b"1.jpg\tdog\n2.jpg\tcat\n3.jpg\tdog"))
     assert (named.folders, find_labels(named, DATA, 2).tolist()) == (["cat", "dog"], [1, 0, 1])
-    below = read_list(lay(tmp_path, b"9/1.jpg\n10/2.jpg\n9/x/3.jpg\n"))
+    below = read_list(write_list(tmp_path, b"9/1.jpg\n10/2.jpg\n9/x/3.jpg\n"))
     assert (below.folders, find_labels(below, DATA, 2).tolist()) == (["10", "9"], [1, 0, 1])  # as in a folder
     with pytest.raises(UsageError, match="2 class folders"):
         find_labels(below, DATA, 3)
 
 
 def test_without_labels(tmp_path: Path) -> None:
-    index = read_list(lay(tmp_path, b"1.jpg\t3\n2.jpg\t4\n"), labels=False)
+    index = read_list(write_list(tmp_path, b"1.jpg\t3\n2.jpg\t4\n"), labels=False)
     assert (list(index.paths), index.folder.tolist(), index.label) == ([b"1.jpg", b"2.jpg"], [-1, -1], None)
 
 
 def test_a_sample_of_a_list_in_any_order(tmp_path: Path) -> None:
-    index = read_list(lay(tmp_path, b"".join(b"%d.jpg\t%d\n" % (number, number % 3) for number in range(9))))
+    index = read_list(write_list(tmp_path, b"".join(b"%d.jpg\t%d\n" % (number, number % 3) for number in range(9))))
     some = sample(index, per_class=2, classes=["0", "2"])
     assert list(some.paths) == [b"0.jpg", b"2.jpg", b"3.jpg", b"5.jpg"]
     assert some.label is not None and some.label.dtype == np.int32 and some.label.tolist() == [0, 2, 0, 2]
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         (b"", "is empty"),
         (b"a/1.jpg\n\na/2.jpg\n", "line 2: there is no path"),
@@ -62,11 +63,11 @@ def test_a_sample_of_a_list_in_any_order(tmp_path: Path) -> None:
         (b"a/1.jpg\nb/1.jpg\nb/2.jpg\nb/1.jpg\n", "line 4: b'b/1.jpg' is on line 2 already"),
     ],
 )
-def test_what_is_no_list_is_refused_by_line(tmp_path: Path, text: bytes, complaint: str) -> None:
-    with pytest.raises(UsageError, match=complaint):
-        read_list(lay(tmp_path, text))
+def test_an_invalid_line_is_named_by_its_number(tmp_path: Path, text: bytes, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_list(write_list(tmp_path, text))
 
 
-def test_a_list_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_list(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no\.txt cannot be read: No such file"):
         read_list(str(tmp_path / "no.txt"))

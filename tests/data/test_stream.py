@@ -19,7 +19,7 @@ from pipeline.errors import Failure
 PREPROCESSING = Preprocessing(40, (32, 24), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 BAD = {3: b"", 4: b"no image", 5: None}  # the file of number 5 is missing
 
-both_ways = pytest.mark.parametrize("num_workers", [0, 2])
+in_process_and_workers = pytest.mark.parametrize("num_workers", [0, 2])
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def run(
     return list(stream(folder, paths, PREPROCESSING, iter(batches), num_workers=num_workers, pin_memory=False))
 
 
-@both_ways
-def test_images_come_in_the_order_asked(folder: Path, paths: ImagePaths, num_workers: int) -> None:
+@in_process_and_workers
+def test_images_come_in_the_order_of_the_batches(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     batches = [[11, 2], [0], [7, 6, 8, 7], [1, 9]]
-    found = run(folder, paths, batches, num_workers)
-    assert [batch.index.tolist() for batch in found] == batches
-    for batch in found:
+    decoded = run(folder, paths, batches, num_workers)
+    assert [batch.index.tolist() for batch in decoded] == batches
+    for batch in decoded:
         assert batch.failures == []
         assert batch.index.dtype == np.int64
         assert batch.crop.dtype == np.int32
@@ -63,7 +63,7 @@ def test_images_come_in_the_order_asked(folder: Path, paths: ImagePaths, num_wor
             assert batch.crop[row].tolist() == crop.tolist()
 
 
-@both_ways
+@in_process_and_workers
 def test_bad_images_in_the_middle(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     mixed, only_bad, after = run(folder, paths, [[2, 3, 6], [5, 4], [7]], num_workers)
     assert mixed.index.tolist() == [2, 6]
@@ -80,7 +80,7 @@ def test_bad_images_in_the_middle(folder: Path, paths: ImagePaths, num_workers: 
     assert after.index.tolist() == [7]
 
 
-@both_ways
+@in_process_and_workers
 def test_a_strip_that_cannot_be_resized_is_a_failure(tmp_path: Path, num_workers: int) -> None:
     Image.new("L", (60000, 1)).save(tmp_path / "strip.png")
     settings = Preprocessing(256, (224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -91,8 +91,8 @@ def test_a_strip_that_cannot_be_resized_is_a_failure(tmp_path: Path, num_workers
     assert batch.failures == [Failure(0, "read", "too narrow to resize: 60000 x 1 pixels")]
 
 
-@both_ways
-def test_batches_are_drawn_a_few_ahead(folder: Path, paths: ImagePaths, num_workers: int) -> None:
+@in_process_and_workers
+def test_batches_are_prefetched_two_a_worker(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     drawn = 0
 
     def endless() -> Iterator[list[int]]:
@@ -118,24 +118,24 @@ def test_closing_early_ends_the_workers(folder: Path, paths: ImagePaths) -> None
     assert not set(active_children()) - before
 
 
-def test_workers_leave_interrupts_to_their_parent(folder: Path, paths: ImagePaths) -> None:
+def test_workers_ignore_interrupts(folder: Path, paths: ImagePaths) -> None:
     before = set(active_children())
     batches = stream(
         folder, paths, PREPROCESSING, [[number % 3] for number in range(30)], num_workers=2, pin_memory=False
     )
-    found = [next(batches), next(batches)]  # one of each worker, so both have started
+    received = [next(batches), next(batches)]  # one of each worker, so both have started
     for worker in set(active_children()) - before:
         os.kill(worker.pid, signal.SIGINT)
-    found += batches
-    assert [batch.index.item() for batch in found] == [number % 3 for number in range(30)]
+    received += batches
+    assert [batch.index.item() for batch in received] == [number % 3 for number in range(30)]
 
 
-@both_ways
+@in_process_and_workers
 def test_no_batches(folder: Path, paths: ImagePaths, num_workers: int) -> None:
     assert run(folder, paths, [], num_workers) == []
 
 
-@both_ways
+@in_process_and_workers
 def test_names_of_any_bytes(folder: Path, tmp_path: Path, num_workers: int) -> None:
     names = [b"a b.png", b"new\nline.png", b"\xff\xfe.png"]
     for name in names:
@@ -154,9 +154,9 @@ def test_the_global_generator_is_left_alone(folder: Path, paths: ImagePaths) -> 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs a GPU")
-@both_ways
-def test_page_locked_memory_where_asked(folder: Path, paths: ImagePaths, num_workers: int) -> None:
-    for asked in (True, False):
-        (batch,) = stream(folder, paths, PREPROCESSING, [[0, 3]], num_workers=num_workers, pin_memory=asked)
-        assert batch.pixels.is_pinned() is asked
+@in_process_and_workers
+def test_page_locked_memory_where_requested(folder: Path, paths: ImagePaths, num_workers: int) -> None:
+    for requested in (True, False):
+        (batch,) = stream(folder, paths, PREPROCESSING, [[0, 3]], num_workers=num_workers, pin_memory=requested)
+        assert batch.pixels.is_pinned() is requested
         assert batch.failures == [Failure(3, "read", "the file is empty")]

@@ -12,8 +12,9 @@ from pipeline.data.find_images import find_labels
 from pipeline.data.image_index import sample
 from pipeline.data.webdataset import index_archives
 from pipeline.errors import UsageError
+from tests.data.options import data_options
 
-DATA = {"labels": True, "class_map": None}
+DATA = data_options()
 
 
 def picture(shade: int) -> bytes:
@@ -22,7 +23,7 @@ def picture(shade: int) -> bytes:
     return stream.getvalue()
 
 
-def pack(path: Path, members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> Path:
+def write_tar(path: Path, members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w", format=form) as archive:
         for name, content in members.items():
@@ -35,29 +36,31 @@ def pack(path: Path, members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
 def test_images_are_read_in_place(tmp_path: Path, form: int) -> None:
     long = f"./deep/{'n' * 80}/3.png"
-    pack(tmp_path / "b.tar", {"1.png": picture(1), "1.cls": b"7\n", "x.txt": b"?", "2.PNG": picture(2), "2.cls": b"0"})
-    pack(tmp_path / "sub/a.tar", {long: picture(3), long.replace(".png", ".json"): b'{"label": 4, "n": 1}'}, form)
+    write_tar(
+        tmp_path / "b.tar", {"1.png": picture(1), "1.cls": b"7\n", "x.txt": b"?", "2.PNG": picture(2), "2.cls": b"0"}
+    )
+    write_tar(tmp_path / "sub/a.tar", {long: picture(3), long.replace(".png", ".json"): b'{"label": 4, "n": 1}'}, form)
     index = index_archives(str(tmp_path))
     assert list(index.paths) == [b"b.tar/1.png", b"b.tar/2.PNG", f"sub/a.tar/{long[2:]}".encode()]
     assert find_labels(index, DATA, 8).tolist() == [7, 0, 4]
     assert index.archive is not None and index.archive.tolist() == [0, 0, 1]
-    images = [fetch_image(bytes(tmp_path), index.paths.place(number)) for number in range(3)]
+    images = [fetch_image(bytes(tmp_path), index.paths.location(number)) for number in range(3)]
     assert [image.width for image in images] == [5, 6, 7]
 
 
-def test_a_sample_keeps_archives_and_places(tmp_path: Path) -> None:
+def test_a_sample_keeps_archives_and_byte_ranges(tmp_path: Path) -> None:
     for name in "abc":
-        pack(tmp_path / f"{name}.tar", {f"{n}.{end}": picture(n) if end == "png" else b"cat" for n in range(3)
+        write_tar(tmp_path / f"{name}.tar", {f"{n}.{end}": picture(n) if end == "png" else b"cat" for n in range(3)
                                         for end in ("png", "cls")})  # fmt: skip
     index = sample(index_archives(str(tmp_path)), limit=4)
     assert list(index.paths) == [b"a.tar/0.png", b"a.tar/2.png", b"b.tar/1.png", b"c.tar/0.png"]
     assert index.archive is not None and index.archive.tolist() == [0, 0, 1, 2]
-    assert [fetch_image(bytes(tmp_path), index.paths.place(number)).width for number in range(4)] == [4, 6, 5, 4]
+    assert [fetch_image(bytes(tmp_path), index.paths.location(number)).width for number in range(4)] == [4, 6, 5, 4]
     assert index.folders == ["cat"]
 
 
 def test_without_labels(tmp_path: Path) -> None:
-    pack(tmp_path / "a.tar", {"1.png": picture(1)})
+    write_tar(tmp_path / "a.tar", {"1.png": picture(1)})
     with pytest.raises(UsageError, match=r"a\.tar/1\.png has no label"):
         index_archives(str(tmp_path))
     index = index_archives(str(tmp_path), labels=False)
@@ -65,7 +68,7 @@ def test_without_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "complaint"),
+    ("damage", "message"),
     [
         (lambda data: data[:2000], "unexpected end of data"),
         (lambda data: data[:1024] + b"?" * 512 + data[1536:], "no header at byte"),
@@ -73,15 +76,15 @@ def test_without_labels(tmp_path: Path) -> None:
         (lambda data: b"\x1f\x8b" + data, "bad checksum"),
     ],
 )
-def test_a_damaged_archive_is_named(tmp_path: Path, damage, complaint: str) -> None:
-    path = pack(tmp_path / "a.tar", {"1.png": picture(1), "1.cls": b"0", "2.png": picture(2), "2.cls": b"1"})
+def test_a_damaged_archive_is_named(tmp_path: Path, damage, message: str) -> None:
+    path = write_tar(tmp_path / "a.tar", {"1.png": picture(1), "1.cls": b"0", "2.png": picture(2), "2.cls": b"1"})
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UsageError, match=rf"'a\.tar' cannot be read: .*({complaint})"):
+    with pytest.raises(UsageError, match=rf"'a\.tar' cannot be read: .*({message})"):
         index_archives(str(tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("members", "complaint"),
+    ("members", "message"),
     [
         ({"readme.txt": b"?"}, "no images in its 1 archives"),
         ({"../1.png": b"?", "../1.cls": b"0"}, "leads out of it"),
@@ -89,9 +92,9 @@ def test_a_damaged_archive_is_named(tmp_path: Path, damage, complaint: str) -> N
         ({"1.png": b"?", "1.json": b'{"class": 1}'}, "has no label"),
     ],
 )
-def test_what_cannot_be_is_named(tmp_path: Path, members: dict[str, bytes], complaint: str) -> None:
-    pack(tmp_path / "a.tar", members)
-    with pytest.raises(UsageError, match=complaint):
+def test_an_invalid_member_is_named(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(UsageError, match=message):
         index_archives(str(tmp_path))
 
 
@@ -101,15 +104,15 @@ def test_no_archive(tmp_path: Path) -> None:
         index_archives(str(tmp_path))
 
 
-def test_an_archive_that_goes_or_is_cut_later_is_a_failure_of_its_images(tmp_path: Path) -> None:
-    path = pack(tmp_path / "a.tar", {"1.png": picture(1), "2.png": np.random.default_rng(0).bytes(9000)})
+def test_an_archive_removed_or_truncated_later_makes_its_images_unreadable(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", {"1.png": picture(1), "2.png": np.random.default_rng(0).bytes(9000)})
     index = index_archives(str(tmp_path), labels=False)
     with pytest.raises(UnreadableImage, match="no image of a known format"):
-        fetch_image(bytes(tmp_path), index.paths.place(1))
+        fetch_image(bytes(tmp_path), index.paths.location(1))
     path.write_bytes(path.read_bytes()[:2100])
-    assert fetch_image(bytes(tmp_path), index.paths.place(0)).width == 5
+    assert fetch_image(bytes(tmp_path), index.paths.location(0)).width == 5
     with pytest.raises(UnreadableImage, match="the archive ends within it"):
-        fetch_image(bytes(tmp_path), index.paths.place(1))
+        fetch_image(bytes(tmp_path), index.paths.location(1))
     path.unlink()
     with pytest.raises(UnreadableImage, match="No such file"):
-        fetch_image(bytes(tmp_path), index.paths.place(0))
+        fetch_image(bytes(tmp_path), index.paths.location(0))

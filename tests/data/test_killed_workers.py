@@ -1,4 +1,4 @@
-"""Decoding processes that are killed, as a system short of memory does it."""
+"""Worker processes that are killed, as by the out-of-memory killer."""
 
 import os
 import signal
@@ -30,21 +30,21 @@ def started(folder: Path, preprocessing: Preprocessing = PREPROCESSING):
     return stream(folder, paths, preprocessing, iter([[n] for n in range(COUNT)]), num_workers=1, pin_memory=False)
 
 
-def test_a_killed_process_is_started_again_and_nothing_is_lost(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found: list[Batch] = []
+def test_a_killed_worker_is_started_again_and_no_batch_is_lost(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    received: list[Batch] = []
     handler = signal.getsignal(signal.SIGCHLD)
     for batch in started(folder):
-        found.append(batch)
+        received.append(batch)
         assert signal.getsignal(signal.SIGCHLD) == handler
-        if len(found) in (2, 5):
+        if len(received) in (2, 5):
             for worker in active_children():
                 worker.kill()
-    assert [batch.index.item() for batch in found] == list(range(COUNT))
+    assert [batch.index.item() for batch in received] == list(range(COUNT))
     assert caplog.text.count("a decoding process was killed: started again, from '") >= 1
 
 
 class Deadly(Preprocessing):
-    """Ends the process that meets the fourth image, as an image does that takes all memory."""
+    """Kills the process that decodes a red image, as an image does that takes all memory."""
 
     def __call__(self, image):
         if image.getpixel((0, 0)) == (255, 0, 0):
@@ -57,8 +57,10 @@ def deadly() -> Deadly:
 
 
 @pytest.mark.slow
-def test_what_kills_them_over_and_over_is_a_failure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "MOST_DEATHS", 2)  # PyTorch takes five seconds to see each
+def test_an_image_that_kills_every_worker_is_isolated_and_a_failure(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "MAX_WORKER_DEATHS", 2)  # PyTorch takes five seconds to notice each
     Image.new("RGB", (50, 60), "red").save(folder / "3.png")
     batches = list(started(folder, deadly()))
     assert [batch.index.tolist() for batch in batches] == [[0], [1], [2], [], [4], [5], [6], [7]]
@@ -69,9 +71,9 @@ def test_what_kills_them_over_and_over_is_a_failure(folder: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_if_all_of_them_kill_it_is_not_their_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "MOST_KILLED", 2)
-    monkeypatch.setattr(streaming, "MOST_DEATHS", 1)
+def test_many_killed_images_in_a_row_end_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "MAX_KILLED_IN_A_ROW", 2)
+    monkeypatch.setattr(streaming, "MAX_WORKER_DEATHS", 1)
     for number in range(COUNT):
         Image.new("RGB", (50, 60), "red").save(folder / f"{number}.png")
     with pytest.raises(UsageError, match=r"killed at 2 images in a row, up to '1\.png'.*num_workers"):
