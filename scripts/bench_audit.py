@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.audit.analyse import survey
+from pipeline.audit.analyse import analyse
 from pipeline.audit.files import write_audit
-from pipeline.audit.page.audit_page import write_page
+from pipeline.audit.page.audit_page import write_audit_page
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows
 from pipeline.store.shard_reader import ShardReader
 from pipeline.store.writer import Writer
@@ -51,7 +51,7 @@ def write_run(folder: Path, classes: int, images: int) -> Path:
     )
     _photographs(folder / "photographs", classes, images)
     generator = np.random.default_rng(0)
-    with Writer(run, freeze(run, manifest), attributes=ATTRIBUTES) as writer:
+    with Writer(run, freeze_manifest(run, manifest), attributes=ATTRIBUTES) as writer:
         for shard in range(len(manifest.shards) - 1):
             writer.add(_rows(manifest, np.arange(*manifest.range(shard)), generator))
     return run
@@ -89,10 +89,10 @@ def _rows(manifest: Manifest, index: np.ndarray, generator: np.random.Generator)
 def audit(run: Path) -> dict[str, Any]:
     began = time.perf_counter(), time.process_time()
     source = ShardReader(run)
-    found = survey(source)
+    found = analyse(source)
     write_audit(found, run)
     surveyed = time.perf_counter()
-    page = write_page(found, source)
+    page = write_audit_page(found, source)
     pictures = [path.stat().st_size for path in (run / "audit" / "pictures").rglob("*.jpg")]
     return {
         "survey_seconds": surveyed - began[0],

@@ -1,4 +1,4 @@
-"""How long things take: in one process, in turns, so that whatever else the machine does meets all of them."""
+"""Durations of several things in one process, in turns, so that whatever else the machine does affects all of them."""
 
 import statistics
 import time
@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from pipeline.system.device import synchronize
 
 Work = Callable[[], Any]
 Row = dict[str, Any]
@@ -30,7 +32,7 @@ class Clock:
     def _now(self) -> float:
         if self.device.type == "cpu":
             return time.process_time()
-        torch.cuda.synchronize(self.device)
+        synchronize(self.device)
         return time.perf_counter()
 
     def in_turns(self, works: dict[str, Work], rounds: int) -> dict[str, list[float]]:

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 from bench_clock import Clock, Row, Work, compared, range_difference
-from bench_material import asked, operations, photographs, side
+from bench_material import operations, photographs, requested, side
 from bench_peers import best_ig, captum_ig, zennit_ig
 from captum.attr import LayerGradCam as CaptumGradCam
 from captum.attr import Saliency as CaptumSaliency
@@ -16,7 +16,7 @@ from pipeline.methods import IntegratedGradients, LayerGradCam, Saliency
 
 def ig(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     """Integrated Gradients at the same Gauss-Legendre nodes."""
-    module, images, target = asked(name, clock.device)
+    module, images, target = requested(name, clock.device)
     steps = options.n_steps
     method = IntegratedGradients(module, n_steps=steps)
     first = clock(lambda: method(images, target))
@@ -37,7 +37,7 @@ def ig(name: str, clock: Clock, options: argparse.Namespace) -> Row:
 
 def saliency(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     """The gradient of eight photographs."""
-    module, _, target = asked(name, clock.device)
+    module, _, target = requested(name, clock.device)
     images = photographs(8, side(name)).to(clock.device)
     works: dict[str, Work] = {
         "ours": partial(Saliency(module), images, target),
@@ -52,7 +52,7 @@ def saliency(name: str, clock: Clock, options: argparse.Namespace) -> Row:
 
 def grad_cam(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     """Grad-CAM of eight photographs at a layer; TorchCAM too, whose maps are made positive and scaled to 1."""
-    module, _, target = asked(name, clock.device)
+    module, _, target = requested(name, clock.device)
     images = photographs(8, side(name)).to(clock.device)
     layer = module.get_submodule(options.layer)
     method, theirs = LayerGradCam(module, layer=options.layer), CaptumGradCam(module, layer)

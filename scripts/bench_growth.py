@@ -1,4 +1,4 @@
-"""What grows how: seconds against windows, steps, images and the side of the image, here and with Captum."""
+"""Growth of the seconds with windows, steps, images and the side of the image, here and with Captum."""
 
 import argparse
 from functools import partial

@@ -1,4 +1,4 @@
-"""What is measured on: networks, photographs, and the machine."""
+"""The material of the benchmarks: networks, photographs, and the machine."""
 
 import math
 import os
@@ -42,7 +42,7 @@ def photographs(count: int, size: int) -> Tensor:
 
 
 def source() -> str:
-    """Where the photographs come from."""
+    """Source of the photographs."""
     return "ImageNet's validation set" if "IMAGENET_SAMPLE" in os.environ else "the demo's photographs"
 
 
@@ -66,7 +66,7 @@ def network(name: str) -> nn.Module:
     return module.eval()
 
 
-def asked(name: str, device: torch.device) -> tuple[nn.Module, Tensor, int]:
+def requested(name: str, device: torch.device) -> tuple[nn.Module, Tensor, int]:
     """A network, one photograph, and the class that the one sees in the other."""
     module, images = network(name).to(device), photographs(1, side(name)).to(device)
     with torch.no_grad():

@@ -15,10 +15,10 @@ import numpy as np
 
 from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import SCHEMA_VERSION
-from pipeline.store.shard_summary import seal_summary, sum_summaries
+from pipeline.store.shard_summary import encode_summary, sum_summaries
 from pipeline.store.sketch import Sketch
 
 IMAGES, CLASSES = 2560, 1000
@@ -48,13 +48,13 @@ def make(run: Path, shards: int) -> int:
     label = (np.arange(shards) * CLASSES // shards).astype(np.int32)
     names = [f"class {number}" for number in range(CLASSES)]
     bounds = np.arange(shards + 1, dtype=np.int64)
-    freeze(run, Manifest(b"/data", paths, label, bounds, {"made up": shards}, names, {}))
+    freeze_manifest(run, Manifest(b"/data", paths, label, bounds, {"made up": shards}, names, {}))
     draws, size = np.random.default_rng(0), 0
     for shard in range(shards):
         path = shard_path(run, shard)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        text = seal_summary(_summary(shard, int(label[shard]), draws))
+        text = encode_summary(_summary(shard, int(label[shard]), draws))
         summary_path(run, shard).write_bytes(text)
         size += len(text)
     return size

@@ -86,7 +86,7 @@ class Subject:
 
 
 class Kept:
-    """What was found so far: true maps, and rows of figures by key."""
+    """Results so far: true maps, and rows of figures by key."""
 
     def __init__(self, folder: Path, nodes: int) -> None:
         self.folder, self.nodes, self._file = folder, nodes, folder / "results.jsonl"
@@ -101,7 +101,7 @@ class Kept:
         print(key, row, flush=True)
 
     def lacks(self, key: str, nodes: int) -> bool:
-        """Whether there is no such row against a true map of so many nodes."""
+        """Return whether no row compares with a true map of so many nodes."""
         return key not in self.rows or self.rows[key]["true_nodes"] < nodes
 
     def found(self, key: str) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def fastest_chunks(kept: Kept, name: str, subject: Subject) -> tuple[int, int]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What it gives, and its process time in seconds."""
+    """Return its result and its process time in seconds."""
     start = time.process_time()
     return work(), time.process_time() - start
 
@@ -198,7 +198,7 @@ def table(kept: Kept) -> None:
 
 
 def counted(rows: list[dict[str, Any]]) -> str:
-    """How many, and by how many nodes their true maps are."""
+    """The number of photographs, and of nodes of their true maps."""
     counts = Counter(row["true_nodes"] for row in rows)
     return f"{len(rows)} ({', '.join(f'{count} by {nodes} nodes' for nodes, count in sorted(counts.items()))})"
 

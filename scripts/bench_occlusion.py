@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 from bench_clock import Clock, Row, Work, compared, range_difference
-from bench_material import asked, operations
+from bench_material import operations, requested
 from bench_peers import best_occlusion, captum_occlusion
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ def occlusion(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     alignments to the network's strides); both are scaled to the number of windows. Captum refuses strides beyond the
     window, so that the windows of a coarser grid are as large as its stride; its time for a window depends on neither.
     """
-    module, images, target = asked(name, clock.device)
+    module, images, target = requested(name, clock.device)
     window, stride, coarse = options.window, options.stride, options.captum_stride or options.stride
     wide = max(window, coarse)
     boxes, timed = _boxes(images, window, stride), _boxes(images, wide, coarse)
@@ -56,7 +56,7 @@ def occlusion(name: str, clock: Clock, options: argparse.Namespace) -> Row:
 
 def dense(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     """Occlusion as it chooses its engine against its own dense engine, on which no network should win."""
-    module, images, target = asked(name, clock.device)
+    module, images, target = requested(name, clock.device)
     window, strides = (3, options.window, options.window), (3, options.stride, options.stride)
     works: dict[str, Work] = {}
     for peer, engine in (("ours", "auto"), ("dense", "dense")):
@@ -77,7 +77,7 @@ def _boxes(images: Tensor, window: int, stride: int) -> Tensor:
 
 
 def _distances(module: nn.Module, images: Tensor, boxes: Tensor, target: int) -> Row:
-    """How far float32 values of some windows are from float64, incrementally and whole, of the values' range."""
+    """Distance of some windows' float32 values from float64, incremental and dense, as a share of the values' range."""
     few = boxes[torch.linspace(0, len(boxes) - 1, SAMPLED).long()]
     occluded = images.repeat(len(few), 1, 1, 1)
     for picture, (top, left, bottom, right) in zip(occluded, few.tolist(), strict=True):

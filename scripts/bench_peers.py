@@ -49,12 +49,12 @@ def fastest(clock: Clock, sizes: Sequence[int], work: Callable[[int], tuple[Call
     Args:
         clock: Measures.
         sizes: What to try, ascending, until two in a row are slower.
-        work: Of each size, what to do and at how many points that asks the network.
+        work: For each size, the work and the number of points at which it evaluates the network.
     """
     tried: dict[int, float] = {}
     for size in sizes:
-        ask, points = work(size)
-        tried[size] = clock(ask) / points
+        evaluate, points = work(size)
+        tried[size] = clock(evaluate) / points
         if min(list(tried.values())[-2:]) > min(tried.values()):
             break
     return min(tried, key=tried.__getitem__)

@@ -18,9 +18,10 @@ from omegaconf import OmegaConf
 
 from pipeline.data.stream import stream
 from pipeline.methods.method import image_seeds
-from pipeline.run.explain import to_network_input
-from pipeline.run.job import Job, lay_photographs, prepare
+from pipeline.run.device_transfer import to_network_input
+from pipeline.run.job import Job, prepare_job, write_photographs
 from pipeline.run.loop import run
+from pipeline.run.options import RunOptions
 from pipeline.system.configuration import conf_folder
 from pipeline.system.signals import StopRequest
 
@@ -35,7 +36,7 @@ def whole(name: str, clock: Clock, options: argparse.Namespace) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             job = _job(name, Path(folder, str(number)), options)
-            lay_photographs(job)
+            write_photographs(job)
             for peer, (wall, processor) in (("bare", _bare(job)), ("ours", _timed(partial(run, job, StopRequest())))):
                 times[peer].append(wall)
                 times[f"{peer}_cpu"].append(processor)
@@ -59,7 +60,7 @@ def _job(name: str, folder: Path, options: argparse.Namespace) -> Job:
     choices = dict(composed.hydra.runtime.choices)
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     config: Any = OmegaConf.to_container(own, resolve=True)
-    return prepare(config, choices)
+    return prepare_job(RunOptions.from_config(config, choices))
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -76,7 +77,11 @@ def _bare(job: Job) -> tuple[float, float]:
     decoded = list(
         stream(job.root, job.index.paths, job.classifier.preprocessing, batches, num_workers=0, pin_memory=False)
     )
-    tensors = [(to_network_input(job, batch), image_seeds(0, batch.index.tolist())) for batch in decoded]
+    preprocessing = job.classifier.preprocessing
+    tensors = [
+        (to_network_input(batch.pixels, preprocessing, job.device, job.dtype), image_seeds(0, batch.index.tolist()))
+        for batch in decoded
+    ]
     job.method.logits(tensors[0][0][:1])  # warm
 
     def explain() -> None:

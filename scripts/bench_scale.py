@@ -1,7 +1,7 @@
 """Measures what a run costs besides computing, each part in a process of its own, and writes docs/scaling.json.
 
 python scripts/bench_scale.py --files 1000000 --rows 100000000 --shards 100000 --out docs/scaling.json
-python scripts/bench_scale.py --parts merge rate --out docs/scaling.json      some of it anew
+python scripts/bench_scale.py --parts merge rate --out docs/scaling.json      some of it again
 
 CPU seconds are given, so that another process on the same core does not count; seconds by the clock beside them.
 """
@@ -24,7 +24,7 @@ from bench_merge import make
 from pipeline.data.image_index import index_folder
 from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.run_files import shard_path
 from pipeline.store.shard_summary import sum_summaries
 
@@ -77,7 +77,7 @@ def measure(part: str, folder: Path, options: argparse.Namespace) -> dict[str, o
 
 
 def apart(work: Callable[..., Figures], *arguments: object) -> Figures:
-    """What a function measures in a process of its own, and the largest memory that this had, in MB."""
+    """Result of a function in a process of its own, and the peak memory of that process, in MB."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_apart, args=(there, work, arguments))
@@ -126,7 +126,7 @@ def freezing(run: Path, rows: int, shards: int) -> Figures:
     del numbers
     bounds = np.unique(np.linspace(0, rows, shards + 1).astype(np.int64))
     manifest = Manifest(b"/data", paths, label, bounds, {"made up": rows}, ["a class"] * CLASSES, {})
-    found = timed(lambda: freeze(run, manifest))
+    found = timed(lambda: freeze_manifest(run, manifest))
     return {**found, "bytes": (run / "manifest.h5").stat().st_size}
 
 
@@ -137,7 +137,7 @@ def slice_of(run: Path) -> Figures:
         manifest = Manifest.open(run)
         first = len(manifest) * 2 // 3
         images = range(first, first + SLICE)
-        assert len({manifest.paths.place(image).path for image in images}) == SLICE
+        assert len({manifest.paths.location(image).path for image in images}) == SLICE
         assert len(manifest.labels(slice(first, first + SLICE))) == SLICE
 
     first, second = timed(read), timed(read)
@@ -152,7 +152,7 @@ def publish_nothing(run: Path, shards: int) -> None:
 
 
 def scan(run: Path) -> Figures:
-    """Which shards are published, from their names."""
+    """Numbers of the published shards, from their names."""
     ledger = Ledger(run, Manifest.open(run))
     found = timed(lambda: ledger.published())
     assert len(ledger.published()) == ledger.manifest.n_shards
@@ -168,7 +168,7 @@ def merging(run: Path, shards: int) -> Figures:
 
 
 def rate() -> dict[str, object]:
-    """What one core does, as scripts/bench.py measured it."""
+    """Throughput of one core, as scripts/bench.py measured it."""
     rows = [json.loads(line) for line in (ROOT / "docs" / "benchmarks.jsonl").read_text().splitlines()]
     row = next(row for row in rows if row["work"] == "ig 50" and row["network"] == "resnet18")
     return {"images_per_s": 1 / row["ours"], "what": "measured: IG of a ResNet-18 in 50 steps on one CPU core"}

@@ -26,6 +26,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.run.provenance import read_config
 from pipeline.store.ledger import Ledger
 from pipeline.store.run_files import shard_path, summary_path
+from pipeline.store.shard_checkpoint import load_checkpoints
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 
@@ -57,12 +58,12 @@ def make_run(folder: Path) -> Path:
     for path in (shard_path(run, 4), summary_path(run, 4)):
         path.unlink()
     with Writer(run, opened.manifest, attributes=opened.attributes) as writer:
-        writer.add(rows.of(rows.images[:2]))
+        writer.add(rows.select_images(rows.images[:2]))
     return run
 
 
 def hunt(run: Path, mutations: int, seed: int) -> Counter[tuple[str, str]]:
-    """How often each mutation had each outcome."""
+    """Counts of each mutation's outcomes."""
     moments = random.Random(seed)
     outcomes: Counter[tuple[str, str]] = Counter()
     right = dict(contents(run))
@@ -134,7 +135,7 @@ def contents(run: Path) -> Iterator[tuple[str, str]]:
     yield "verified", _hash([len(verify(run).problems)])
     for shard in range(manifest.n_shards):
         parts = [(part.images.tolist(), sorted((k, v.tobytes()) for k, v in part.columns.items()))
-                 for part in ledger.parts(shard)]  # fmt: skip
+                 for part in load_checkpoints(run, ledger.manifest, shard)]  # fmt: skip
         yield f"parts of {shard}", _hash(parts)
     yield "configuration", _hash([sorted(map(str, read_config(run).items()))])
 
@@ -158,7 +159,7 @@ def _read(run: Path, connection: Connection) -> None:
 
 
 def outcome_of(run: Path, right: dict[str, str]) -> str:
-    """What comes of reading a run whose contents should be these."""
+    """Outcome of reading a run whose contents should be these."""
     try:
         found = dict(contents(run))
     except (StoreError, UsageError):

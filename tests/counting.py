@@ -1,4 +1,4 @@
-"""A small network that writes down how many points it was asked about, can be made to wait, and kills itself."""
+"""A small network that counts the points it evaluates, in a file, can be made to wait, and kills its process."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 FOLDER = "COUNTING_FOLDER"
-"""The environment variable with the folder of `asked`, and of `go`, which is waited for."""
+"""The environment variable with the folder of the count, and of `go`, for which the network waits."""
 
 IMAGES = 40
 
@@ -28,13 +28,15 @@ class Counting(nn.Module):
             values.data = 0.3 * torch.randn(values.shape, generator=generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        if not images.any():  # what a network is asked before the work, to know its outputs
+        if not images.any():  # the blank image that is evaluated before the work, to learn the outputs
             return self.network(images)
         folder = Path(os.environ[FOLDER])
         while not (folder / "go").exists():
             time.sleep(0.02)
         time.sleep(float((folder / "go").read_text() or 0))
-        with (folder / "asked").open("a") as file:  # one write, so that lines of several processes do not mix
+        with (folder / "evaluated_points").open(
+            "a"
+        ) as file:  # one write, so that lines of several processes do not mix
             file.write(f"{len(images)}\n")
         return self.network(images)
 
@@ -55,7 +57,7 @@ def deadly() -> nn.Module:
 
 
 def options(factory: str = "build") -> list[str]:
-    """Arguments that explain with such a network, one image a shard, in float64; saliency asks it twice an image."""
+    """Arguments that explain with such a network, one image a shard, in float64; saliency evaluates it twice an image."""
     return [
         "model=checkpoint", f"model.factory=tests.counting:{factory}", "model.allow=[tests]", "model.weights=null",
         "method=saliency", "engine=dense", "internal_batch_size=1", "batch_size=1", "num_workers=0", "device=cpu",
@@ -64,9 +66,9 @@ def options(factory: str = "build") -> list[str]:
     ]  # fmt: skip
 
 
-def asked(folder: Path) -> int:
-    """Points that all processes together were asked about."""
-    return sum(map(int, (folder / "asked").read_text().split()))
+def evaluated_points(folder: Path) -> int:
+    """Number of points that all processes together evaluated."""
+    return sum(map(int, (folder / "evaluated_points").read_text().split()))
 
 
 def assert_equal_runs(one: Path, other: Path) -> None:

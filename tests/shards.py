@@ -1,4 +1,4 @@
-"""The files of a run's shards, to see which of them were written anew."""
+"""The files of a run's shards, to see which of them were written again."""
 
 import hashlib
 from pathlib import Path

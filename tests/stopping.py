@@ -6,7 +6,7 @@ from pipeline.system.signals import StopRequest
 
 
 class Stopping(StopRequest):
-    """SIGTERM comes when it is asked for the ``at``-th time."""
+    """SIGTERM arrives at the ``at``-th check."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
