@@ -6,7 +6,7 @@ is 0.9 (AMD EPYC) to 2.6 times (Intel Xeon with AVX-512) that of oneDNN's direct
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CHANNELS = 96
 """Fewest channels, in and out, for which it was faster than oneDNN's direct convolution on one thread."""
@@ -15,6 +15,20 @@ BLOCK_TILES = 256
 Order = tuple[int, int, int, int]
 FORWARD, BACKWARD = (0, 1, 2, 3), (3, 1, 2, 0)
 """Which row, and column, of the kernel's transform goes with each of the tile's."""
+
+
+def is_faster(convolution: nn.Conv2d) -> bool:
+    """Return whether Winograd's algorithm applies to a convolution, but for its padding, and is faster.
+
+    Only in float32 (the transforms lose digits that bfloat16 and float16 do not have, and oneDNN's float64 convolution
+    was not measured) and on a CPU (on a GPU cuDNN chooses the algorithm).
+    """
+    kind = (convolution.kernel_size, convolution.stride, convolution.dilation, convolution.groups)
+    if kind != ((3, 3), (1, 1), (1, 1), 1) or convolution.padding_mode != "zeros":
+        return False
+    weight = convolution.weight
+    wide = min(convolution.in_channels, convolution.out_channels) >= CHANNELS
+    return wide and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def transform_kernel(weight: Tensor) -> Tensor:

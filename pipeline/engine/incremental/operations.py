@@ -95,8 +95,7 @@ def _convolution(module: nn.Conv2d, shape: tuple[int, int]) -> steps.Step | None
     sliding, weight, bias = SlidingKernel(kernel, stride, padding, dilation), module.weight, module.bias
     if module.groups == 1 and sliding.is_pointwise:
         return steps.Linear(weight[:, :, 0, 0].t().contiguous(), bias, sliding, shape)
-    wide = min(module.in_channels, module.out_channels) >= winograd.CHANNELS
-    if wide and (kernel, stride, dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1):
+    if winograd.is_faster(module):
         return steps.Winograd(winograd.transform_kernel(weight), bias, sliding, shape)
     function = partial(
         F.conv2d, weight=weight.contiguous(memory_format=torch.channels_last), bias=bias, stride=stride,

@@ -51,14 +51,11 @@ class _Convolve(torch.autograd.Function):
 def use_winograd(network: nn.Module) -> None:
     """Replaces the convolutions of a network for which it pays, in place; on a GPU cuDNN chooses by itself."""
     for name, module in list(network.named_modules()):
-        if isinstance(module, nn.Conv2d) and pays(module):
+        # A subclass, as torch.nn.utils.parametrize makes one, may compute its weight or do more than convolve.
+        if type(module) is nn.Conv2d and is_replaceable(module):
             network.set_submodule(name, WinogradConvolution(module))
 
 
-def pays(module: nn.Conv2d) -> bool:
-    """Whether Winograd's algorithm is faster for a convolution."""
-    plain = (module.kernel_size, module.stride, module.dilation, module.groups, module.padding_mode)
-    if plain != ((3, 3), (1, 1), (1, 1), 1, "zeros") or module.padding not in ((1, 1), "same"):
-        return False
-    wide = min(module.in_channels, module.out_channels) >= winograd.CHANNELS
-    return wide and module.weight.device.type == "cpu" and module.weight.dtype == torch.float32
+def is_replaceable(convolution: nn.Conv2d) -> bool:
+    """Return whether :class:`WinogradConvolution` computes the same as a convolution, faster."""
+    return convolution.padding in ((1, 1), "same") and winograd.is_faster(convolution)

@@ -1,5 +1,6 @@
 """Two roads: the incremental engine gives what whole evaluations of the occluded images give."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.engine import winograd
 from pipeline.engine.incremental.evaluator import IncrementalEvaluator, NotLocal
 from pipeline.engine.network.prepare import CannotTrace
 
@@ -15,6 +17,13 @@ CORNERS = torch.tensor([
     [0, 0, 5, 5], [0, 24, 5, 29], [28, 0, 33, 5], [28, 24, 33, 29], [0, 10, 4, 19], [29, 10, 33, 12], [10, 0, 17, 3],
     [11, 26, 14, 29], [12, 13, 17, 18], [13, 12, 14, 13], [0, 0, 33, 29], [0, 7, 33, 8], [31, 27, 33, 29],
 ])  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def winograd_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Winograd's algorithm work in float64 too, where a wrong index is told from rounding."""
+    is_faster = winograd.is_faster
+    monkeypatch.setattr(winograd, "is_faster", lambda convolution: is_faster(copy.deepcopy(convolution).float()))
 
 
 def randomise(network: nn.Module) -> nn.Module:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from pipeline.engine import winograd
 from pipeline.engine.network.prepared import FastNetwork
-from pipeline.engine.network.winograd_layer import WinogradConvolution, pays, use_winograd
+from pipeline.engine.network.winograd_layer import WinogradConvolution, is_replaceable, use_winograd
 from tests import networks
 
 
@@ -67,8 +67,8 @@ def test_few_tiles_are_left_to_the_direct_convolution() -> None:
         (nn.Conv2d(96, 96, 3, padding=1).bfloat16(), False),
     ],
 )
-def test_where_it_pays(convolution: nn.Conv2d, expected: bool) -> None:
-    assert pays(convolution) == expected
+def test_which_convolutions_are_replaced(convolution: nn.Conv2d, expected: bool) -> None:
+    assert is_replaceable(convolution) == expected
 
 
 def test_a_network_uses_it_and_the_model_stays_as_it_is() -> None:
