@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import torch
 
+from pipeline.system.device import synchronize
+
 log = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
 FIRST_CHUNK = 4
 LARGEST_CHUNK = 512
 WORTH_GROWING = 0.95
@@ -26,6 +29,7 @@ class ChunkedEvaluator:
     Args:
         internal_batch_size: Pairs in a chunk, or None to find the fastest.
         unit: What a pair is, for messages: ``point``, or ``image`` where whole images are explained.
+        device: Returns the device that evaluates the chunks, when the evaluator starts; by default the CPU.
 
     Attributes:
         size: Pairs in a chunk, as it stands.
@@ -35,11 +39,17 @@ class ChunkedEvaluator:
         ValueError: If the size is not a positive whole number.
     """
 
-    def __init__(self, internal_batch_size: int | None = None, *, unit: str = "point") -> None:
+    def __init__(
+        self,
+        internal_batch_size: int | None = None,
+        *,
+        unit: str = "point",
+        device: Callable[[], torch.device] = lambda: CPU,
+    ) -> None:
         if internal_batch_size is not None and (not isinstance(internal_batch_size, int) or internal_batch_size < 1):
             raise ValueError(f"internal_batch_size must be a whole number from 1, not {internal_batch_size!r}")
         self.size = self._first = internal_batch_size or FIRST_CHUNK
-        self.unit = unit
+        self.unit, self.device = unit, device
         self.check: Callable[[], None] = lambda: None
         self._given = internal_batch_size is not None
         self._growing = not self._given
@@ -92,13 +102,12 @@ class ChunkedEvaluator:
                 "choose a smaller model, or free memory on the device"
             ) from error
         self.size, self._growing = self.size // 2, False
-        if torch.cuda.is_available():
+        if self.device().type == "cuda":
             torch.cuda.empty_cache()
         log.warning("out of memory: going on with %s=%d", OPTIONS[self.unit], self.size)
 
     def _learn(self, began: float) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        synchronize(self.device())  # otherwise the time is that of the kernels' launch
         if not self._warm:  # the first chunk pays for initialisation
             self._warm = True
             return

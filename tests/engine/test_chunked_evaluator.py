@@ -166,3 +166,22 @@ def test_check_is_asked_before_each_chunk_and_ends_the_walk() -> None:
     with pytest.raises(Stop):
         evaluator.evaluate(100, network)
     assert network.answered == list(range(8))
+
+
+def test_times_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(chunked_evaluator, "synchronize", waited.append)
+    devices = iter([torch.device("cuda:1")] * 100)
+    ChunkedEvaluator(device=lambda: next(devices)).evaluate(12, Network(all_fit))
+    assert waited == [torch.device("cuda:1")] * 2  # two chunks of the first size; the next one is cut short
+    ChunkedEvaluator(4, device=lambda: next(devices)).evaluate(12, Network(all_fit))
+    assert len(waited) == 2  # nothing to learn
+
+
+@pytest.mark.parametrize(("device", "emptied"), [("cpu", 0), ("cuda:1", 1)])
+def test_empties_the_cache_of_cuda_alone(monkeypatch: pytest.MonkeyPatch, device: str, emptied: int) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append(1))
+    evaluator = ChunkedEvaluator(8, device=lambda: torch.device(device))
+    evaluator.evaluate(8, Network(lambda number: 4))
+    assert len(calls) == emptied
