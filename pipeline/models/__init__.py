@@ -1,1 +1,1 @@
-"""Name and weights -> a frozen classifier with its own preprocessing and class names, one loader a file."""
+"""Loaders of classifiers: name and weights -> frozen network, preprocessing and class names; one loader a file."""

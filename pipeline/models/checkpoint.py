@@ -1,4 +1,4 @@
-"""The user's own weights, in a network of their own, of torchvision, or exported with the weights."""
+"""Loader of a checkpoint: weights for a network of the user's factory or of torchvision, or an exported program."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -33,16 +33,16 @@ def load(
 
     Args:
         weights: A ``.pt2`` program, which needs nothing else; or ``.pth`` or ``.safetensors`` weights for the network
-            of ``factory`` or ``architecture``; None leaves a factory's network as it was built.
+            of ``factory`` or ``architecture``; None keeps the weights of the factory's network.
         factory: ``my_pkg:build`` or the name of an entry point; see ``pipeline.models.factory``.
-        architecture: A torchvision classifier; it gets as many outputs as the file has.
+        architecture: A torchvision classifier, built with as many outputs as the file has.
         allow: The packages whose code ``factory`` may run.
         transform: Fields of ``Preprocessing`` that differ from ImageNet's or, with ``architecture``, from its own. They
-            are here because a network of fixed input size must not be shown another size.
+            are an argument because a network of fixed input size must not be evaluated at another size.
         multi_label: The outputs are independent.
 
     Raises:
-        UsageError: Files, names or networks that are not what is said above.
+        UsageError: A file, name or network is not as described above.
     """
     program = weights is not None and Path(weights).suffix == ".pt2"
     if [program, factory is not None, architecture is not None].count(True) != 1:
@@ -55,7 +55,7 @@ def load(
         return classifier.with_preprocessing(**transform or {})
     if factory is not None:
         name = factory.replace(":", ".")
-        network = _filled(build_network(factory, allow=allow), weights, name)
+        network = _with_weights(build_network(factory, allow=allow), weights, name)
     else:
         name = Path(str(weights)).stem
         network = read_program(Path(str(weights)))
@@ -63,7 +63,7 @@ def load(
     return Classifier.wrap(network, name, preprocessing=preprocessing, multi_label=multi_label)
 
 
-def _filled(network: nn.Module, weights: str | Path | None, name: str) -> nn.Module:
+def _with_weights(network: nn.Module, weights: str | Path | None, name: str) -> nn.Module:
     if weights is None:
         logger.warning("%s keeps the weights that its factory gave it", name)
     else:

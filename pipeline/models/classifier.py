@@ -1,4 +1,4 @@
-"""A frozen network with all that is needed to ask it about a photograph."""
+"""A classifier: frozen network, preprocessing, class names and meaning of its outputs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,29 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torchvision.models import AlexNet_Weights
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.network.freeze import freeze
 from pipeline.errors import UsageError
+from pipeline.models.class_names import default_class_names
 from pipeline.models.logits import with_logits
+from pipeline.models.output_space import OutputSpace
 from pipeline.models.weights import weights_sha256
-
-IMAGENET_CLASSES: tuple[str, ...] = tuple(AlexNet_Weights.DEFAULT.meta["categories"])
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network ready to be explained.
+    """A frozen network, ready to be explained.
 
     Attributes:
         module: Normalised images (N, 3, H, W) -> logits (N, n_outputs); in eval mode, no parameter requires a gradient.
-        name: What the user calls it.
+        name: The user's name of it.
         preprocessing: Photograph -> input.
         class_names: One for each output.
-        weights_sha256: Of the network's state dict, whichever file it came from.
+        weights_sha256: Of the network's state dict; equal weights in another file have the same.
         n_outputs: K; 1 for a single logit.
-        multi_label: The outputs are independent yes/no questions (sigmoid, not softmax).
+        multi_label: True if the outputs are independent (sigmoid, not softmax).
     """
 
     module: nn.Module
@@ -49,21 +48,21 @@ class Classifier:
         class_names: Sequence[str] | None = None,
         multi_label: bool = False,
     ) -> "Classifier":
-        """Takes a network over and shows it one black image.
+        """Wraps a network, and evaluates it once on a black image to find the form of its outputs.
 
-        The network is not copied: it is put in eval mode and its parameters are frozen, in place, and whoever trains it
-        on changes the classifier too. Give ``copy.deepcopy(network)`` to keep your own as it is.
+        The network is not copied: it is put in eval mode and its parameters are frozen, in place, and training it
+        further changes the classifier too. Pass ``copy.deepcopy(network)`` to keep your own unchanged.
 
         Args:
             network: Returns (N,), (N, 1), (N, K), or an object with such ``logits``.
-            name: What the user calls it.
+            name: The user's name of it.
             preprocessing: Photograph -> input.
             class_names: Default: ImageNet's for 1000 outputs, numbers for others.
-            multi_label: The outputs are independent.
+            multi_label: True if the outputs are independent.
 
         Raises:
-            UsageError: The network refuses an image of the crop size, returns something else, or has another number of
-                outputs than ``class_names``.
+            UsageError: The network does not take an image of the crop size, does not return logits, or the number of
+                its outputs is not that of ``class_names``.
         """
         freeze(network.eval())
         digest = weights_sha256(network)
@@ -73,11 +72,16 @@ class Classifier:
             raise UsageError(f"{name}: {len(names)} class names for {n_outputs} outputs")
         return cls(module.eval(), name, preprocessing, names, digest, n_outputs, multi_label)
 
+    @property
+    def output_space(self) -> OutputSpace:
+        """Meaning of the outputs: predictions, probabilities, classes."""
+        return OutputSpace(self.n_outputs, self.multi_label)
+
     def with_preprocessing(self, **overrides: Any) -> "Classifier":
-        """The same network, not copied, with other fields of ``Preprocessing``.
+        """Replaces fields of ``Preprocessing``; the network is shared, not copied.
 
         Raises:
-            UsageError: A value out of range, or a crop that the network refuses.
+            UsageError: A value is out of range, or the network does not take images of the new crop size.
         """
         classifier = dataclasses.replace(self, preprocessing=override(self.preprocessing, **overrides))
         with_logits(self.module, classifier.preprocessing.crop)
@@ -85,7 +89,7 @@ class Classifier:
 
 
 def override(preprocessing: Preprocessing, **fields: Any) -> Preprocessing:
-    """Replaces fields; lists (as configuration files have them) become tuples, and one number is a square crop."""
+    """Replaces fields; lists, as in configuration files, become tuples, and one number is a square crop."""
     if isinstance(fields.get("crop"), int):
         fields["crop"] = (fields["crop"], fields["crop"])
     tuples: dict[str, Any] = {
@@ -93,10 +97,3 @@ def override(preprocessing: Preprocessing, **fields: Any) -> Preprocessing:
         for name, value in fields.items()
     }
     return dataclasses.replace(preprocessing, **tuples)
-
-
-def default_class_names(n_outputs: int) -> Sequence[str]:
-    """ImageNet's names for 1000 outputs, else ``class 0``, ``class 1``, ..."""
-    if n_outputs == len(IMAGENET_CLASSES):
-        return IMAGENET_CLASSES
-    return [f"class {number}" for number in range(n_outputs)]

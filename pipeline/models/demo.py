@@ -17,7 +17,7 @@ WEIGHTS = "models/efficientnet-lite0-57934424.pth"
 # The weights were converted from TensorFlow, whose preprocessing is (pixel - 127) / 128.
 PREPROCESSING = Preprocessing(256, (224, 224), mean=(0.498,) * 3, std=(0.502,) * 3, interpolation="bicubic")
 
-# The package's name of a layer -> its name here; inside a block the same batch norm names mean other layers.
+# The package's name of a layer -> the name here; inside a block the same batch norm names mean other layers.
 LAYERS = {
     "_conv_stem": "stem.conv",
     "_bn0": "stem.norm",
@@ -36,16 +36,16 @@ BLOCK_LAYERS = {
 
 
 def load(*, multi_label: bool = False, head: str | None = None) -> Classifier:
-    """Builds the demo's classifier; 87 % top-1 on the 500 photographs of the tests.
+    """Builds the demo's classifier; top-1 accuracy 87 % on the 500 photographs of the tests.
 
     Args:
-        multi_label: The outputs are independent.
-        head: A ``.safetensors`` file with another last layer, ``weight`` (K, 1280) and ``bias`` (K,), in place of
-            ImageNet's classes.
+        multi_label: True if the outputs are independent.
+        head: A ``.safetensors`` file with another last layer, ``weight`` (K, 1280) and ``bias`` (K,); None keeps
+            ImageNet's.
 
     Raises:
         MissingExtra: The package with the weights is not installed.
-        UsageError: The head's file is missing, damaged, or holds something else.
+        UsageError: The head's file is missing or damaged, or has other tensors.
     """
     package = importlib.util.find_spec(PACKAGE)
     if package is None or package.origin is None:
@@ -67,7 +67,7 @@ def _head(path: str) -> nn.Linear:
 
 
 def own_name(name: str) -> str:
-    """What the package calls ``_blocks.3._bn2.weight`` is ``blocks.3.project.norm.weight`` here."""
+    """Translates a tensor's name: the package's ``_blocks.3._bn2.weight`` is ``blocks.3.project.norm.weight`` here."""
     layer, parameter = name.rsplit(".", 1)
     block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)", layer)
     own = f"blocks.{block[1]}.{BLOCK_LAYERS[block[2]]}" if block else LAYERS[layer]

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
-    """A row of the architecture's table: the first of its blocks changes the width and takes the stride."""
+    """A stage of blocks, one row of the architecture's table; its first block has the stride and changes the width.
+
+    Attributes:
+        repeats: Number of blocks.
+        kernel: Side of the depthwise kernel, in pixels.
+        stride: Of the first block; the others have 1.
+        expansion: Hidden channels for each input channel.
+        width: Output channels.
+    """
 
     repeats: int
     kernel: int
@@ -35,7 +43,7 @@ STAGES = (
 class ConvolutionUnit(nn.Sequential):
     """Convolution with TensorFlow's `same` padding, batch normalisation and, if ``activate``, ReLU6.
 
-    At stride 2 `same` pads an even height or width by kernel - 2 in all, the smaller half in front.
+    At stride 2 `same` pads an even height or width by kernel - 2 in total, the smaller half before.
     """
 
     def __init__(
@@ -80,9 +88,9 @@ class InvertedResidual(nn.Sequential):
 
 
 class EfficientNetLite0(nn.Module):
-    """The 224-pixel member of the family: 4.7 million parameters; with other repeats of the stages, Lite1.
+    """EfficientNet-Lite0, 224 pixels, 4.7 million parameters; with more repeats of the stages, Lite1.
 
-    Heights and widths that are multiples of 32 give TensorFlow's outputs; others are padded on the far side as well.
+    For heights and widths that are multiples of 32 the outputs are TensorFlow's; others are padded differently there.
     """
 
     def __init__(self, n_outputs: int = 1000, stages: Iterable[Stage] = STAGES) -> None:

@@ -1,4 +1,4 @@
-"""A network out of a ``.pt2`` file of torch.export."""
+"""Reading of a network exported by torch.export, a ``.pt2`` program."""
 
 import zipfile
 from pathlib import Path
@@ -15,10 +15,10 @@ def read_program(path: Path) -> nn.Module:
     """Reads an exported network that takes batches (N, 3, H, W) of any N.
 
     A ``.pt2`` is a program: reading it can run code, so take it only from where you would take a Python package.
-    Export in eval mode; what dropout and batch normalisation do is fixed then.
+    Export in eval mode: the export fixes the behaviour of dropout and batch normalisation.
 
     Raises:
-        UsageError: No such file, a damaged one, or a program for one fixed batch size.
+        UsageError: The file is missing or damaged, or its program takes one fixed batch size.
     """
     if not path.is_file():
         raise UsageError(f"no weights file {path}")
@@ -34,12 +34,12 @@ def read_program(path: Path) -> nn.Module:
             "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) and an example of two images"
         )
     module = program.module()
-    # The program's own module refuses eval(), which every other network understands.
+    # The program's own module raises in eval(), which is called on every network.
     return GraphModule(module, module.graph)
 
 
 def _batch_size(program: ExportedProgram) -> int | torch.SymInt:
-    """Of the first input: a SymInt where any size is taken."""
+    """Batch size of the first input; a SymInt if it is dynamic."""
     name = program.graph_signature.user_inputs[0]
     node = next(node for node in program.graph.nodes if node.name == name)
     size: int | torch.SymInt = node.meta["val"].shape[0]

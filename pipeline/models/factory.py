@@ -1,4 +1,4 @@
-"""The user's own network from a function that they name, and only from packages that they allow."""
+"""Networks built by a user's factory function, from allowed packages or entry points alone."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -21,11 +21,10 @@ def build_network(factory: str, *, allow: str | Sequence[str]) -> nn.Module:
     that the user installed. Initial weights are drawn with a fixed seed, so that every process builds the same network.
 
     Raises:
-        UsageError: Not allowed, not found, or not a function that returns a network.
+        UsageError: The factory is not allowed, does not exist, or does not return a network.
     """
-    function = (
-        _imported(factory, [allow] if isinstance(allow, str) else allow) if ":" in factory else _installed(factory)
-    )
+    packages = [allow] if isinstance(allow, str) else allow
+    function = _import_function(factory, packages) if ":" in factory else _load_entry_point(factory)
     if not callable(function):
         raise UsageError(f"model.factory={factory} is no function")
     with fixed_seed():
@@ -35,7 +34,7 @@ def build_network(factory: str, *, allow: str | Sequence[str]) -> nn.Module:
     return network
 
 
-def _imported(factory: str, allow: Sequence[str]) -> Any:
+def _import_function(factory: str, allow: Sequence[str]) -> Any:
     module, function = factory.split(":", 1)
     package = module.split(".")[0]
     if package not in allow:
@@ -50,13 +49,13 @@ def _imported(factory: str, allow: Sequence[str]) -> Any:
         raise UsageError(f"model.factory={factory}: module {module} has no '{function}'") from None
 
 
-def _installed(name: str) -> Callable[[], nn.Module]:
-    found = entry_points(group=ENTRY_POINTS)
-    if name not in found.names:
-        known = ", ".join(sorted(found.names)) or "none is installed"
+def _load_entry_point(name: str) -> Callable[[], nn.Module]:
+    installed = entry_points(group=ENTRY_POINTS)
+    if name not in installed.names:
+        known = ", ".join(sorted(installed.names)) or "none is installed"
         raise UsageError(
             f"model.factory={name}: no entry point of that name in group {ENTRY_POINTS} ({known}); "
             "a function of a package is named my_pkg:build"
         )
-    function: Callable[[], nn.Module] = found[name].load()
+    function: Callable[[], nn.Module] = installed[name].load()
     return function

@@ -1,4 +1,4 @@
-"""Hugging Face image classifiers by folder or name (extra ``hub``)."""
+"""Loader of Hugging Face image classifiers, by folder or name on the hub (extra ``hub``)."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ except ImportError:
 
 logger = logging.getLogger(__name__)
 
-ON_THE_HUB = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool | None = None) -> Classifier:
@@ -30,24 +30,24 @@ def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool
             of one (fetched into the cache when missing; set HF_HUB_OFFLINE=1 to fail at once without a network).
         weights: ``DEFAULT`` (the folder's), a ``.pth`` or ``.safetensors`` file, or None for random weights, the same
             in every process.
-        multi_label: The outputs are independent; None: as ``problem_type`` in the configuration says.
+        multi_label: True if the outputs are independent; None: by ``problem_type`` in the configuration.
 
     Raises:
         MissingExtra: transformers is not installed.
-        UsageError: No such folder or name, no classifier, a preprocessing that cannot be expressed, or weights that
-            are missing, damaged, of another network, pickled or cannot be fetched.
+        UsageError: The folder or name does not exist or is no classifier, its preprocessing cannot be expressed, or
+            the weights are missing, damaged, of another network, pickled or cannot be downloaded.
     """
     if transformers is None:
         raise MissingExtra("hub", "model=huggingface")
-    if not Path(name).is_dir() and not ON_THE_HUB.fullmatch(name):
+    if not Path(name).is_dir() and not HUB_NAME.fullmatch(name):
         raise UsageError(f"model.name={name}: no such folder, and no name on the Hugging Face hub (owner/model)")
     try:
         configuration = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", trust_remote_code=False)
-        network = _network(name, weights, configuration)
+        network = _build(name, weights, configuration)
     except (OSError, ValueError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UsageError(f"cannot load {_place(name)} as a Hugging Face image classifier: {reason}") from error
+        raise UsageError(f"cannot load {_address(name)} as a Hugging Face image classifier: {reason}") from error
     preprocessing = preprocessing_of(processor, name)
     names = [configuration.id2label[number] for number in range(configuration.num_labels)]
     if multi_label is None:
@@ -55,9 +55,9 @@ def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool
     return Classifier.wrap(network, name, preprocessing=preprocessing, class_names=names, multi_label=multi_label)
 
 
-def _network(name: str, weights: str | Path | None, configuration: "transformers.PreTrainedConfig") -> nn.Module:
+def _build(name: str, weights: str | Path | None, configuration: "transformers.PreTrainedConfig") -> nn.Module:
     if weights == "DEFAULT":
-        return _trained(name, configuration)
+        return _pretrained(name, configuration)
     with fixed_seed():
         network: nn.Module = transformers.AutoModelForImageClassification.from_config(
             configuration, dtype=torch.float32, trust_remote_code=False
@@ -69,8 +69,8 @@ def _network(name: str, weights: str | Path | None, configuration: "transformers
     return network
 
 
-def _trained(name: str, configuration: "transformers.PreTrainedConfig") -> nn.Module:
-    """The folder's own weights, without a pickle and without gaps."""
+def _pretrained(name: str, configuration: "transformers.PreTrainedConfig") -> nn.Module:
+    """The network with the folder's own weights; refuses pickled and incomplete ones."""
     network, report = transformers.AutoModelForImageClassification.from_pretrained(
         name,
         config=configuration,
@@ -79,12 +79,12 @@ def _trained(name: str, configuration: "transformers.PreTrainedConfig") -> nn.Mo
         trust_remote_code=False,
         output_loading_info=True,
     )
-    absent = sorted(report["missing_keys"])
-    if absent:  # transformers would draw them at random
-        raise ValueError(f"its weights have no {', '.join(absent[:3])}: a network that was not trained to classify")
-    trained: nn.Module = network
-    return trained
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers would initialise them at random
+        raise ValueError(f"its weights have no {', '.join(missing[:3])}: a network that was not trained to classify")
+    pretrained: nn.Module = network
+    return pretrained
 
 
-def _place(name: str) -> str:
+def _address(name: str) -> str:
     return name if Path(name).is_dir() else f"https://huggingface.co/{name}"

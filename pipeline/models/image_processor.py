@@ -1,4 +1,4 @@
-"""The image processor of a Hugging Face model -> ``Preprocessing``, or a refusal."""
+"""Image processor of a Hugging Face model -> ``Preprocessing``; one that cannot be expressed is refused."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from transformers import BaseImageProcessor
 
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""PIL's numbers, which the configuration has."""
-CONVNEXT_WHOLE = 384
-"""From this side on, ConvNeXt's processor crops nothing."""
-GREY_LEVELS = 4
-"""Of 255: what a shift of one pixel (the two round the crop's centre differently) makes of the ramp below."""
+"""PIL's filters by number, as in the configuration."""
+CONVNEXT_NO_CROP = 384
+"""Side in pixels from which ConvNeXt's processor does not crop."""
+TOLERANCE = 4
+"""Grey levels of 255: the effect on the ramp below of a shift by one pixel, as the two round the crop's centre."""
 
 
 def preprocessing_of(processor: "BaseImageProcessor", name: str) -> Preprocessing:
-    """Reads the fields of an image processor, and holds the two against each other on a picture.
+    """Converts the fields of an image processor, and compares both on a test picture.
 
     Args:
         processor: Of transformers, its PIL variant.
         name: The model's, for messages.
 
     Raises:
-        UsageError: It does something that ``Preprocessing`` cannot; says what.
+        UsageError: The processor has a step that ``Preprocessing`` cannot express; the message names it.
     """
     fields = processor.to_dict()
     resize, crop = _sides(fields, name)
@@ -44,7 +44,7 @@ def preprocessing_of(processor: "BaseImageProcessor", name: str) -> Preprocessin
         std=tuple(fields["image_std"]) if normalize else (1.0,) * 3,
         interpolation=INTERPOLATIONS[fields["resample"]] if fields.get("do_resize") else "bilinear",
     )
-    if not _agree(processor, preprocessing):
+    if not _equal_on_a_ramp(processor, preprocessing):
         raise UsageError(
             f"{name}: {fields['image_processor_type']} does more to an image than resize, crop the centre and "
             "normalise, which is not supported: wrap the network for model=checkpoint"
@@ -53,11 +53,11 @@ def preprocessing_of(processor: "BaseImageProcessor", name: str) -> Preprocessin
 
 
 def _sides(fields: Mapping[str, Any], name: str) -> tuple[int | tuple[int, int] | None, tuple[int, int]]:
-    """Resize and crop."""
+    """The fields ``resize`` and ``crop`` of the preprocessing."""
     size = {key: value for key, value in dict(fields.get("size") or {}).items() if value is not None}
     if fields.get("crop_pct") and size.keys() == {"shortest_edge"}:
         side = size["shortest_edge"]
-        return (side, side) if side >= CONVNEXT_WHOLE else int(side / fields["crop_pct"]), (side, side)
+        return (side, side) if side >= CONVNEXT_NO_CROP else int(side / fields["crop_pct"]), (side, side)
     resize: int | tuple[int, int] | None = None
     if fields.get("do_resize") and size.keys() == {"shortest_edge"}:
         resize = size["shortest_edge"]
@@ -72,8 +72,8 @@ def _sides(fields: Mapping[str, Any], name: str) -> tuple[int | tuple[int, int] 
     return resize, resize
 
 
-def _agree(processor: "BaseImageProcessor", preprocessing: Preprocessing) -> bool:
-    """Whether the two make the same of a ramp, whose channels, rows and columns all differ."""
+def _equal_on_a_ramp(processor: "BaseImageProcessor", preprocessing: Preprocessing) -> bool:
+    """True if both give equal inputs for a colour ramp, whose channels, rows and columns all differ."""
     height, width = 2 * preprocessing.crop[0], 3 * preprocessing.crop[1]
     down, right = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None]
     ramps = (100 + 50 * down + 90 * right, 200 - 90 * down - 60 * right, 60 + 80 * down * right)
@@ -81,4 +81,4 @@ def _agree(processor: "BaseImageProcessor", preprocessing: Preprocessing) -> boo
     theirs = np.asarray(processor(picture, return_tensors="np")["pixel_values"][0])
     ours = preprocessing.normalize(preprocessing(picture)[0] / 255).numpy()
     levels = 255 * np.asarray(preprocessing.std)[:, None, None]
-    return theirs.shape == ours.shape and bool((np.abs(theirs - ours) * levels <= GREY_LEVELS).all())
+    return theirs.shape == ours.shape and bool((np.abs(theirs - ours) * levels <= TOLERANCE).all())

@@ -1,4 +1,4 @@
-"""What a network returns -> logits (N, K), decided once by showing it one image."""
+"""Networks wrapped to return logits (N, K); the form of the outputs is found by one evaluation of a black image."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from pipeline.errors import UsageError
 
 
 class LogitsField(nn.Module):
-    """The field ``logits`` of what the network returns (Hugging Face models)."""
+    """Returns the field ``logits`` of a network's outputs (Hugging Face models)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class LogitsField(nn.Module):
 
 
 class SingleLogit(nn.Module):
-    """(N,) -> (N, 1): networks that return one number an image."""
+    """Returns (N, 1) of a network that returns one number an image, (N,)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -32,19 +32,19 @@ class SingleLogit(nn.Module):
 
 
 def with_logits(network: nn.Module, size: tuple[int, int]) -> tuple[nn.Module, int]:
-    """Shows the network one black image of ``size`` (H, W) and wraps it so that it returns logits (N, K).
+    """Wraps a network to return logits (N, K), by the outputs of one black image of ``size`` (H, W).
 
-    A network that returns (N, K) comes back as it is: its layers keep their names. Those of the others are found
-    under ``network.``. The wrappers branch on nothing, so torch.fx traces them as far as the network.
+    A network that returns (N, K) is returned unchanged, so its layers keep their names; in a wrapped one they are under
+    ``network.``. The wrappers have no data-dependent branch, so torch.fx traces them wherever it traces the network.
 
     Returns:
         The module and K.
 
     Raises:
-        UsageError: The network refuses the image, or returns something other than (N,), (N, 1), (N, K) or an object
-            whose ``logits`` are one of these.
+        UsageError: The network does not take the image, or returns something other than (N,), (N, 1), (N, K) or an
+            object whose ``logits`` are one of these.
     """
-    outputs = _show(network, size)
+    outputs = _evaluate_black_image(network, size)
     if not isinstance(outputs, Tensor):
         try:
             outputs = outputs.logits  # type: ignore[attr-defined]
@@ -60,11 +60,11 @@ def with_logits(network: nn.Module, size: tuple[int, int]) -> tuple[nn.Module, i
     return (SingleLogit(network), 1) if outputs.ndim == 1 else (network, outputs.shape[1])
 
 
-def _show(network: nn.Module, size: tuple[int, int]) -> object:
-    like = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), torch.empty(0))
+def _evaluate_black_image(network: nn.Module, size: tuple[int, int]) -> object:
+    reference = next((parameter for parameter in network.parameters() if parameter.is_floating_point()), torch.empty(0))
     try:
         with torch.no_grad():
-            return network(like.new_zeros(1, 3, *size))
+            return network(reference.new_zeros(1, 3, *size))
     except (RuntimeError, ValueError, TypeError, AssertionError) as error:
         if is_out_of_memory(error):
             raise UsageError(
@@ -78,8 +78,8 @@ def _show(network: nn.Module, size: tuple[int, int]) -> object:
         ) from error
 
 
-def _refusal(got: str) -> str:
+def _refusal(returned: str) -> str:
     return (
-        f"the network returned {got} for one image; expected floating logits (N,), (N, 1) or (N, K), "
+        f"the network returned {returned} for one image; expected floating logits (N,), (N, 1) or (N, K), "
         "or an object with such logits: wrap it so that it returns these"
     )

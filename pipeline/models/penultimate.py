@@ -1,4 +1,4 @@
-"""Penultimate features: what the last layer of a classifier reads."""
+"""Penultimate features: the inputs of a classifier's last layer, recorded by a forward hook."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from pipeline.models.classifier import Classifier
 
 
 def last_layer(classifier: Classifier) -> nn.Module:
-    """The last linear layer or convolution of a network with as many outputs as it has classes.
+    """The last linear layer or convolution with as many outputs as the network has.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such layer.
     """
     layers = [layer for layer in classifier.module.modules() if _width(layer) == classifier.n_outputs]
     if not layers:
@@ -26,16 +26,16 @@ def last_layer(classifier: Classifier) -> nn.Module:
 
 @contextmanager
 def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """What a layer reads inside the context, (P, F) each; of maps their mean over positions."""
-    read: list[Tensor] = []
+    """Records the inputs of a layer inside the context, (P, F) each; feature maps are averaged over positions."""
+    recorded: list[Tensor] = []
 
-    def keep(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def record(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].detach()
-        read.append(values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values)
+        recorded.append(values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values)
 
-    handle = layer.register_forward_pre_hook(keep)
+    handle = layer.register_forward_pre_hook(record)
     try:
-        yield read
+        yield recorded
     finally:
         handle.remove()
 

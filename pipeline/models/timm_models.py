@@ -1,4 +1,4 @@
-"""timm's classifiers by name (extra ``hub``)."""
+"""Loader of timm's classifiers, by name (extra ``hub``)."""
 
 import logging
 import math
@@ -24,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool = False) -> Classifier:
-    """Builds a classifier with the preprocessing of its pretrained configuration, whichever weights it gets.
+    """Builds a classifier with the preprocessing of its pretrained configuration, also with other weights.
 
     Args:
         name: Architecture and, after a dot, the tag of its weights: ``resnet18.a1_in1k``.
-        weights: ``DEFAULT`` (fetched into timm's cache when missing; set HF_HUB_OFFLINE=1 to fail at once without a
+        weights: ``DEFAULT`` (downloaded into timm's cache if missing; set HF_HUB_OFFLINE=1 to fail at once without a
             network), a ``.pth`` or ``.safetensors`` file, or None for random weights, the same in every process.
-        multi_label: The outputs are independent.
+        multi_label: True if the outputs are independent.
 
     Raises:
         MissingExtra: timm is not installed.
-        UsageError: Unknown name, no classifier, or weights that are missing, damaged or cannot be fetched.
+        UsageError: The name is unknown or no classifier, or the weights are missing, damaged or cannot be downloaded.
     """
     if timm is None:
         raise MissingExtra("hub", "model=timm")
@@ -43,7 +43,7 @@ def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool
         logger.warning("%s has random weights: its maps show an untrained network", name)
         network = _build(name, configuration.num_classes)
     elif weights == "DEFAULT":
-        network = _fetched(name, configuration)
+        network = _pretrained(name, configuration)
     else:
         state = read_weights(weights)
         network = fill(partial(_build, name), state, n_outputs=configuration.num_classes, source=weights)
@@ -51,7 +51,7 @@ def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool
 
 
 def _configuration(name: str) -> "PretrainedCfg":
-    # The list also keeps out timm's `hf-hub:` and `local-dir:` names, which load what it does not know.
+    # The list also excludes timm's `hf-hub:` and `local-dir:` names, which load models that it does not list.
     known = [*timm.list_models(), *timm.list_pretrained()]
     configuration = timm.get_pretrained_cfg(name) if name in known else None
     if configuration is None:
@@ -62,7 +62,7 @@ def _configuration(name: str) -> "PretrainedCfg":
     return configuration
 
 
-def _fetched(name: str, configuration: "PretrainedCfg") -> nn.Module:
+def _pretrained(name: str, configuration: "PretrainedCfg") -> nn.Module:
     try:
         return _build(name, configuration.num_classes, pretrained=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: no weights were ever published
@@ -79,7 +79,7 @@ def _build(name: str, n_outputs: int, *, pretrained: bool = False) -> nn.Module:
 
 
 def _preprocessing(network: nn.Module) -> Preprocessing:
-    """As timm.data.create_transform reads the configuration: resize to crop / crop_pct, then crop."""
+    """The preprocessing that timm.data.create_transform makes of the configuration: resize to crop / crop_pct, crop."""
     configuration = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
     _, height, width = configuration["input_size"]
     mode, share = configuration["crop_mode"], configuration["crop_pct"]

@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name."""
+"""Loader of torchvision's classifiers, by name."""
 
 import logging
 import re
@@ -14,19 +14,20 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UsageError
-from pipeline.models.classifier import IMAGENET_CLASSES, Classifier
+from pipeline.models.class_names import IMAGENET_CLASSES
+from pipeline.models.classifier import Classifier
 from pipeline.models.weights import fill, fixed_seed, read_weights
 
 logger = logging.getLogger(__name__)
 
-# Only the weights of these two say whether the auxiliary heads, unused in eval mode, are there.
+# Auxiliary heads, unused in eval mode: built only if the weights have them.
 AUXILIARY_HEADS = {"googlenet": "aux1.", "inception_v3": "AuxLogits."}
-# The published DenseNet files are older than the rule that a layer's name has no dot.
+# The published DenseNet files are from before PyTorch forbade dots in the name of a layer.
 OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def names() -> list[str]:
-    """All classification models, sorted."""
+    """Names of all classification models, sorted."""
     return sorted(torchvision.models.list_models(module=torchvision.models))
 
 
@@ -37,18 +38,18 @@ def load(
     n_outputs: int | None = None,
     multi_label: bool = False,
 ) -> Classifier:
-    """Builds a classifier with the preprocessing that its published weights name, whichever weights it gets.
+    """Builds a classifier with the preprocessing of its published weights, also with other weights.
 
     Args:
         name: One of ``names()``.
-        weights: ``DEFAULT`` or another published name (fetched into torch.hub's cache when missing), a ``.pth`` or
+        weights: ``DEFAULT`` or another published name (downloaded into torch.hub's cache if missing), a ``.pth`` or
             ``.safetensors`` file, or None for random weights, the same in every process.
-        n_outputs: Number of classes; default: as many as the file has, or 1000 random ones.
-        multi_label: The outputs are independent.
+        n_outputs: Number of classes; default: as many as the file has, or 1000 with random weights.
+        multi_label: True if the outputs are independent.
 
     Raises:
-        UsageError: Unknown name; weights that are missing, damaged, of another network or cannot be fetched;
-            not ``n_outputs`` classes in them.
+        UsageError: The name is unknown; the weights are missing, damaged, of another network or cannot be downloaded,
+            or do not have ``n_outputs`` classes.
     """
     if name not in names():
         near = get_close_matches(name, names(), n=3)
@@ -60,7 +61,7 @@ def load(
         network = _build(name, n_outputs or len(IMAGENET_CLASSES), preset=chosen)
     else:
         path = fetch(chosen) if str(weights) in published.__members__ else Path(weights)
-        network = _trained(name, path, preset=chosen)
+        network = _with_weights(name, path, preset=chosen)
     classifier = Classifier.wrap(network, name, preprocessing=_preprocessing(chosen), multi_label=multi_label)
     if n_outputs not in (None, classifier.n_outputs):
         raise UsageError(f"{weights} has {classifier.n_outputs} outputs, not n_outputs={n_outputs}")
@@ -68,10 +69,10 @@ def load(
 
 
 def fetch(weights: WeightsEnum) -> Path:
-    """The file of published weights in torch.hub's cache, downloaded if it is not there.
+    """Path of published weights in torch.hub's cache; downloads them if missing.
 
     Raises:
-        UsageError: It cannot be downloaded; names the file and the URL.
+        UsageError: The download failed; the message has the file and the URL.
     """
     path = Path(torch.hub.get_dir(), "checkpoints", weights.url.rsplit("/", 1)[1])
     if path.exists():
@@ -80,14 +81,14 @@ def fetch(weights: WeightsEnum) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(path), sha256_prefix)
-    except (OSError, RuntimeError) as error:  # RuntimeError: another hash
+    except (OSError, RuntimeError) as error:  # RuntimeError: the hash differs
         raise UsageError(
             f"cannot fetch {weights.url} ({error}): put the file at {path} by hand, or give model.weights=FILE"
         ) from error
     return path
 
 
-def _trained(name: str, path: Path, *, preset: WeightsEnum) -> nn.Module:
+def _with_weights(name: str, path: Path, *, preset: WeightsEnum) -> nn.Module:
     state = read_weights(path)
     if name.startswith("densenet"):
         state = {OLD_DENSENET_NAME.sub(r"\1\2", key): tensor for key, tensor in state.items()}
@@ -96,13 +97,13 @@ def _trained(name: str, path: Path, *, preset: WeightsEnum) -> nn.Module:
 
 
 def _build(name: str, n_outputs: int, *, preset: WeightsEnum, state: dict[str, Tensor] | None = None) -> nn.Module:
-    """The network of ``preset``, with room for ``state``."""
+    """Builds the network of ``preset``, with the auxiliary heads that ``state`` has."""
     options: dict[str, Any] = {"num_classes": n_outputs}
     if name.startswith("vit_"):
         options["image_size"] = preset.meta["min_size"][0]
     if name in AUXILIARY_HEADS:
         auxiliary = any(key.startswith(AUXILIARY_HEADS[name]) for key in state or ())
-        # Both were trained on inputs scaled otherwise than the preprocessing does, and correct for it themselves.
+        # Both were trained on inputs normalised differently from the preprocessing, and convert them inside.
         options |= {"aux_logits": auxiliary, "transform_input": True, "init_weights": state is None}
     with fixed_seed():
         network: nn.Module = torchvision.models.get_model(name, weights=None, **options)

@@ -1,4 +1,4 @@
-"""Files of weights -> state dicts -> networks, and the hash that tells weights apart."""
+"""Weights: files -> state dicts -> networks, and their sha256."""
 
 import hashlib
 import pickle
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from pipeline.errors import UsageError
 
-NAMED = 3  # keys that a message names before it says "..."
+MAX_NAMES = 3  # names of tensors in a message, before "..."
 PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Reads a ``.safetensors`` file, or any other file as one of torch.save that holds nothing but tensors.
+    """Reads a state dict from a ``.safetensors`` file, or from a file of torch.save with nothing but tensors.
 
-    The tensors may lie under ``state_dict`` or ``model``. The prefix that DistributedDataParallel or torch.compile
-    gives to every name is taken off.
+    The state dict may be under ``state_dict`` or ``model``. The prefix that DistributedDataParallel or torch.compile
+    adds to every name is removed.
 
     Raises:
-        UsageError: No such file, a damaged one, or one that holds something other than a state dict.
+        UsageError: The file is missing or damaged, or has no state dict.
     """
     path = Path(path)
     if not path.is_file():
@@ -37,12 +37,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise UsageError(
-            f"{path} is damaged or holds more than tensors (a pickled network could run code and is not read): "
-            "fetch it again, or save it with torch.save(network.state_dict(), file)"
+            f"{path} is damaged or has more than tensors (a pickled network could run code and is not read): "
+            "download it again, or save it with torch.save(network.state_dict(), file)"
         ) from error
     state = _state_dict(content)
     if state is None:
-        raise UsageError(f"{path} holds no state dict, alone or under 'state_dict' or 'model'")
+        raise UsageError(f"{path} has no state dict, alone or under 'state_dict' or 'model'")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
@@ -50,10 +50,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str | Path) -> None:
-    """Copies a state dict into a network that has just these names and shapes.
+    """Copies a state dict into a network with exactly these names and shapes.
 
     Raises:
-        UsageError: Names are missing or unexpected, or shapes differ; says how many and names the first.
+        UsageError: Names are missing or unexpected, or shapes differ; the message has their number and the first.
     """
     own = network.state_dict()
     # Files older than PyTorch 0.4.1 lack this counter, which evaluation does not use.
@@ -64,15 +64,17 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
-    found = [f"{len(names)} {fault} ({_first(names)})" for fault, names in faults.items() if names]
-    if found:
-        raise UsageError(f"{source} does not fit {type(network).__name__}: of {len(own)} tensors {', '.join(found)}")
-    network.load_state_dict(_current(state, own), strict=False)
+    mismatches = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    described = [f"{len(names)} {kind} ({_first(names)})" for kind, names in mismatches.items() if names]
+    if described:
+        raise UsageError(
+            f"{source} does not fit {type(network).__name__}: of {len(own)} tensors {', '.join(described)}"
+        )
+    network.load_state_dict(_with_versions(state, own), strict=False)
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """Hashes the state dict (names sorted; name, dtype, shape, bytes): equal for equal weights from any file."""
+    """Sha256 of the state dict (names sorted; name, dtype, shape, bytes): equal for equal weights from any file."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -83,13 +85,14 @@ def weights_sha256(network: nn.Module) -> str:
 def fill(
     build: Callable[[int], nn.Module], state: Mapping[str, Tensor], *, n_outputs: int, source: str | Path
 ) -> nn.Module:
-    """Builds an architecture with as many classes as a state dict has, and loads it.
+    """Builds an architecture with as many outputs as a state dict has, and loads the state dict.
 
     Args:
         build: Number of classes -> network.
         state: Its weights.
-        n_outputs: The number of classes to start from, which no other layer of the architecture has as its length.
-        source: Where the weights came from, for messages.
+        n_outputs: Number of outputs of the first build; its last layer is found by this length, so no other layer may
+            have it.
+        source: File of the weights, for messages.
 
     Raises:
         UsageError: As ``load_weights``.
@@ -105,7 +108,7 @@ def fill(
 
 @contextmanager
 def fixed_seed(seed: int = 0) -> Iterator[None]:
-    """Draws the same initial weights in every process, and leaves the global generator as it was."""
+    """Seeds PyTorch's generator inside the context: every process gets the same initial weights; restores it after."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
@@ -120,11 +123,11 @@ def _state_dict(content: object) -> dict[str, Tensor] | None:
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
 
 
-def _current(state: Mapping[str, Tensor], own: dict[str, Tensor]) -> "OrderedDict[str, Tensor]":
-    """The state dict with the network's own format versions: MNASNet refuses one without (safetensors has none)."""
-    current = OrderedDict(state)
-    current._metadata = own._metadata  # type: ignore[attr-defined]
-    return current
+def _with_versions(state: Mapping[str, Tensor], own: dict[str, Tensor]) -> "OrderedDict[str, Tensor]":
+    """The state dict with the network's format versions: MNASNet refuses one without, and safetensors has none."""
+    versioned = OrderedDict(state)
+    versioned._metadata = own._metadata  # type: ignore[attr-defined]
+    return versioned

@@ -54,12 +54,12 @@ def test_preprocessing_is_imagenets_unless_given(factory):
         load_fixed(None, factory)
 
 
-def test_factory_without_weights_is_said_aloud(factory, caplog):
+def test_a_factory_without_weights_is_logged(factory, caplog):
     load_fixed(None, factory, transform={"crop": 32})
     assert "keeps the weights that its factory gave it" in caplog.text
 
 
-def test_factory_is_subject_to_leave(factory):
+def test_a_factory_must_be_allowed(factory):
     with pytest.raises(UsageError, match=r"model\.allow=\[their_checkpoint_networks\]"):
         checkpoint.load(None, factory)
 
@@ -96,7 +96,9 @@ def test_exactly_one_source_of_the_network(options):
         checkpoint.load(**options)
 
 
-def test_a_network_of_one_input_size_gets_it(job: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_fixed_input_size_is_evaluated_at_it(
+    job: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     network = "nn.Sequential(nn.Flatten(), nn.Linear(3 * 40 * 48, 1000))"
     (tmp_path / "fixed_size.py").write_text(f"from torch import nn\n\n\ndef build():\n    return {network}\n")

@@ -41,7 +41,7 @@ def test_program_for_one_batch_size_is_refused(tmp_path):
         read_program(tmp_path / "fixed.pt2")
 
 
-def test_damaged_or_missing_program_is_one_clear_line(tmp_path, program):
+def test_a_damaged_or_missing_program_is_refused_in_one_line(tmp_path, program):
     with pytest.raises(UsageError, match="no weights file"):
         read_program(tmp_path / "absent.pt2")
     (tmp_path / "half.pt2").write_bytes(program.read_bytes()[:4000])

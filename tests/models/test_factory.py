@@ -49,20 +49,20 @@ def test_an_allowed_factory_builds_the_same_network_in_every_process(package, al
 @pytest.mark.parametrize(
     "allow", [[], ["their"], ["networks"], ["their_networks.small"], ["Their_networks"], "xtheir_networks"]
 )
-def test_what_is_not_allowed_letter_for_letter_is_never_imported(package, allow):
+def test_a_package_that_is_not_allowed_letter_for_letter_is_never_imported(package, allow):
     with pytest.raises(UsageError, match=r"code of 'their_networks': allow it with model\.allow=\[their_networks\]"):
         build_network("their_networks.small:build", allow=allow)
     assert not (package / "imported").exists()
 
 
-def test_an_entry_point_needs_no_leave(package):
+def test_an_entry_point_needs_no_allow(package):
     assert isinstance(build_network("small", allow=[]), nn.Sequential)
     with pytest.raises(UsageError, match=r"model\.factory=smal: .* \(.*small.*\)"):
         build_network("smal", allow=[])
 
 
 @pytest.mark.parametrize(
-    ("factory", "said"),
+    ("factory", "message"),
     [
         ("their_networks.absent:build", "No module named 'their_networks.absent'"),
         ("their_networks.broken:build", "No module named 'no_such_module_at_all'"),
@@ -72,6 +72,6 @@ def test_an_entry_point_needs_no_leave(package):
         ("their_networks.small:number", "returned int, expected torch.nn.Module"),
     ],
 )
-def test_a_factory_that_is_none_is_one_clear_line(package, factory, said):
-    with pytest.raises(UsageError, match=said):
+def test_an_invalid_factory_is_refused_in_one_line(package, factory, message):
+    with pytest.raises(UsageError, match=message):
         build_network(factory, allow=["their_networks"])

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -35,27 +33,18 @@ NETWORKS = {
     },
 }
 LAYERS = {"ViT": "vit.layers.1.layernorm_before", "ResNet": "resnet.encoder.stages.1", "Swin": "swin.encoder.layers.0"}
-EDGE, SQUARE = {"shortest_edge": 37}, {"height": 32, "width": 32}
-PROCESSORS = {
-    "ViT": {"size": SQUARE},
-    "DeiT": {"size": {"height": 37, "width": 37}, "crop_size": SQUARE},
-    "Bit": {"size": EDGE, "crop_size": {"height": 31, "width": 33}},
-    "CLIP": {"size": EDGE, "crop_size": SQUARE, "do_normalize": False},
-    "ConvNext": {"size": {"shortest_edge": 32}, "crop_pct": 0.875},
-    "Beit": {"size": SQUARE, "resample": 1},
-}
 Save = Callable[..., str]
 
 
 @pytest.fixture
 def save(tmp_path: Path) -> Save:
-    """Saves a network and an image processor; answers with the folder's name."""
+    """Saves a network and an image processor; returns the folder's name."""
 
-    def saved(network: str = "ResNet", processor: str = "ViT", **options: object) -> str:
+    def saved(network: str = "ResNet", **options: object) -> str:
         configuration = getattr(transformers, f"{network}Config")(**NETWORKS[network], id2label=NAMES, **options)
         torch.manual_seed(1)
         getattr(transformers, f"{network}ForImageClassification")(configuration).save_pretrained(tmp_path)
-        getattr(transformers, f"{processor}ImageProcessor")(**PROCESSORS[processor]).save_pretrained(tmp_path)
+        transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
         return str(tmp_path)
 
     return saved
@@ -73,42 +62,6 @@ def test_a_folder_gives_its_network_and_names(save: Save, network: str) -> None:
     assert not any(parameter.requires_grad for parameter in classifier.module.parameters())
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_preprocessing_is_that_of_the_image_processor(save: Save, processor: str) -> None:
-    folder = save("ResNet", processor)
-    theirs = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
-    preprocessing = huggingface.load(folder).preprocessing
-    for height, width in ((80, 50), (40, 96), (37, 37)):
-        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        expected = theirs(Image.fromarray(pixels), return_tensors="pt")["pixel_values"][0]
-        found = preprocessing.normalize(preprocessing(Image.fromarray(pixels))[0] / 255)
-        assert found.shape == expected.shape
-        # a centre between two pixels is rounded up by one and down by the other
-        shifts = [(i, j) for i in (0, -1, 1) for j in (0, -1, 1)]
-        assert min((found.roll(by, (1, 2)) - expected)[:, 1:-1, 1:-1].abs().max() for by in shifts) < 1e-5
-
-
-@pytest.mark.parametrize(
-    ("processor", "options", "words"),
-    [
-        ("MobileViT", {"size": EDGE, "crop_size": SQUARE}, "MobileViTImageProcessor does more to an image"),  # BGR
-        ("Levit", {"size": {"shortest_edge": 32}, "crop_size": SQUARE}, "LevitImageProcessor does more"),
-        ("ViT", {"size": SQUARE, "rescale_factor": 1 / 127.5}, r"does not scale pixels to \[0, 1\]"),
-        ("ViT", {"size": SQUARE, "do_rescale": False}, r"does not scale pixels to \[0, 1\]"),
-        ("ViT", {"size": SQUARE, "resample": 4}, "PIL's filter 4"),
-        ("Bit", {"size": EDGE, "do_center_crop": False}, "images of any shape"),
-        ("ViT", {"size": {"shortest_edge": 32, "longest_edge": 64}}, "resizes to .*longest_edge"),
-    ],
-)
-def test_a_preprocessing_that_cannot_be_expressed_is_refused(
-    save: Save, processor: str, options: dict[str, object], words: str
-) -> None:
-    folder = save()
-    getattr(transformers, f"{processor}ImageProcessor")(**options).save_pretrained(folder)
-    with pytest.raises(UsageError, match=words):
-        huggingface.load(folder)
-
-
 def test_random_weights_and_a_file(save: Save, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = save()
     random = huggingface.load(folder, None)
@@ -122,7 +75,7 @@ def test_random_weights_and_a_file(save: Save, tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("multi_label", [None, False])
-def test_the_configuration_tells_of_independent_outputs(save: Save, multi_label: bool | None) -> None:
+def test_independent_outputs_are_read_from_the_configuration(save: Save, multi_label: bool | None) -> None:
     folder = save(problem_type="multi_label_classification")
     assert huggingface.load(folder, multi_label=multi_label).multi_label is (multi_label is None)
 
@@ -160,7 +113,7 @@ def test_a_folder_without_a_file_is_refused(save: Save, tmp_path: Path, missing:
     assert "\n" not in str(refusal.value)
 
 
-def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_or_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         huggingface.load(str(tmp_path / "nowhere"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -170,15 +123,15 @@ def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "\n" not in str(refusal.value)
 
 
-def test_without_transformers_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_transformers_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface, "transformers", None)
     with pytest.raises(MissingExtra, match=r"\[hub\]"):
         huggingface.load("nobody/nothing")
 
 
 @pytest.mark.parametrize("network", LAYERS)
-def test_methods_take_the_network_as_transformers_made_it(save: Save, network: str) -> None:
-    """It returns an object with logits; what the loader gives returns the logits."""
+def test_methods_take_the_network_of_transformers_unwrapped(save: Save, network: str) -> None:
+    """It returns an object with logits; the loader's network returns the logits."""
     folder, batch = save(network), images(2, 32, 32)
     loaded = huggingface.load(folder).module.double()
     bare = transformers.AutoModelForImageClassification.from_pretrained(folder).double().eval()
@@ -192,6 +145,6 @@ def test_methods_take_the_network_as_transformers_made_it(save: Save, network: s
         ]
         return [method(batch, [1, 3]) for method in methods]
 
-    for found, expected in zip(maps(bare, LAYERS[network]), maps(loaded, f"network.{LAYERS[network]}"), strict=True):
-        assert found.abs().max() > 0
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    for of_bare, of_loaded in zip(maps(bare, LAYERS[network]), maps(loaded, f"network.{LAYERS[network]}"), strict=True):
+        assert of_bare.abs().max() > 0
+        torch.testing.assert_close(of_bare, of_loaded, rtol=1e-9, atol=1e-12)

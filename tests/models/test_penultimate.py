@@ -1,4 +1,4 @@
-"""What the last layer reads is what its weights turn into the logits, whatever is explained and however."""
+"""Penultimate features: the last layer turns them into the logits, for every view and method."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def wrapped(network: nn.Module) -> Classifier:
 @pytest.mark.parametrize(
     "name", ["resnet18", "vgg11", "densenet121", "mobilenet_v3_small", "convnext_tiny", "vit_b_32"]
 )
-def test_the_last_layer_makes_the_logits_of_them(name: str) -> None:
+def test_the_last_layer_turns_them_into_the_logits(name: str) -> None:
     torch.manual_seed(0)
     size = {"image_size": 64} if name.startswith("vit") else {}
     classifier = wrapped(torchvision.models.get_model(name, num_classes=7, **size))
@@ -36,7 +36,7 @@ def test_the_last_layer_makes_the_logits_of_them(name: str) -> None:
     assert not layer._forward_pre_hooks
 
 
-def test_of_maps_their_mean() -> None:
+def test_feature_maps_are_averaged() -> None:
     classifier = wrapped(torchvision.models.squeezenet1_1(num_classes=7))
     with torch.no_grad(), record_inputs(layer := last_layer(classifier)) as read:
         classifier.module(torch.rand(2, 3, 64, 64))
@@ -66,7 +66,7 @@ def test_a_run_stores_them(view: list[str], explain: Status, job: Prepare, tmp_p
         np.testing.assert_array_equal(file["features"], features)
 
 
-def test_without_being_asked_there_are_none(explain: Status, tmp_path: Path) -> None:
+def test_they_are_stored_only_on_request(explain: Status, tmp_path: Path) -> None:
     assert explain("method=saliency", "data.limit=4", f"output_dir={tmp_path / 'run'}") == 0
     assert pipeline.open_run(tmp_path / "run")[0].features.shape == (0,)
     with h5py.File(tmp_path / "run" / "index.h5", "r", locking=False) as file:

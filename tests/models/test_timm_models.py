@@ -19,7 +19,7 @@ def offline(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
 
-def test_without_timm_the_line_names_the_extra(monkeypatch):
+def test_a_missing_timm_names_the_extra(monkeypatch):
     monkeypatch.setattr(timm_models, "timm", None)
     with pytest.raises(MissingExtra, match=r"\[hub\]"):
         timm_models.load(NAME, None)
@@ -51,7 +51,7 @@ def test_random_weights_are_the_same_in_every_process(caplog):
 
 @pytest.mark.parametrize("name", [NAME, "mobilenetv3_small_050.lamb_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
 @pytest.mark.parametrize("mode", ["center", "squash"])
-def test_preprocessing_is_what_timm_does(name, mode):
+def test_preprocessing_is_that_of_timm(name, mode):
     network = timm.create_model(name, num_classes=2)
     network.pretrained_cfg["crop_mode"] = mode
     expected = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
@@ -68,7 +68,7 @@ def test_a_preprocessing_that_cannot_be_expressed_is_refused():
         timm_models._preprocessing(network)
 
 
-def test_a_file_brings_its_number_of_classes(tmp_path):
+def test_the_network_has_as_many_outputs_as_the_file(tmp_path):
     state = timm.create_model(NAME, num_classes=9).state_dict()
     torch.save({"state_dict": state}, tmp_path / "w.pth")
     classifier = timm_models.load(NAME, tmp_path / "w.pth")
@@ -76,7 +76,7 @@ def test_a_file_brings_its_number_of_classes(tmp_path):
     assert all(torch.equal(classifier.module.state_dict()[key], tensor) for key, tensor in state.items())
 
 
-def test_without_a_network_the_line_names_the_address(offline):
+def test_an_offline_machine_gets_the_address(offline):
     with pytest.raises(
         UsageError, match=r"https://huggingface\.co/timm/resnet18\.a1_in1k .*model\.weights=FILE"
     ) as refusal:

@@ -10,7 +10,7 @@ from torchvision.models import ViT_B_16_Weights, get_model_weights
 
 from pipeline.errors import UsageError
 from pipeline.models import torchvision_models
-from pipeline.models.classifier import IMAGENET_CLASSES
+from pipeline.models.class_names import IMAGENET_CLASSES
 
 SMALL = "squeezenet1_1"
 
@@ -22,7 +22,7 @@ def state_of(name: str, **options) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """An empty torch.hub cache, and no way to the network: a proxy on a closed port."""
+    """An empty torch.hub cache, and no internet: a proxy on a closed port."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for scheme in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")
@@ -45,7 +45,7 @@ def test_unknown_name_shows_near_ones():
         torchvision_models.load("zzzz", None)
 
 
-def test_random_weights_are_said_aloud_and_the_same_in_every_process(caplog):
+def test_random_weights_are_logged_and_the_same_in_every_process(caplog):
     with caplog.at_level(logging.WARNING):
         first = torchvision_models.load(SMALL, None)
     assert "random weights" in caplog.text
@@ -80,7 +80,7 @@ def test_every_published_preprocessing_can_be_expressed(name):
         ("googlenet", {"init_weights": False, "aux_logits": False}),
     ],
 )
-def test_a_file_brings_its_number_of_classes(tmp_path, name, options):
+def test_the_network_has_as_many_outputs_as_the_file(tmp_path, name, options):
     state = state_of(name, num_classes=37, **options)
     save_file(state, tmp_path / "mine.safetensors")
     classifier = torchvision_models.load(name, tmp_path / "mine.safetensors", n_outputs=37)
@@ -127,7 +127,7 @@ def test_default_weights_come_from_the_cache(hub):
         assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
 
 
-def test_without_a_network_the_line_names_file_and_address(hub):
+def test_an_offline_machine_gets_file_and_address(hub):
     preset = get_model_weights(SMALL).DEFAULT
     with pytest.raises(UsageError) as refusal:
         torchvision_models.load(SMALL)

@@ -17,7 +17,7 @@ def network(outputs: int = 4) -> nn.Module:
 
 
 class Payload:
-    """A pickle that leaves a file behind when it is read without care."""
+    """A pickle that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class Payload:
         lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
     ],
 )
-def test_state_dicts_are_found_and_their_prefix_is_taken_off(tmp_path, pack):
+def test_state_dicts_are_read_and_their_prefix_is_removed(tmp_path, pack):
     state = network().state_dict()
     torch.save(pack(state), tmp_path / "w.pth")
     read = read_weights(tmp_path / "w.pth")
@@ -57,7 +57,7 @@ def test_the_same_weights_in_another_file_have_the_same_hash(tmp_path):
     assert hashes == {weights_sha256(trained)}
 
 
-def test_hash_is_the_literal_one_and_sees_every_change():
+def test_the_hash_is_of_names_dtypes_shapes_and_bytes():
     def linear(**options) -> nn.Module:
         return nn.ModuleDict({"a": nn.Linear(2, 1, bias=False, **options)})
 
@@ -79,7 +79,7 @@ def test_hash_is_the_literal_one_and_sees_every_change():
 @pytest.mark.parametrize(
     "damage", [lambda content: b"", lambda content: content[: len(content) // 2], lambda _: b"x" * 99]
 )
-def test_a_damaged_file_is_one_clear_line(tmp_path, suffix, damage):
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, suffix, damage):
     path = tmp_path / f"w{suffix}"
     state = network().state_dict()
     torch.save(state, path) if suffix == ".pth" else save_file(state, path)
@@ -89,22 +89,22 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, suffix, damage):
     assert "\n" not in str(refusal.value)
 
 
-def test_what_is_no_state_dict_is_refused_and_never_run(tmp_path):
+def test_a_file_without_a_state_dict_is_refused_and_its_pickle_never_run(tmp_path):
     torch.save({"model": Payload(tmp_path / "ran")}, tmp_path / "evil.pth")
     torch.save(network(), tmp_path / "pickled.pth")
     for name in ("evil.pth", "pickled.pth"):
-        with pytest.raises(UsageError, match="holds more than tensors"):
+        with pytest.raises(UsageError, match="has more than tensors"):
             read_weights(tmp_path / name)
     assert not (tmp_path / "ran").exists()
     for content in ([1, 2], {}, {"optimizer": {"lr": 1}}, {"state_dict": {"a": 1}}):
         torch.save(content, tmp_path / "other.pth")
-        with pytest.raises(UsageError, match="holds no state dict"):
+        with pytest.raises(UsageError, match="has no state dict"):
             read_weights(tmp_path / "other.pth")
     with pytest.raises(UsageError, match="no weights file"):
         read_weights(tmp_path / "absent.pth")
 
 
-def test_weights_that_do_not_fit_are_counted_and_named():
+def test_mismatching_weights_are_counted_and_named():
     state = network().state_dict()
     state["extra"] = torch.zeros(1)
     state["3.bias"] = torch.zeros(9)
@@ -118,14 +118,14 @@ def test_weights_that_do_not_fit_are_counted_and_named():
     )
 
 
-def test_files_from_before_the_batch_counter_load():
+def test_files_without_the_batch_counter_load():
     state = {name: tensor + 1 for name, tensor in network().state_dict().items() if "num_batches" not in name}
     loaded = network()
     load_weights(loaded, state, source="old.pth")
     assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in state.items())
 
 
-def test_fill_builds_as_many_classes_as_the_weights_have():
+def test_fill_builds_as_many_outputs_as_the_weights_have():
     built = []
 
     def build(outputs: int) -> nn.Module:
