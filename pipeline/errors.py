@@ -1,4 +1,4 @@
-"""The errors that a user meets, by the exit status that they end the command with."""
+"""Errors with a message for the user, by the exit status of the command that they end; and the failure of an image."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ class UsageError(Exception):
 
 
 class MissingExtra(UsageError):
-    """A package that only an extra of this project installs is not there."""
+    """A package that only an extra of this project installs is missing."""
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the extra '{extra}': pip install 'image-attribution-pipeline[{extra}]'")
 
 
 class StoreError(Exception):
-    """The store refuses: a run folder of another job, or damage found. Exit status 4."""
+    """The run's folder cannot be used: it is of another job, damaged or not writable. Exit status 4."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Failure:
 
     Attributes:
         index: Number of the image in the manifest.
-        stage: Where it failed: ``read`` (the file), ``model`` (its outputs), ``map`` (the attribution) or ``killed``
-            (the process died of it).
-        error: The reason, in words.
+        stage: The stage that failed: ``read`` (the file), ``model`` (its outputs), ``map`` (the attribution) or
+            ``killed`` (the image killed the process and is quarantined).
+        error: The reason, as text.
     """
 
     index: int

@@ -74,7 +74,7 @@ def poison(photographs: Path, colours: dict[str, str]) -> set[str]:
 
 def holds_all_others(run: Path, names: set[str], unbroken: Path) -> None:
     """Whether a run gave up these images alone, by name, and explains the others as the unbroken run does."""
-    assert verify(run).whole and not list(run.rglob("*.part"))
+    assert verify(run).is_intact and not list(run.rglob("*.part"))
     lines = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
     assert {(line["path"], line["stage"]) for line in lines} == {(name, "killed") for name in names}
     assert all(re.search(r"the process died \d times .* at last with no other", line["error"]) for line in lines)

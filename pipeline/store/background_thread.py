@@ -1,50 +1,51 @@
-"""A thread that does jobs in order, and one of its own from time to time."""
+"""A thread that runs tasks in order, and a periodic task of its own between them."""
 
 import queue
 import threading
 import time
 from collections.abc import Callable
 
-Work = Callable[[], None]
+Task = Callable[[], None]
 
 
 class BackgroundThread:
-    """Does jobs in the order in which they are put; after an error it does no more.
+    """Runs tasks in the order in which they are put; after an error it runs no more.
 
     Args:
-        periodic: Done every ``seconds``, and once more at the end.
+        periodic: A task that runs every ``seconds``, and once more at the end.
         seconds: Above 0.
-        ahead: How many jobs may wait; then :meth:`put` does.
+        ahead: Capacity of the queue; while it is full, :meth:`put` blocks.
     """
 
-    def __init__(self, periodic: Work, seconds: float, ahead: int = 4) -> None:
+    def __init__(self, periodic: Task, seconds: float, ahead: int = 4) -> None:
         self._periodic = periodic
         self._seconds = seconds
-        self._jobs: queue.Queue[Work | None] = queue.Queue(ahead)
+        self._tasks: queue.Queue[Task | None] = queue.Queue(ahead)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
-    def put(self, job: Work | None) -> None:
-        """Adds a job; None ends the thread when those before it are done.
+    def put(self, task: Task | None) -> None:
+        """Add a task; None ends the thread after the tasks before it.
 
         Raises:
-            BaseException: What an earlier job raised.
-            ValueError: The thread was ended.
+            BaseException: The error of an earlier task.
+            ValueError: The thread has ended.
         """
+        # A plain blocking put would wait for ever on the full queue of a thread that an error has just ended.
         while self._thread.is_alive():
             try:
-                self._jobs.put(job, timeout=0.1)
+                self._tasks.put(task, timeout=0.1)
             except queue.Full:
                 continue
             return
         raise self._error or ValueError("the store's writer is closed")
 
     def close(self) -> None:
-        """Waits until all is done; once closed, this only tells how it ended.
+        """Wait for all tasks, then end the thread; idempotent, and raises the same error every time.
 
         Raises:
-            BaseException: What a job raised.
+            BaseException: The error of a task.
         """
         if self._thread.is_alive():
             self.put(None)
@@ -54,18 +55,18 @@ class BackgroundThread:
 
     def _run(self) -> None:
         try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller raises it
+            self._run_tasks()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, put() and close() raise it in the caller
             self._error = error
 
-    def _work(self) -> None:
+    def _run_tasks(self) -> None:
         due = time.monotonic() + self._seconds
         while True:
             try:
-                job = self._jobs.get(timeout=max(0, due - time.monotonic()))
-                if job is None:
+                task = self._tasks.get(timeout=max(0, due - time.monotonic()))
+                if task is None:
                     break
-                job()
+                task()
             except queue.Empty:
                 pass
             if time.monotonic() >= due:

@@ -1,4 +1,4 @@
-"""One row of the store."""
+"""An explanation: one row of the store, read lazily."""
 
 import io
 from functools import cached_property
@@ -13,22 +13,23 @@ from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.geometry import NotSpatial
+from pipeline.models.class_names import class_name
 from pipeline.store.shard_reader import ShardReader
-from pipeline.visualize.panel import Panel, chosen, without_image
+from pipeline.visualize.panel import Panel, panels_of, without_image
 from pipeline.visualize.sheet import row
 
 
 class Explanation:
-    """Why a model gives an image its score for a target; read from the store when asked.
+    """The explanation of one image for one target: its attribution map and columns, each read when it is accessed.
 
     Args:
-        source: The run's shards.
+        reader: Reader of the run's shards.
         shard: Number of the shard that it is in.
-        row: Its row there.
+        row: Its row in that shard.
     """
 
-    def __init__(self, source: ShardReader, shard: int, row: int) -> None:
-        self._source = source
+    def __init__(self, reader: ShardReader, shard: int, row: int) -> None:
+        self._reader = reader
         self._shard = shard
         self._row = row
 
@@ -36,7 +37,7 @@ class Explanation:
         return f"Explanation({str(self.path)!r}, target={self.target}, score={self.score:.4g})"
 
     def _repr_png_(self) -> bytes | None:
-        """What a notebook shows; nothing but the text of a map that belongs nowhere in the image."""
+        """Picture for a notebook; None, for which it shows the text, if the map has no position in the image."""
         stream = io.BytesIO()
         try:
             self.show().save(stream, "png")
@@ -49,23 +50,23 @@ class Explanation:
         """(C or 1, H, W) float32, at the model's input size.
 
         Raises:
-            NotSpatial: It is of a layer whose values belong nowhere in the image; ``native`` has them.
+            NotSpatial: It is of a layer whose values have no position in the image; ``native`` has them.
         """
-        expanded = self._source.geometry.expand(torch.from_numpy(self.native[None]))
+        expanded = self._reader.geometry.expand(torch.from_numpy(self.native[None]))
         return expanded[0].numpy().astype(np.float32, copy=False)
 
     @property
     def native(self) -> np.ndarray:
-        """The map as it was computed, such as a grid of windows; float32, or float64 if stored so."""
-        stored = self._source.read(self._shard, "attribution", self._row)
-        exact = stored.astype(np.promote_types(stored.dtype, np.float32), copy=False)
-        scaled: np.ndarray = exact * self._value("scale")
+        """The map in its native geometry, for example a grid of windows; float32, or float64 if stored so."""
+        stored = self._reader.read(self._shard, "attribution", self._row)
+        widened = stored.astype(np.promote_types(stored.dtype, np.float32), copy=False)  # float16 may overflow
+        scaled: np.ndarray = widened * self._value("scale")
         return scaled
 
     @property
     def path(self) -> Path:
-        """Of the image file, which may be gone."""
-        return self._source.manifest.path(self.index)
+        """Path of the image file, which may not exist any more."""
+        return self._reader.manifest.path(self.index)
 
     @property
     def index(self) -> int:
@@ -79,24 +80,23 @@ class Explanation:
 
     @property
     def target(self) -> int:
-        """Class explained; -1 where a hidden neuron is."""
+        """Class explained; -1 for a hidden neuron."""
         return int(self._value("target"))
 
     @property
     def class_name(self) -> str:
         """Name of the class explained, or the target's number where the model names none."""
-        names = self._source.manifest.class_names
-        return names[self.target] if 0 <= self.target < len(names) else str(self.target)
+        return class_name(self._reader.manifest.class_names, self.target, unnamed=str)
 
     @cached_property
     def prediction(self) -> np.ndarray:
         """Logits (K,) float32."""
-        return self._source.read(self._shard, "prediction", self._row)
+        return self._reader.read(self._shard, "prediction", self._row)
 
     @cached_property
     def features(self) -> np.ndarray:
-        """What the classifier's last layer read, (F,) float32; F is 0 unless the run has ``store.features=true``."""
-        return self._source.read(self._shard, "features", self._row)
+        """Input of the classifier's last layer, (F,) float32; F is 0 unless the run has ``store.features=true``."""
+        return self._reader.read(self._shard, "features", self._row)
 
     @property
     def predicted(self) -> int:
@@ -115,51 +115,51 @@ class Explanation:
 
     @property
     def convergence_delta(self) -> float:
-        """sum(map) - (score - baseline score), before the map was cast; NaN where undefined."""
+        """sum(map) - (score - baseline score), before the map was cast to the stored dtype; NaN where undefined."""
         return float(self._value("convergence_delta"))
 
     @property
     def error_estimate(self) -> float:
-        """Estimated relative error (L2) of the map, before it was cast; NaN where not estimated."""
+        """Estimated relative error (L2) of the map before it was cast to the stored dtype; NaN where not estimated."""
         return float(self._value("error_estimate"))
 
     @property
     def evaluations(self) -> int:
-        """Model evaluations spent."""
+        """Number of model evaluations."""
         return int(self._value("evaluations"))
 
     @property
     def crop(self) -> tuple[int, int, int, int, int, int]:
-        """Original height and width; top, left, bottom, right of the box that the model saw; in pixels."""
+        """Original height and width; top, left, bottom, right of the model's input in it; in original pixels."""
         height, width, top, left, bottom, right = self._value("crop").tolist()
         return height, width, top, left, bottom, right
 
     def photograph(self) -> Image.Image:
-        """What the model saw, before normalisation.
+        """Return the image as the model's input, resized and cropped, before normalisation.
 
         Raises:
-            UnreadableImage: The image file is gone or damaged.
+            UnreadableImage: The image file does not exist any more, or is damaged.
         """
-        manifest = self._source.manifest
+        manifest = self._reader.manifest
         pixels, _ = Preprocessing.from_json(manifest.preprocessing)(
-            fetch_image(manifest.root, manifest.paths.place(self.index))
+            fetch_image(manifest.root, manifest.paths.location(self.index))
         )
         return Image.fromarray(pixels.permute(1, 2, 0).numpy())
 
     def show(self, *panels: Panel, **options: Any) -> Image.Image:
-        """The map over the image, or other panels side by side.
+        """Draw the map over the image, or other panels side by side.
 
         Args:
             panels: See :class:`pipeline.visualize.Panel`; by default one ``overlay``.
-            options: Those of a single panel, in place of panels.
+            options: Options of a single panel, instead of panels.
 
         Returns:
             The picture; only the heat maps of the panels, or one, if the image file cannot be read.
 
         Raises:
-            ValueError: An option that cannot be.
+            ValueError: An option has a value that it cannot have.
         """
-        wanted = chosen(panels, options) if panels or options else (Panel("overlay"),)
+        wanted = panels_of(panels, options) if panels or options else (Panel("overlay"),)
         try:
             image = self.photograph() if any(panel.needs_image for panel in wanted) else None
         except UnreadableImage:
@@ -167,5 +167,5 @@ class Explanation:
         return row(self.map, image, wanted)
 
     def _value(self, name: str) -> np.ndarray:
-        value: np.ndarray = self._source.column(self._shard, name)[self._row]
+        value: np.ndarray = self._reader.column(self._shard, name)[self._row]
         return value

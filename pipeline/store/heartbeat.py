@@ -1,7 +1,10 @@
-"""What each start of a run is at, in a small file of its own: a sign of life, and what it died at if it did.
+"""Heartbeats: a small file for each process that works on a run, which shows that it is alive and what it works on.
 
-The file is written in place and never synced: the system keeps what a process wrote although it was killed, and a sign
-of life before every batch must cost nothing. Of a machine that lost its power the last words may be lost.
+Two things are read from them: the state of a run's workers (``task=status``), and which images were in work when a
+process died (:mod:`pipeline.store.quarantine`). A heartbeat is stale after `STALE_SECONDS` without a new one.
+
+The file is overwritten in place and never fsynced, because a heartbeat before every batch must cost nothing. The
+operating system keeps what a process wrote before it was killed; only a power cut can lose the last heartbeat.
 """
 
 import json
@@ -17,29 +20,30 @@ from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import StoreError
-from pipeline.store.atomic import Unwritable, is_dead, machine
+from pipeline.store.atomic import Unwritable
 from pipeline.store.background_thread import BackgroundThread
-from pipeline.store.object_store import is_object, put_object
-from pipeline.store.run_files import WORKERS, read_file
+from pipeline.store.object_store import is_object_path, put_object
+from pipeline.store.run_files import WORKERS, read_run_file
+from pipeline.system.process_id import is_dead, machine_id
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
-"""After so long without a sign of life a start on another machine is taken for dead."""
+"""A process on another machine whose last heartbeat is older than this counts as dead."""
 _NAME = re.compile(r"(?P<machine>[^~]+)~(?P<process>\d+)~[0-9a-f]{8}\.json")
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What a start says of itself.
+    """Content of a heartbeat.
 
     Attributes:
-        worker: Its number.
-        began: When its work began, in seconds since 1970.
-        images: How many it has computed.
-        failed: How many of them could not be explained.
-        at: Numbers of the images that it has in work at this moment.
-        last: The first of those that it had in work last.
-        error: What ended it, in words, if an error did.
+        worker: Number of the worker.
+        began: Time when its work began, in seconds since 1970.
+        images: Number of images that it has computed.
+        failed: Number of these that could not be explained.
+        at: Numbers of the images that are in work now.
+        last: The first of the images that were in work last.
+        error: The error that ended the process, as text; None if none did.
     """
 
     worker: int = 0
@@ -52,109 +56,109 @@ class WorkerState:
 
 
 @dataclass(frozen=True)
-class FoundHeartbeat:
-    """A start as another process finds it.
+class HeartbeatRecord:
+    """A heartbeat as another process reads it.
 
     Attributes:
         machine: The host and, in containers, its process namespace.
-        process: Its number there.
-        seen: Its last sign of life, in seconds since 1970.
-        alive: Whether it is at work, as far as this machine can tell.
-        facts: What it says of itself.
+        process: Number of the process there.
+        last_seen: Time of the last heartbeat, in seconds since 1970.
+        alive: Whether the process is at work, as far as this machine can tell.
+        state: Content of the heartbeat.
     """
 
     machine: str
     process: int
-    seen: float
+    last_seen: float
     alive: bool
-    facts: WorkerState
+    state: WorkerState
 
 
 class Heartbeat:
-    """This process, at work on a run; a context manager. Its file is gone afterwards, unless it died or met an error.
+    """Heartbeat of this process; a context manager, which removes the file at its end unless an error ended the work.
 
     Args:
         run: The run's folder.
-        worker: Number of the worker that it is.
+        worker: Number of the worker that this process is.
     """
 
     def __init__(self, run: Path, worker: int = 0) -> None:
-        self._path = run / WORKERS / f"{machine()}~{os.getpid()}~{secrets.token_hex(4)}.json"
-        self._facts = WorkerState(worker)
-        self._file: int | None = None  # none of an object, which is put anew
+        self._path = run / WORKERS / f"{machine_id()}~{os.getpid()}~{secrets.token_hex(4)}.json"
+        self._state = WorkerState(worker)
+        self._file: int | None = None  # stays None in an object store, where each heartbeat is a PUT
         self._length = 0
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Heartbeat":
         try:
-            if not is_object(self._path):
+            if not is_object_path(self._path):
                 self._path.parent.mkdir(exist_ok=True)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise Unwritable(self._path, error) from error
-        self._background = BackgroundThread(self._say, HEARTBEAT_SECONDS)
+        self._background = BackgroundThread(self._write, HEARTBEAT_SECONDS)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, Exception):
-            self._say(error=f"{type(error).__name__}: {error}")
+            self._write(error=f"{type(error).__name__}: {error}")
         self._background.close()
         if self._file is not None:
             os.close(self._file)
-        if self._facts.error is None:
+        if self._state.error is None:
             self._path.unlink(missing_ok=True)
 
     @contextmanager
-    def at(self, images: Iterable[int]) -> Iterator[None]:
-        """Inside the context these images are in work: if the process dies there, it may be for one of them."""
+    def in_work(self, images: Iterable[int]) -> Iterator[None]:
+        """Mark images as in work inside the context; if the process dies there, one of them may be the cause."""
         self._begin(images)
         try:
             yield
         finally:
-            self._say(at=[])
+            self._write(at=[])
 
-    def begins(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
-        """Passes batches on, each in work from the moment when it is drawn, until :meth:`at` has ended."""
+    def begin_batches(self, batches: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Pass batches on lazily, each marked as in work from the moment it is drawn until :meth:`in_work` ends."""
         for batch in batches:
             self._begin(batch)
             yield batch
 
-    def did(self, images: int, failed: int) -> None:
-        """Counts what was computed; said with the next sign of life."""
-        self._facts = replace(self._facts, images=self._facts.images + images, failed=self._facts.failed + failed)
+    def count(self, images: int, failed: int) -> None:
+        """Count computed images; written with the next heartbeat."""
+        self._state = replace(self._state, images=self._state.images + images, failed=self._state.failed + failed)
 
     def _begin(self, images: Iterable[int]) -> None:
         at = list(images)
-        self._say(at=at, last=at[0] if at else self._facts.last)
+        self._write(at=at, last=at[0] if at else self._state.last)
 
-    def _say(self, **news: object) -> None:
-        # Whoever misses a word takes this start for dead, which does no harm.
+    def _write(self, **changes: object) -> None:
+        # Errors are ignored: at worst a reader takes this process for dead, and some images are computed twice.
         with self._lock, suppress(OSError, StoreError):
-            self._facts = replace(self._facts, **news)  # type: ignore[arg-type] # names and types are those of Facts
-            text = json.dumps(asdict(self._facts)).encode().ljust(self._length)
+            self._state = replace(self._state, **changes)  # type: ignore[arg-type] # names and types of WorkerState
+            text = json.dumps(asdict(self._state)).encode().ljust(self._length)  # spaces over a longer predecessor
             if self._file is None:
-                put_object(text, self._path, over=True)
+                put_object(text, self._path, overwrite=True)
             else:
                 os.pwrite(self._file, text, 0)
             self._length = len(text)
 
 
-def heartbeats(run: Path) -> list[FoundHeartbeat]:
-    """All starts of a run that are at work, died or met an error, by worker and age."""
-    found = [start for name in _names(run) if (start := _read(run, name)) is not None]
-    return sorted(found, key=lambda start: (start.facts.worker, start.facts.began))
+def read_heartbeats(run: Path) -> list[HeartbeatRecord]:
+    """Read the heartbeats of all processes that are at work, died or ended with an error, by worker and age."""
+    records = [record for name in _names(run) if (record := _read(run, name)) is not None]
+    return sorted(records, key=lambda record: (record.state.worker, record.state.began))
 
 
-def deaths(run: Path) -> list[list[int]]:
-    """The images that were in work whenever a start died."""
+def images_at_deaths(run: Path) -> list[list[int]]:
+    """Return, for each process that died, the images that were in work at its death."""
     dead = (_read(run, name) for name in _names(run) if not _is_alive(run, name))
-    return [start.facts.at for start in dead if start is not None and start.facts.at]
+    return [record.state.at for record in dead if record is not None and record.state.at]
 
 
 def remove_dead_heartbeats(run: Path) -> None:
-    """Removes the files of starts that are over."""
+    """Remove the heartbeats of processes that have ended."""
     for name in _names(run):
         if not _is_alive(run, name):
             (run / WORKERS / name).unlink(missing_ok=True)
@@ -175,12 +179,12 @@ def _is_alive(run: Path, name: str) -> bool:
         return False
 
 
-def _read(run: Path, name: str) -> FoundHeartbeat | None:
-    """What a file says; None if it is gone, or was not finished."""
-    where, process, _ = name.split("~")
+def _read(run: Path, name: str) -> HeartbeatRecord | None:
+    """Read one heartbeat; None if the file is gone or only half written."""
+    machine, process, _ = name.split("~")
     alive, path = _is_alive(run, name), run / WORKERS / name
     try:
-        facts = WorkerState(**json.loads(read_file(path, run)))
-        return FoundHeartbeat(where, int(process), path.stat().st_mtime, alive and facts.error is None, facts)
+        state = WorkerState(**json.loads(read_run_file(path, run)))
+        return HeartbeatRecord(machine, int(process), path.stat().st_mtime, alive and state.error is None, state)
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -1,4 +1,8 @@
-"""Which shards of a run are done, judged from its files alone."""
+"""The ledger: the state of a run's shards, derived from its files alone.
+
+A shard is done when its file is published. No other record of the work exists, so there is none that a kill could leave
+wrong, and workers need neither locks nor a server.
+"""
 
 import hashlib
 import logging
@@ -10,23 +14,22 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import StoreError
-from pipeline.store.atomic import remove_orphans, replace
+from pipeline.store.atomic import atomic_write, remove_orphans
 from pipeline.store.heartbeat import remove_dead_heartbeats
 from pipeline.store.manifest import Manifest
-from pipeline.store.object_store import file_version, local_copy
+from pipeline.store.object_store import as_local_file, file_version
 from pipeline.store.run_files import (
     SHARDS,
-    part_paths,
-    plain_file,
-    read_errors,
-    read_file,
-    shard_of_part,
+    convert_read_errors,
+    read_run_file,
+    require_regular_file,
     shard_path,
     summary_path,
 )
 from pipeline.store.schema import Rows
-from pipeline.store.shard import decode, unseal
-from pipeline.store.shard_summary import ShardSummary, is_current, seal_summary, summarize, unseal_summary
+from pipeline.store.shard import decode_rows
+from pipeline.store.shard_checkpoint import all_checkpoints
+from pipeline.store.shard_summary import ShardSummary, decode_summary, encode_summary, is_current, summarize_shard
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ _SHARD = re.compile(r"\d{7,}")
 
 
 class Ledger:
-    """The shards of a run: done, left, and what is in them.
+    """The shards of a run: which are published, which are pending, and their rows and summaries.
 
     Args:
         run: The run's folder.
@@ -46,33 +49,34 @@ class Ledger:
         self.manifest = manifest
 
     def published(self) -> set[int]:
-        """Numbers of the shards that are done."""
-        found = (path for path in (self.run / SHARDS).glob("*/*.h5") if _SHARD.fullmatch(path.stem))
-        numbers = {int(path.stem) for path in found if path == shard_path(self.run, int(path.stem))}
+        """Numbers of the shards that are published."""
+        paths = (path for path in (self.run / SHARDS).glob("*/*.h5") if _SHARD.fullmatch(path.stem))
+        numbers = {int(path.stem) for path in paths if path == shard_path(self.run, int(path.stem))}
         return {number for number in numbers if number < self.manifest.n_shards}
 
     def is_published(self, shard: int) -> bool:
-        """Whether one shard is done."""
+        """Return whether one shard is published."""
         path = shard_path(self.run, shard)
-        with read_errors(path):
+        with convert_read_errors(path):
             return path.exists()
 
     def is_complete(self) -> bool:
-        """Whether all shards are done."""
+        """Return whether all shards are published."""
         return len(self.published()) == self.manifest.n_shards
 
     def pending(self, worker: int = 0, workers: int = 1, *, late: bool = False) -> Iterator[int]:
-        """The shards for one worker of several: its own in order, then the others' in random order.
+        """Yield the shards for one worker of several: its own in order, then the others' in random order.
 
-        Each is looked at when it is asked for, so what another worker has published by then is passed over. What its
-        own worker is probably at, since that has published the one before, comes last.
+        Lazy: each shard is checked just before it is yielded, so those that another worker has published by then are
+        skipped. A shard that its own worker is probably computing, since it has published the one before, comes last.
 
         Args:
             worker: Number of the worker.
-            workers: How many there are.
-            late: Another may be at the same shards, in order: these are in random order, lest the two keep in step.
+            workers: Number of workers.
+            late: True if another process may have begun the same shards in order: they come in random order then, so
+                that the two do not compute the same ones at the same time.
         """
-        known = self.published()  # one listing: to ask for each of them may take a request each
+        known = self.published()  # one listing: a check of each shard may be a request each to an object store
 
         def is_done(shard: int) -> bool:
             return shard in known or self.is_published(shard)
@@ -83,151 +87,134 @@ class Ledger:
         others = np.setdiff1d(np.arange(self.manifest.n_shards), own)
         np.random.default_rng(worker).shuffle(others)
         yield from (shard for shard in own.tolist() if not is_done(shard))
-        at_work = []
+        probably_in_work = []
         for shard in others.tolist():
-            if not (shard < workers or is_done(shard - workers)):
+            if not (shard < workers or is_done(shard - workers)):  # its worker has not finished the shard before
                 if not is_done(shard):
                     yield shard
             else:
-                at_work.append(shard)
-        yield from (shard for shard in at_work if not is_done(shard))
-
-    def parts(self, shard: int) -> list[Rows]:
-        """The finished rows of an unfinished shard; a damaged part is removed, a vanished one passed over."""
-        return [rows for path in part_paths(self.run, shard) if (rows := self._part(path, shard)) is not None]
+                probably_in_work.append(shard)
+        yield from (shard for shard in probably_in_work if not is_done(shard))
 
     def rows(self, shard: int) -> Rows:
-        """All rows and failures of a published shard.
+        """Read all rows and failures of a published shard.
 
         Raises:
             StoreError: It is damaged, or not this run's, or cannot be read.
         """
         path = shard_path(self.run, shard)
-        with read_errors(path), local_copy(plain_file(path, self.run)) as near:
-            self.check(shard, near)
-            with near.open("rb") as file:
-                rows, attributes = decode(file, path)
+        with convert_read_errors(path), as_local_file(require_regular_file(path, self.run)) as local:
+            self.verify_checksum(shard, local)
+            with local.open("rb") as file:
+                rows, attributes = decode_rows(file, path)
         self.check_attributes(attributes, shard)
         return rows
 
     def check_attributes(self, attributes: Mapping[str, Any], shard: int) -> None:
-        """Holds the attributes of a published file against the manifest.
+        """Check the attributes of a published file against the manifest.
 
         Raises:
-            StoreError: It is another job's, another shard's, or not whole.
+            StoreError: It is another job's, another shard's, or not complete.
         """
-        if not self._is_own(attributes, shard) or not attributes.get("complete"):
-            raise StoreError(f"{shard_path(self.run, shard)} is not shard {shard} of this run, whole")
+        if not self.manifest.is_of_shard(attributes, shard) or not attributes.get("complete"):
+            raise StoreError(
+                f"{shard_path(self.run, shard)} is not the complete shard {shard} of this run; "
+                f"task=verify run={self.run} task.repair=true computes it again"
+            )
 
-    def check(self, shard: int, near: Path) -> None:
-        """Holds a published file's size and sha256 against its summary, before HDF5 sees it.
+    def verify_checksum(self, shard: int, local: Path) -> None:
+        """Compare a published file's size and sha256 with its summary, before HDF5 opens it.
 
         Args:
             shard: Its number.
-            near: The file, or the copy that is to be read.
+            local: The file, or its local copy.
 
         Raises:
             StoreError: They differ, or one of them cannot be read.
         """
-        path, refused = shard_path(self.run, shard), None
-        while (summary := self.stored_summary(shard)) is not None and summary != refused:
-            with read_errors(path), near.open("rb") as file:
-                found = (near.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
-            if found == (summary["bytes"], summary["sha256"]):
+        path, mismatched = shard_path(self.run, shard), None
+        # Race: a retry replaces the shard and then its summary. On a mismatch the summary is read again, until it is
+        # the same as the one that did not match.
+        while (summary := self.stored_summary(shard)) is not None and summary != mismatched:
+            with convert_read_errors(path), local.open("rb") as file:
+                actual = (local.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            if actual == (summary["bytes"], summary["sha256"]):
                 return
-            refused = summary  # once more, if it is another by now: a retry replaces both
+            mismatched = summary
         if summary is not None:
             raise StoreError(
-                f"{path} is damaged: size or sha256 are not those of {path.with_suffix('.json').name}; "
-                f"task=verify run={self.run} lists all damage, with task.repair=true it is computed anew"
+                f"{path} is damaged: its size or sha256 is not that in {path.with_suffix('.json').name}; "
+                f"task=verify run={self.run} lists all damage, task.repair=true computes those shards again"
             )
         log.warning("%s has no summary yet: its sha256 cannot be checked", path)
 
     def stored_summary(self, shard: int) -> ShardSummary | None:
-        """The summary as its file has it, or None if there is none yet.
+        """Read the summary file of a shard; None if there is none yet.
 
         Raises:
             StoreError: It is damaged, or cannot be read.
         """
         path = summary_path(self.run, shard)
         try:
-            return unseal_summary(read_file(path, self.run))
+            return decode_summary(read_run_file(path, self.run))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it anew") from error
+            raise StoreError(f"{path} is damaged: {error}; remove it, task=finish writes it again") from error
 
     def summary(self, shard: int) -> ShardSummary:
-        """The summary of a published shard; computed, if it is not there yet or an older version wrote it.
+        """Return the summary of a published shard; computed if it is missing, or an older version wrote it.
 
         Raises:
             StoreError: It, or the shard, is damaged.
         """
         stored = self.stored_summary(shard)
-        if stored is not None and is_current(stored):
+        if stored is not None and is_current(stored, self.manifest):
             return stored
         return self._summarized(shard)
 
-    def renewed_summary(self, shard: int) -> ShardSummary:
-        """The summary of a published shard, written first if it is not there yet or an older version wrote it.
+    def ensure_summary(self, shard: int) -> ShardSummary:
+        """Return the summary of a published shard; computed and written if it is missing, or an older version wrote it.
 
         Raises:
             StoreError: It, or the shard, is damaged.
-            DiskFull: There is no room for it.
+            DiskFull: The disk has no room for it.
         """
         stored = self.stored_summary(shard)
-        return stored if stored is not None and is_current(stored) else self.write_summary(shard)
+        return stored if stored is not None and is_current(stored, self.manifest) else self.write_summary(shard)
 
     def write_summary(self, shard: int) -> ShardSummary:
-        """Writes the summary of what is published now, whoever else replaces the shard meanwhile.
+        """Write the summary of the file that is published now; idempotent.
 
         Returns:
             The summary.
 
         Raises:
             StoreError: The shard is damaged.
-            DiskFull: There is no room for it.
+            DiskFull: The disk has no room for it.
         """
         path = shard_path(self.run, shard)
-        while True:
-            seen = file_version(path)
+        while True:  # race: another worker's retry may replace the shard between the read and the write
+            version = file_version(path)
             summary = self._summarized(shard)
-            replace(seal_summary(summary), summary_path(self.run, shard))
-            if file_version(path) == seen:
+            atomic_write(encode_summary(summary), summary_path(self.run, shard))
+            if file_version(path) == version:
                 return summary
 
-    def tidy(self) -> None:
-        """Removes what nobody needs any more: parts, and what dead starts left."""
+    def remove_leftovers(self) -> None:
+        """Remove checkpoints of published shards, temporary files of dead writers and, at the end, dead heartbeats."""
         self.remove_orphans()
-        for path in (self.run / SHARDS).glob("*/*.part"):
-            shard_number = shard_of_part(path)
-            if shard_number is not None and self.is_published(shard_number):
+        for shard, path in all_checkpoints(self.run):
+            if self.is_published(shard):
                 path.unlink(missing_ok=True)
         if self.is_complete():
             remove_dead_heartbeats(self.run)
 
     def remove_orphans(self) -> None:
-        """Removes the temporary files of dead writers."""
+        """Remove the temporary files of dead writers."""
         for folder in (self.run, *(self.run / SHARDS).glob("*")):
             remove_orphans(folder)
 
     def _summarized(self, shard: int) -> ShardSummary:
         path = shard_path(self.run, shard)
-        return summarize(read_file(path, self.run), path, self.manifest)
-
-    def _part(self, path: Path, shard: int) -> Rows | None:
-        try:
-            stream = unseal(read_file(path, self.run))
-        except FileNotFoundError:
-            return None
-        if stream is not None:
-            rows, attributes = decode(stream, path)
-            if self._is_own(attributes, shard):
-                return rows
-        log.warning("%s is damaged or not this run's: removed, its images are computed again", path)
-        path.unlink(missing_ok=True)
-        return None
-
-    def _is_own(self, attributes: Mapping[str, Any], shard: int) -> bool:
-        wanted = (self.manifest.fingerprint, list(self.manifest.range(shard)))
-        return (attributes.get("fingerprint"), attributes.get("image_range")) == wanted
+        return summarize_shard(read_run_file(path, self.run), path, self.manifest)

@@ -1,4 +1,7 @@
-"""The images of a manifest as they lie in its file: of a billion, a worker reads the few pages that it needs."""
+"""Lazy access to the images of a manifest: pages of its memory-mapped columns, each checked against its checksum once.
+
+Of a manifest of a billion images a worker reads only the pages that its shards are in.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,12 +18,12 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, eq=False)
 class MappedPaths(ImagePaths):
-    """Paths that are read from the disk where they are touched; a page is held against its digest the first time.
+    """Memory-mapped paths; a page of `PAGE` images is checked against its sha256 when it is first used.
 
     Attributes:
-        label: Class of each image, int32 (n,); in the digests too.
-        digests: Sha256 of each page, uint8 (pages, 32); None if the file was checked as a whole.
-        file: What messages call it.
+        label: Class of each image, int32 (n,); the checksums cover it too.
+        digests: Sha256 of each page, uint8 (pages, 32); None if the checksum of the whole file was verified.
+        file: Name of the file, for messages.
     """
 
     label: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
@@ -31,11 +34,11 @@ class MappedPaths(ImagePaths):
     def _checked(self) -> set[int]:
         return set()
 
-    def check(self, first: int, end: int) -> None:
-        """Holds the pages of some images against their digests.
+    def verify(self, first: int, end: int) -> None:
+        """Check the pages of images ``first`` to ``end`` that were not checked before.
 
         Raises:
-            StoreError: One is damaged, or names files outside the root.
+            StoreError: A page is damaged, or names files outside the root.
         """
         for page in range(first // PAGE, -(-end // PAGE)):
             if page not in self._checked:
@@ -44,30 +47,31 @@ class MappedPaths(ImagePaths):
 
     def _check_page(self, page: int) -> None:
         if self.digests is not None and page_digest(self, self.label, page) != self.digests[page].tobytes():
-            raise StoreError(f"{self.file} is damaged: the sha256 of images {page * PAGE} and on is another")
+            raise StoreError(f"{self.file} is damaged: images {page * PAGE} and on do not match their sha256")
         offsets, spans, _ = _columns(self, self.label, page)
+        # A page's first and last offset are shared with its neighbours; the last page must end with the blob.
         end = len(self.blob) if page * PAGE + len(offsets) - 1 == len(self) else offsets[-1]
         if (page == 0 and offsets[0] != 0) or offsets[-1] != end or np.any(np.diff(offsets) < 1):
-            raise StoreError(f"{self.file} is damaged: its paths do not follow one another")
+            raise StoreError(f"{self.file} is damaged: its paths overlap or are empty")
         blob = self.blob[offsets[0] : offsets[-1]]
         starts = offsets[:-1] - offsets[0]
-        if np.any(blob[starts] == ord("/")) or _goes_up(blob, starts):
+        if np.any(blob[starts] == ord("/")) or _has_parent_folder(blob, starts):
             raise StoreError(f"{self.file} is damaged: it names images outside of their root")
         if spans is not None and np.any(spans < 0):
             raise StoreError(f"{self.file} is damaged: it names bytes before the first of an archive")
 
 
-def digests(paths: ImagePaths, label: np.ndarray) -> np.ndarray:
-    """Sha256 of each page, uint8 (pages, 32)."""
-    found = b"".join(page_digest(paths, label, page) for page in range(-(-len(paths) // PAGE)))
-    return np.frombuffer(found, np.uint8).reshape(-1, _DIGEST_BYTES)
+def page_digests(paths: ImagePaths, label: np.ndarray) -> np.ndarray:
+    """Compute the sha256 of each page, uint8 (pages, 32)."""
+    joined = b"".join(page_digest(paths, label, page) for page in range(-(-len(paths) // PAGE)))
+    return np.frombuffer(joined, np.uint8).reshape(-1, _DIGEST_BYTES)
 
 
 def page_digest(paths: ImagePaths, label: np.ndarray, page: int) -> bytes:
-    """Sha256 of the paths, spans and labels of a page's images."""
+    """Compute the sha256 of the paths, spans and labels of a page's images."""
     digest = hashlib.sha256()
     offsets, spans, labels = _columns(paths, label, page)
-    blob = paths.blob[max(0, offsets[0]) : max(0, offsets[-1])]
+    blob = paths.blob[max(0, offsets[0]) : max(0, offsets[-1])]  # a damaged offset may be negative
     for column in (blob, offsets, labels, *([] if spans is None else [spans])):
         digest.update(np.ascontiguousarray(column).data)
     return digest.digest()
@@ -78,13 +82,13 @@ def _columns(paths: ImagePaths, label: np.ndarray, page: int) -> tuple[np.ndarra
     return paths.offsets[first : end + 1], None if paths.spans is None else paths.spans[first:end], label[first:end]
 
 
-def _goes_up(blob: np.ndarray, starts: np.ndarray) -> bool:
-    """Whether one of the paths has ``..`` for a folder."""
-    if b".." not in (whole := blob.tobytes()):
+def _has_parent_folder(blob: np.ndarray, starts: np.ndarray) -> bool:
+    """Return whether one of the paths has ``..`` for a folder."""
+    if b".." not in (data := blob.tobytes()):  # nearly always: one search in place of a split of each path
         return False
-    return any(b".." in path.split(b"/") for path in _cut(whole, starts))
+    return any(b".." in path.split(b"/") for path in _split(data, starts))
 
 
-def _cut(blob: bytes, starts: np.ndarray) -> Iterator[bytes]:
+def _split(blob: bytes, starts: np.ndarray) -> Iterator[bytes]:
     for start, end in zip(starts, [*starts[1:], len(blob)], strict=True):
         yield blob[start:end]

@@ -1,4 +1,4 @@
-"""What a notebook shows of a run: a few lines, and the first explanations as pictures."""
+"""HTML summary of a run for notebooks: a table, and the first explanations as thumbnails."""
 
 import base64
 import io
@@ -12,15 +12,15 @@ from pipeline.store.explanation import Explanation
 from pipeline.store.shard_reader import ShardReader
 
 THUMBNAILS = 6
-SIDE = 96
-"""Of a thumbnail, at most, in pixels."""
+THUMBNAIL_PIXELS = 96
+"""Longer side of a thumbnail."""
 
 
 class Explanations(Protocol):
-    """What is shown: a :class:`pipeline.store.reader.Run`."""
+    """The part of :class:`pipeline.store.reader.Run` that is shown; reader.py imports this module, not the reverse."""
 
     @property
-    def source(self) -> ShardReader: ...
+    def reader(self) -> ShardReader: ...
 
     @property
     def attributes(self) -> dict[str, Any]: ...
@@ -30,26 +30,26 @@ class Explanations(Protocol):
     def __iter__(self) -> Iterator[Explanation]: ...
 
 
-def html(run: Explanations) -> str:
-    """A table of what the run is, and thumbnails of its first explanations."""
+def html_summary(run: Explanations) -> str:
+    """Summarize a run as HTML: a table of its properties, and thumbnails of its first explanations."""
     lines = "".join(
         f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(value)}</td></tr>'
-        for name, value in _facts(run)
+        for name, value in _properties(run)
     )
     return f"<div><table>{lines}</table>{''.join(map(_figure, islice(run, THUMBNAILS)))}</div>"
 
 
-def _facts(run: Explanations) -> Iterator[tuple[str, str]]:
-    source = run.source
-    yield "run", str(source.run)
-    if source.shards:
+def _properties(run: Explanations) -> Iterator[tuple[str, str]]:
+    reader = run.reader
+    yield "run", str(reader.run)
+    if reader.shards:
         yield "method", str(run.attributes["method"])
         yield "model", str(run.attributes["model"])
     yield "explanations", f"{len(run):,}"
-    yield "images of the run", f"{len(source.manifest):,}"
-    yield "failures", f"{sum(source.ledger.summary(shard)['failures'] for shard in source.shards):,}"
-    if missing := source.manifest.n_shards - len(source.shards):
-        yield "not published yet", f"{missing:,} of {source.manifest.n_shards:,} shards"
+    yield "images of the run", f"{len(reader.manifest):,}"
+    yield "failures", f"{sum(reader.ledger.summary(shard)['failures'] for shard in reader.shards):,}"
+    if missing := reader.manifest.n_shards - len(reader.shards):
+        yield "not published yet", f"{missing:,} of {reader.manifest.n_shards:,} shards"
 
 
 def _figure(explanation: Explanation) -> str:
@@ -58,7 +58,7 @@ def _figure(explanation: Explanation) -> str:
     except NotSpatial:
         return ""
     stream = io.BytesIO()
-    picture.thumbnail((SIDE, SIDE))
+    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     picture.save(stream, "png")
     name = escape(f"{explanation.path.name}: {explanation.class_name}", quote=True)
     data = base64.b64encode(stream.getvalue()).decode()

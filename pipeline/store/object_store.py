@@ -1,4 +1,4 @@
-"""Files of a run that lie elsewhere, such as in an object store: put whole, read through a copy, known by their tag."""
+"""Files of a run in an object store: one atomic PUT each, read through a temporary local copy, versioned by ETag."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,51 +9,53 @@ from typing import Any
 from pipeline.errors import StoreError
 
 
-def is_object(path: Path) -> bool:
-    """Whether this path is none of this machine's, as :func:`pipeline.system.remote.locate` makes them."""
+def is_object_path(path: Path) -> bool:
+    """Return whether a path is in an object store, as :func:`pipeline.system.remote.to_path` makes them."""
     return not isinstance(path, Path)
 
 
-def put_object(data: bytes, path: Path, *, over: bool) -> bool:
-    """Puts an object whole, in one request (in parts above 100 MB, which appear together).
+def put_object(data: bytes, path: Path, *, overwrite: bool) -> bool:
+    """Put an object atomically, in one request (above 100 MB in several parts, which appear together).
 
     Args:
         data: Its content.
         path: Its name.
-        over: Whether it may take the place of another. If not, the store is asked to put it only where there is none
-            (If-None-Match); one that cannot may replace a whole file by a second whole one of the same rows.
+        overwrite: Whether it may replace an object of the same name. If not, the PUT is conditional (If-None-Match: *).
+            A store without conditional PUTs may replace a complete file by a second complete file of the same rows.
 
     Returns:
-        Whether this is what is there now.
+        True if the object of this name is now the given one.
 
     Raises:
         StoreError: It cannot be put.
     """
-    place: Any = path
+    remote: Any = path  # a universal_pathlib.UPath: it has fsspec's file system, which pathlib.Path has not
     try:
-        place.fs.pipe_file(place.path, data, mode="overwrite" if over else "create")
+        remote.fs.pipe_file(remote.path, data, mode="overwrite" if overwrite else "create")
     except FileExistsError:
         return False
     except OSError as error:
-        raise StoreError(f"{path} cannot be put: {error}; what was published before is whole") from error
+        raise StoreError(f"{path} cannot be put: {error}; all files published before are intact") from error
     return True
 
 
 @contextmanager
-def local_copy(path: Path) -> Iterator[Path]:
-    """A path that this machine can open and map: the file itself, or a copy, which goes; what is open of it stays.
+def as_local_file(path: Path) -> Iterator[Path]:
+    """Give a path that this machine can open and memory-map: the file itself, or a temporary copy of an object.
+
+    The copy is unlinked at the end of the context; file handles and memory maps opened inside remain valid (POSIX).
 
     Raises:
-        StoreError: A copy cannot be had.
-        FileNotFoundError: It is not there.
+        StoreError: The object cannot be read.
+        FileNotFoundError: There is no such object.
     """
-    if not is_object(path):
+    if not is_object_path(path):
         yield path
         return
-    place: Any = path
+    remote: Any = path
     with tempfile.NamedTemporaryFile(prefix="pipeline-") as copy:
         try:
-            place.fs.get_file(place.path, copy.name)
+            remote.fs.get_file(remote.path, copy.name)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -62,10 +64,10 @@ def local_copy(path: Path) -> Iterator[Path]:
 
 
 def file_version(path: Path) -> object:
-    """What is another once a file has been replaced."""
-    if is_object(path):
-        place: Any = path
-        found = place.fs.info(place.path)
-        return found.get("ETag"), str(found.get("LastModified")), found["size"]
+    """Return a value that changes whenever the file is replaced: ETag, or inode and time of change."""
+    if is_object_path(path):
+        remote: Any = path
+        info = remote.fs.info(remote.path)
+        return info.get("ETag"), str(info.get("LastModified")), info["size"]
     status = path.stat()
     return status.st_ino, status.st_mtime_ns

@@ -1,4 +1,9 @@
-"""Images at which processes died: computed alone from then on, and given up once they have killed often enough."""
+"""Quarantine of images that kill processes: computed alone after a first death, not tried any more after a third.
+
+Nothing in a process can catch a segmentation fault or the kernel's out-of-memory killer. The heartbeats of dead
+processes (:mod:`pipeline.store.heartbeat`) show which images were in work at each death. The cause is found by
+elimination: each of these images is retried in a batch of its own, and one that kills repeatedly is quarantined.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,48 +11,48 @@ from dataclasses import dataclass
 
 from pipeline.errors import Failure
 
-TRIES = 3
-"""So many deaths are one image's fault, if it was alone in work at the last of them."""
-ALONE = 2
-"""At so many of them it was alone."""
+MAX_DEATHS = 3
+"""An image that was in work at so many deaths is quarantined, if it was alone at `MIN_DEATHS_ALONE` of them."""
+MIN_DEATHS_ALONE = 2
 
 
 @dataclass(frozen=True)
-class Quarantine:
-    """Images that are left to do.
+class QuarantinePlan:
+    """Remaining images, by the way in which they are computed.
 
     Attributes:
-        together: Those that no process died at: they are computed in batches.
-        alone: Those that were in work when one died: each by itself, those with the fewest deaths first.
-        killed: Those that are given up.
+        together: Images at which no process died: computed in batches.
+        alone: Suspects, which were in work when a process died: each in a batch of its own, fewest deaths first.
+        quarantined: Images that are not tried any more, as failures of stage ``killed``.
     """
 
     together: list[int]
     alone: list[int]
-    killed: list[Failure]
+    quarantined: list[Failure]
 
 
-def quarantine(images: Sequence[int], deaths: Iterable[Sequence[int]]) -> Quarantine:
-    """Deals images by what is known of earlier deaths.
+def plan_quarantine(images: Sequence[int], deaths: Iterable[Sequence[int]]) -> QuarantinePlan:
+    """Split the remaining images by the deaths at which they were in work.
 
     Args:
-        images: Numbers of those that are left to do.
-        deaths: The images that were in work at each death.
+        images: Numbers of the remaining images.
+        deaths: The images in work at each death (:func:`pipeline.store.heartbeat.images_at_deaths`).
     """
-    seen, alone = Counter[int](), Counter[int]()
-    for at in deaths:
-        seen.update(at)
-        alone.update(at if len(at) == 1 else ())
-    given_up = {image for image in images if seen[image] >= TRIES and alone[image] >= ALONE}
-    return Quarantine(
-        [image for image in images if not seen[image]],
-        sorted((image for image in images if seen[image] and image not in given_up), key=seen.__getitem__),
-        [Failure(image, "killed", _words(seen[image])) for image in images if image in given_up],
+    n_deaths, n_alone = Counter[int](), Counter[int]()
+    for in_work in deaths:
+        n_deaths.update(in_work)
+        n_alone.update(in_work if len(in_work) == 1 else ())
+    quarantined = {image for image in images if n_deaths[image] >= MAX_DEATHS and n_alone[image] >= MIN_DEATHS_ALONE}
+    suspects = (image for image in images if n_deaths[image] and image not in quarantined)
+    return QuarantinePlan(
+        [image for image in images if not n_deaths[image]],
+        sorted(suspects, key=n_deaths.__getitem__),
+        [Failure(image, "killed", _message(n_deaths[image])) for image in images if image in quarantined],
     )
 
 
-def _words(deaths: int) -> str:
+def _message(deaths: int) -> str:
     return (
-        f"the process died {deaths} times while it was at this image, at last with no other: a crash in the network or "
-        "the decoder, or too little memory"
+        f"the process died {deaths} times while this image was in work, at last with no other: a crash in "
+        "the network or the decoder, or too little memory; retry_failed=true tries it again"
     )

@@ -1,4 +1,7 @@
-"""A published shard in a few numbers, computed from its file: what a report adds up without reading maps."""
+"""Summary of a published shard: its checksum, counts, sums and quantile sketches, which reports add up over shards.
+
+Computed from the published file, so a report of a run reads no map; derived data, which can always be computed again.
+"""
 
 import hashlib
 import io
@@ -14,72 +17,78 @@ import orjson
 from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest
 from pipeline.store.schema import SCHEMA_VERSION, Rows, canonical_json, fingerprint
-from pipeline.store.shard import decode
+from pipeline.store.shard import decode_rows
 from pipeline.store.sketch import Sketch
 
 ShardSummary = dict[str, Any]
 CHECK = "check"
-SKETCHED = ("convergence_delta", "error_estimate")
+"""Key of the sha256 of the other entries."""
+SKETCHED_COLUMNS = ("convergence_delta", "error_estimate")
 _HEX = 64  # letters of a sha256
 _SUMMED = ("bytes", "rows", "evaluations")
 
 
-def summarize(data: bytes, path: Path, manifest: Manifest) -> ShardSummary:
-    """The summary of a published shard: size and sha256 of the file, range of images, and :func:`describe`.
+def summarize_shard(data: bytes, path: Path, manifest: Manifest) -> ShardSummary:
+    """Summarize a published shard: size and sha256 of the file, range of images, and :func:`summarize_rows`.
 
     Args:
         data: The file's bytes.
-        path: What messages call it.
+        path: Of the file, for messages.
         manifest: The run's.
 
     Raises:
         StoreError: The file is damaged.
     """
-    rows, attributes = decode(io.BytesIO(data), path)
+    rows, attributes = decode_rows(io.BytesIO(data), path)
     return {
         "schema_version": SCHEMA_VERSION,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
         "range": attributes["image_range"],
-        **describe(rows, manifest),
+        **summarize_rows(rows, manifest),
     }
 
 
-def is_current(summary: ShardSummary) -> bool:
-    """Whether a summary has all that a total adds up; one of an older version does not name the failures."""
-    return "failed" in summary
+def is_current(summary: ShardSummary, manifest: Manifest) -> bool:
+    """Return whether a summary of a run is of this version.
+
+    An older version did not list the failures, or took the confidence of independent outputs (multi-label) by softmax.
+    """
+    return "failed" in summary and summary.items() >= _confidence_kind(manifest).items()
 
 
-def seal_summary(summary: ShardSummary) -> bytes:
-    """The text of a summary, with the sha256 of all that it says."""
+def encode_summary(summary: ShardSummary) -> bytes:
+    """Encode a summary as JSON, with the sha256 of its content."""
     return canonical_json({**summary, CHECK: fingerprint(summary)}).encode()
 
 
-def unseal_summary(text: bytes) -> ShardSummary:
-    """The summary in a text.
+def decode_summary(text: bytes) -> ShardSummary:
+    """Decode a summary, and verify its checksum.
 
     Raises:
-        ValueError: It is not what was sealed.
+        ValueError: The content does not match its checksum.
     """
     before, _, after = text.partition(f'"{CHECK}":"'.encode())
-    sealed, after = after[:_HEX], after[_HEX + len('",') :]
-    if hashlib.sha256(before + after).hexdigest().encode() != sealed:
-        raise ValueError("it does not say what was written")
-    summary: ShardSummary = orjson.loads(before + after)  # in a third of the time that json takes
+    # Canonical JSON: the text without the entry of the checksum is the text that was hashed.
+    checksum, after = after[:_HEX], after[_HEX + len('",') :]
+    if hashlib.sha256(before + after).hexdigest().encode() != checksum:
+        raise ValueError("its content does not match its checksum")
+    summary: ShardSummary = orjson.loads(before + after)  # takes a third of the time of json.loads
     return summary
 
 
-def describe(rows: Rows, manifest: Manifest) -> ShardSummary:
-    """What a shard's rows add up to.
+def summarize_rows(rows: Rows, manifest: Manifest) -> ShardSummary:
+    """Add up the rows of a shard.
 
     Returns:
-        Counts, model evaluations, the failures, and per class (by label) what a :class:`ClassTotal` adds up.
+        Counts, model evaluations, the failures, and for each class (by label) the terms of a :class:`ClassTotal`.
     """
     return {
         "rows": len(rows),
         "failures": len(rows.failures),
         "failed": [[failure.index, failure.stage, failure.error] for failure in rows.failures],
         "classes": _classes(rows, manifest),
+        **_confidence_kind(manifest),
         "evaluations": int(rows.columns["evaluations"].sum(dtype=np.int64)) if len(rows) else 0,
     }
 
@@ -100,10 +109,10 @@ class ClassTotal:
     correct: int = 0
     confidence_sum: float = 0.0
     failures: int = 0
-    sketches: dict[str, Sketch] = field(default_factory=lambda: {name: Sketch() for name in SKETCHED})
+    sketches: dict[str, Sketch] = field(default_factory=lambda: {name: Sketch() for name in SKETCHED_COLUMNS})
 
     def add(self, stored: ShardSummary) -> None:
-        """Adds what a shard's summary says of the class."""
+        """Add the terms of the class in a shard's summary."""
         self.n += stored["n"]
         self.correct += stored["correct"]
         self.confidence_sum += stored["confidence_sum"]
@@ -114,15 +123,15 @@ class ClassTotal:
 
 @dataclass
 class ShardTotals:
-    """What shards add up to.
+    """Sums over shards.
 
     Attributes:
-        bytes: Of their files.
-        rows: Explanations.
-        evaluations: Of the model.
-        failed: Images that could not be explained.
-        classes: By label, in its order.
-        sha256: Of the shards' sha256s, in order, hex.
+        bytes: Size of their files.
+        rows: Number of explanations.
+        evaluations: Number of model evaluations.
+        failed: The images that could not be explained.
+        classes: Sums of each class, by label, ascending.
+        sha256: Sha256 (hex) of the shards' sha256s, in order.
     """
 
     bytes: int
@@ -134,7 +143,7 @@ class ShardTotals:
 
 
 def sum_summaries(summaries: Iterable[ShardSummary]) -> ShardTotals:
-    """The sums over shards, in one pass; the work and the memory do not depend on how many images they have."""
+    """Add up summaries in one pass; time and memory do not depend on the number of images in the shards."""
     sums, digest = dict.fromkeys(_SUMMED, 0), hashlib.sha256()
     classes: defaultdict[int, ClassTotal] = defaultdict(ClassTotal)
     failed: list[Failure] = []
@@ -148,37 +157,24 @@ def sum_summaries(summaries: Iterable[ShardSummary]) -> ShardTotals:
     return ShardTotals(**sums, failed=failed, classes=dict(sorted(classes.items())), sha256=digest.hexdigest())
 
 
-def confidence(prediction: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Probability of the predicted class by softmax, or by sigmoid of a single output.
-
-    Args:
-        prediction: Logits (n, K).
-        predicted: Class (n,); of a single output 0 or 1.
-
-    Returns:
-        (n,) float64 in [0, 1].
-    """
-    logits = prediction.astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)  # sigmoid is softmax against 0
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    probability: np.ndarray = powers[np.arange(len(powers)), predicted] / powers.sum(1)
-    return probability
+def _confidence_kind(manifest: Manifest) -> dict[str, str]:
+    """How the confidences are computed, where that is not as in the summaries of every version."""
+    return {"confidence": "sigmoid"} if manifest.output_space.multi_label else {}
 
 
 def _classes(rows: Rows, manifest: Manifest) -> dict[str, ShardSummary]:
-    """Per label counts of images, not of their targets, and sketches of what each explanation has."""
+    """Count the images of each label, not their targets; and sketch the values of each explanation."""
     failed = manifest.labels([failure.index for failure in rows.failures])
-    label, correct, sure = _outcomes(rows)
+    label, correct, confidence = _outcomes(rows, manifest)
     classes = {}
     for number in np.union1d(label, failed).tolist():
         own = label == number
         classes[str(number)] = {
             "n": int(own.sum()),
             "correct": int(correct[own].sum()),
-            "confidence_sum": float(sure[own].sum()),
+            "confidence_sum": float(confidence[own].sum()),
             "failures": int(np.sum(failed == number)),
-            **{name: _sketch(rows, name, number).to_json() for name in SKETCHED},
+            **{name: _sketch(rows, name, number).to_json() for name in SKETCHED_COLUMNS},
         }
     return classes
 
@@ -187,10 +183,10 @@ def _sketch(rows: Rows, name: str, label: int) -> Sketch:
     return Sketch.of(np.abs(rows.columns[name][rows.columns["label"] == label])) if len(rows) else Sketch()
 
 
-def _outcomes(rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Label, whether the prediction is right, and its confidence, of each explained image."""
+def _outcomes(rows: Rows, manifest: Manifest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label, correctness and confidence of the prediction of each explained image, from the first of its rows."""
     if not len(rows):
         return np.empty(0, np.int32), np.empty(0, bool), np.empty(0)
     first = rows.take(np.unique(rows.columns["index"], return_index=True)[1]).columns
     correct = first["predicted"] == first["label"]
-    return first["label"], correct, confidence(first["prediction"], first["predicted"])
+    return first["label"], correct, manifest.output_space.confidence(first["prediction"], first["predicted"])

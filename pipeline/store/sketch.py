@@ -1,7 +1,7 @@
-"""Quantiles of any number of values in little memory, mergeable: sparse bins of equal relative width.
+"""Quantile sketches: quantiles of any number of values in little memory, mergeable, to a fixed relative error.
 
-The structure is DDSketch's (Masson, Rim and Lee 2019, arXiv:1908.10693), without its limit on the number
-of bins: float32 values fill at most about 9,000.
+The structure is DDSketch (Masson, Rim and Lee 2019, arXiv:1908.10693): a sparse histogram with bins of equal relative
+width. Its limit on the number of bins is left out: float32 values fill at most about 9,000.
 """
 
 import math
@@ -16,12 +16,12 @@ import numpy as np
 ACCURACY = 0.01  # relative error of a quantile
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 _SMALLEST = 1e-38  # below: zero
-TOGETHER = 4096
-"""Numbers that may wait to be counted: together they take a tenth of the time that each would alone."""
+MAX_WAITING = 4096
+"""Bins and counts that are collected before NumPy adds them up: a tenth of the time of adding them one by one."""
 
 
 class Bins:
-    """Counts by bin.
+    """Sparse histogram: a count for each bin that has any.
 
     Args:
         pairs: Bin, count, bin, count, ...
@@ -34,12 +34,12 @@ class Bins:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Bins) and self.counts == other.counts
 
-    __hash__ = None  # type: ignore[assignment] # it changes
+    __hash__ = None  # type: ignore[assignment] # mutable
 
     def add(self, pairs: Sequence[int]) -> None:
-        """Adds counts, given as :meth:`pairs` gives them."""
+        """Add counts, in the format of :meth:`pairs`."""
         self._waiting += pairs
-        if len(self._waiting) > TOGETHER:
+        if len(self._waiting) > MAX_WAITING:
             self._settle()
 
     @property
@@ -58,19 +58,19 @@ class Bins:
         self._waiting = []
         first = bins.min()
         sums = np.bincount(bins - first, counts).astype(np.int64)  # float64 on the way: exact up to 2**53
-        found = np.flatnonzero(sums)
-        self._counts.update(dict(zip((found + first).tolist(), sums[found].tolist(), strict=True)))
+        filled = np.flatnonzero(sums)
+        self._counts.update(dict(zip((filled + first).tolist(), sums[filled].tolist(), strict=True)))
 
 
 @dataclass
 class Sketch:
-    """Counts of values per bin; bin k holds magnitudes in (gamma^(k-1), gamma^k].
+    """Counts of values per bin; bin k has the magnitudes in (gamma^(k-1), gamma^k].
 
     Attributes:
         positive: Count per bin of the values above zero.
         negative: Count per bin of the values below zero.
         zeros: Count of the others.
-        undefined: Count of NaN and infinite values, which no quantile includes.
+        undefined: Count of NaN and infinite values, which the quantiles leave out.
     """
 
     positive: Bins = field(default_factory=Bins)
@@ -80,7 +80,7 @@ class Sketch:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Sketch":
-        """The sketch of an array of any shape."""
+        """Sketch an array of any shape."""
         finite = values[np.isfinite(values)].astype(np.float64)
         above, below = finite[finite > _SMALLEST], -finite[finite < -_SMALLEST]
         zeros = finite.size - above.size - below.size
@@ -88,18 +88,18 @@ class Sketch:
 
     @property
     def count(self) -> int:
-        """How many values the quantiles are of."""
+        """Number of values that the quantiles are of."""
         return self.positive.counts.total() + self.negative.counts.total() + self.zeros
 
     def merge(self, other: "Sketch") -> None:
-        """Takes in the values of another sketch."""
+        """Add the values of another sketch."""
         self.positive.add(other.positive.pairs())
         self.negative.add(other.negative.pairs())
         self.zeros += other.zeros
         self.undefined += other.undefined
 
     def add(self, stored: dict[str, Any]) -> None:
-        """Takes in the values of the sketch that :meth:`to_json` described."""
+        """Add the values of a sketch in the format of :meth:`to_json`."""
         self.positive.add(stored["positive"])
         self.negative.add(stored["negative"])
         self.zeros += stored["zeros"]
@@ -112,12 +112,12 @@ class Sketch:
         values, counts = zip(*self._ascending(), strict=True)
         rank = q * (self.count - 1)
         below = math.floor(rank)
-        places = np.searchsorted(np.cumsum(counts), [below, math.ceil(rank)], side="right")
-        lower, upper = (values[place] for place in places)
+        positions = np.searchsorted(np.cumsum(counts), [below, math.ceil(rank)], side="right")
+        lower, upper = (values[position] for position in positions)
         return float(lower + (rank - below) * (upper - lower))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists, for :meth:`from_json`; bin, count, bin, count, ..."""
+        """Convert to numbers and lists, for :meth:`from_json`; bins as bin, count, bin, count, ..."""
         return {
             "accuracy": ACCURACY,
             "positive": self.positive.pairs(),
@@ -128,24 +128,24 @@ class Sketch:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Sketch":
-        """The sketch that :meth:`to_json` described."""
+        """Convert from the format of :meth:`to_json`."""
         sketch = cls()
         sketch.add(stored)
         return sketch
 
     def _ascending(self) -> Iterator[tuple[float, int]]:
         below, above = self.negative.counts, self.positive.counts
-        yield from ((-_middle(key), below[key]) for key in sorted(below, reverse=True))
+        yield from ((-_middle(number), below[number]) for number in sorted(below, reverse=True))
         if self.zeros:
             yield 0.0, self.zeros
-        yield from ((_middle(key), above[key]) for key in sorted(above))
+        yield from ((_middle(number), above[number]) for number in sorted(above))
 
 
 def _count(magnitudes: np.ndarray) -> Bins:
-    keys, counts = np.unique(np.ceil(np.log(magnitudes) / np.log(_GAMMA)).astype(int), return_counts=True)
-    return Bins(np.stack([keys, counts], 1).ravel().tolist())
+    bins, counts = np.unique(np.ceil(np.log(magnitudes) / np.log(_GAMMA)).astype(int), return_counts=True)
+    return Bins(np.stack([bins, counts], 1).ravel().tolist())
 
 
-def _middle(key: int) -> float:
-    """The value whose relative distance to both ends of the bin is the accuracy."""
-    return float(2 * _GAMMA**key / (_GAMMA + 1))
+def _middle(number: int) -> float:
+    """Value in a bin whose relative distance to both of its ends is `ACCURACY`."""
+    return float(2 * _GAMMA**number / (_GAMMA + 1))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.store.heartbeat import FoundHeartbeat, heartbeats
+from pipeline.store.heartbeat import HeartbeatRecord, read_heartbeats
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.run_files import SHARDS, shard_of_part
+from pipeline.store.shard_checkpoint import all_checkpoints
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ def status(folder: Path) -> RunStatus:
     manifest = Manifest.open(folder)
     ledger = Ledger(folder, manifest)
     published = ledger.published()
-    workers = [_worker(start, manifest) for start in heartbeats(folder)]
+    workers = [_worker(start, manifest) for start in read_heartbeats(folder)]
     in_work = {worker.shard for worker in workers if worker.alive and worker.shard is not None} - published
-    begun = {shard_of_part(path) for path in (folder / SHARDS).glob("*/*.part")} - published - in_work
+    begun = {shard for shard, _ in all_checkpoints(folder)} - published - in_work
     failures = [ledger.summary(shard)["failures"] for shard in sorted(published)]
     done = int(np.diff(manifest.shards)[sorted(published)].sum())
     rate = sum(worker.rate for worker in workers if worker.alive)
@@ -141,7 +141,7 @@ def status(folder: Path) -> RunStatus:
         shards=manifest.n_shards,
         published=len(published),
         in_work=len(in_work),
-        begun=len(begun - {None}),
+        begun=len(begun),
         failed_shards=sum(count > 0 for count in failures),
         images=len(manifest),
         done=done,
@@ -153,16 +153,16 @@ def status(folder: Path) -> RunStatus:
     )
 
 
-def _worker(start: FoundHeartbeat, manifest: Manifest) -> WorkerStatus:
-    facts = start.facts
-    seconds = max(start.seen - facts.began, 1e-3)
+def _worker(start: HeartbeatRecord, manifest: Manifest) -> WorkerStatus:
+    facts = start.state
+    seconds = max(start.last_seen - facts.began, 1e-3)
     last = facts.last
     return WorkerStatus(
         worker=facts.worker,
         machine=start.machine,
         process=start.process,
         alive=start.alive,
-        silent=max(0.0, time.time() - start.seen),
+        silent=max(0.0, time.time() - start.last_seen),
         images=facts.images,
         failed=facts.failed,
         rate=facts.images / seconds,

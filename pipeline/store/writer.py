@@ -1,4 +1,9 @@
-"""Rows -> shards: a thread sorts them, saves unfinished ones from time to time, publishes what is whole."""
+"""Write shards: a background thread sorts rows by shard, saves checkpoints, and publishes each shard that is complete.
+
+A shard goes through three states. Its rows are in memory, in a :class:`pipeline.store.shard_buffer.ShardBuffer`; those
+that are finished are saved to checkpoints (:mod:`pipeline.store.shard_checkpoint`); when no image remains, all rows are
+published atomically as ``shards/NNN/SSSSSSS.h5``, with a summary beside it, and the checkpoints are removed.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -9,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.store.atomic import publish, replace
+from pipeline.store.atomic import atomic_write, publish
 from pipeline.store.background_thread import BackgroundThread
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
-from pipeline.store.run_files import part_path, part_paths, shard_path, summary_path
+from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import Rows
-from pipeline.store.shard import FILTERS, encode, seal
+from pipeline.store.shard import FILTERS, encode_rows
 from pipeline.store.shard_buffer import ShardBuffer
+from pipeline.store.shard_checkpoint import load_checkpoints, remove_checkpoints, save_checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +30,17 @@ _NO_IMAGES = np.empty(0, np.int64)
 
 
 class Writer:
-    """Writes a run's shards; a context manager, which saves at its end, whatever the reason.
+    """Writes a run's shards; a context manager, which saves finished rows at its end, also after an error.
 
     Args:
         run: The run's folder.
         manifest: Its manifest.
         attributes: Of each shard: method, options, geometry, model, weights, versions, ...
         filter: ``none`` or ``gzip`` (with shuffle), for the maps.
-        checkpoint_seconds: After this time finished rows of an unfinished shard are saved.
+        checkpoint_seconds: Seconds between checkpoints of unfinished shards.
 
     Attributes:
-        doubled: Images that this process computed, of shards that another published; right once closed.
+        computed_twice: Images of this process in shards that another published first; final once closed.
     """
 
     def __init__(
@@ -50,14 +56,14 @@ class Writer:
             raise ValueError(f"checkpoint_seconds must be above 0, not {checkpoint_seconds}")
         if filter not in FILTERS:
             raise ValueError(f"filter must be one of {', '.join(FILTERS)}, not {filter!r}")
-        self.doubled = 0
+        self.computed_twice = 0
         self._ledger = Ledger(run, manifest)
         self._ledger.remove_orphans()
-        known = {name: getattr(manifest, name) for name in ("fingerprint", "class_names", "preprocessing")}
-        self._attributes = {**attributes, **known}
+        from_manifest = {name: getattr(manifest, name) for name in ("fingerprint", "class_names", "preprocessing")}
+        self._attributes = {**attributes, **from_manifest}
         self._filter = filter
-        self._open: dict[int, ShardBuffer] = {}
-        self._background = BackgroundThread(self._checkpoint, checkpoint_seconds)
+        self._buffers: dict[int, ShardBuffer] = {}
+        self._background = BackgroundThread(self._save_checkpoints, checkpoint_seconds)
 
     def __enter__(self) -> "Writer":
         return self
@@ -68,20 +74,20 @@ class Writer:
         self.close()
 
     def restore(self, shard: int) -> np.ndarray:
-        """Starts a shard with what its parts hold.
+        """Resume an unfinished shard from its checkpoints.
 
         Returns:
-            Numbers of the images that are left to do, int64; none if the shard is published.
+            Numbers of the images that remain to be computed, int64; none if the shard is published.
         """
         if self._ledger.is_published(shard):
             return _NO_IMAGES
-        return self._start(shard, self._ledger.parts(shard), replaces=False)
+        return self._begin(shard, self._checkpoints(shard), replaces=False)
 
     def retry(self, shard: int) -> np.ndarray:
-        """Starts a published shard anew with its rows; with its failed images it is then replaced whole.
+        """Retry the failed images of a published shard; once all are computed again, the shard is replaced.
 
         Returns:
-            Numbers of the images that failed and are left to do, int64.
+            Numbers of the images that failed and remain to be computed, int64.
 
         Raises:
             StoreError: The published shard is damaged.
@@ -89,94 +95,97 @@ class Writer:
         published = self._ledger.rows(shard)
         if not published.failures:
             return _NO_IMAGES
-        kept = [Rows(rows.columns) for rows in (published, *self._ledger.parts(shard))]
-        return self._start(shard, kept, replaces=True)
+        explained = [Rows(rows.columns) for rows in (published, *self._checkpoints(shard))]  # without their failures
+        return self._begin(shard, explained, replaces=True)
 
     def repair(self, shard: int) -> np.ndarray:
-        """Starts a damaged shard anew with what its parts hold; once all images came, it is replaced whole.
+        """Compute a damaged shard again, from its checkpoints if it has any; once complete, it is replaced.
 
         Returns:
-            Numbers of the images that are left to do, int64.
+            Numbers of the images that remain to be computed, int64.
         """
-        return self._start(shard, self._ledger.parts(shard), replaces=True)
+        return self._begin(shard, self._checkpoints(shard), replaces=True)
 
     def add(self, rows: Rows) -> None:
-        """Takes explanations and failures of any shards; all rows of an image must come together.
+        """Add explanations and failures of any shards; all rows of an image must come together.
 
-        The arrays are the writer's from then on.
+        The writer keeps the arrays without a copy: do not change them afterwards.
 
         Raises:
-            ValueError: The rows are not as `COLUMNS` has them, or not of images of this run.
-            StoreError: An earlier one could not be written (:class:`DiskFull`, ...).
+            ValueError: The rows do not match `COLUMNS`, or are of images that the run does not have.
+            StoreError: Earlier rows could not be written (:class:`DiskFull`, ...).
         """
-        rows.check()
+        rows.validate()
         images = rows.images
         if images.size and not 0 <= images[0] <= images[-1] < len(self._ledger.manifest):
             n = len(self._ledger.manifest)
             raise ValueError(f"images {images[0]} to {images[-1]} are not all among the run's {n}")
-        self._background.put(partial(self._gather, rows))
+        self._background.put(partial(self._buffer_rows, rows))
 
     def close(self) -> None:
-        """Saves what is finished, and waits until it is on the disk.
+        """Save all finished rows, and wait until they are on the disk; idempotent.
 
         Raises:
             StoreError: Something could not be written (:class:`DiskFull`, ...).
         """
         self._background.close()
 
-    def _start(self, shard: int, kept: Iterable[Rows], *, replaces: bool) -> np.ndarray:
-        gathered = ShardBuffer(*self._ledger.manifest.range(shard), replaces=replaces)
-        for rows in kept:
-            gathered.add(rows, saved=True)
-        left = gathered.left
-        self._background.put(partial(self._adopt, shard, gathered))
-        return left
+    def _checkpoints(self, shard: int) -> list[Rows]:
+        return load_checkpoints(self._ledger.run, self._ledger.manifest, shard)
 
-    # What follows runs in the thread, which alone touches self._open.
+    def _begin(self, shard: int, saved: Iterable[Rows], *, replaces: bool) -> np.ndarray:
+        buffer = ShardBuffer(*self._ledger.manifest.range(shard), replaces=replaces)
+        for rows in saved:
+            buffer.add(rows, saved=True)
+        remaining = buffer.remaining
+        self._background.put(partial(self._adopt, shard, buffer))
+        return remaining
 
-    def _adopt(self, shard: int, gathered: ShardBuffer) -> None:
-        self._open[shard] = gathered
-        self._publish_if_whole(shard)
+    # The methods below run in the background thread. Only it uses self._buffers, so they need no lock.
 
-    def _gather(self, rows: Rows) -> None:
-        shards = self._ledger.manifest.shards
-        for shard in np.unique(np.searchsorted(shards, rows.images, side="right") - 1).tolist():
-            if shard not in self._open:
-                if self._ledger.is_published(shard):  # by another worker; its rows are as good
+    def _adopt(self, shard: int, buffer: ShardBuffer) -> None:
+        self._buffers[shard] = buffer
+        self._publish_if_complete(shard)
+
+    def _buffer_rows(self, rows: Rows) -> None:
+        first_images = self._ledger.manifest.shards
+        for shard in np.unique(np.searchsorted(first_images, rows.images, side="right") - 1).tolist():
+            if shard not in self._buffers:
+                if self._ledger.is_published(shard):  # by another worker; its rows are equal, these are dropped
                     first, end = self._ledger.manifest.range(shard)
-                    self.doubled += int(np.sum((rows.images >= first) & (rows.images < end)))
+                    self.computed_twice += int(np.sum((rows.images >= first) & (rows.images < end)))
                     continue
-                self._open[shard] = ShardBuffer(*self._ledger.manifest.range(shard))
-            self._open[shard].add(rows)
-            self._publish_if_whole(shard)
+                self._buffers[shard] = ShardBuffer(*self._ledger.manifest.range(shard))
+            self._buffers[shard].add(rows)
+            self._publish_if_complete(shard)
 
-    def _publish_if_whole(self, shard: int) -> None:
-        if self._open[shard].left.size:
+    def _publish_if_complete(self, shard: int) -> None:
+        if self._buffers[shard].remaining.size:
             return
-        run, gathered = self._ledger.run, self._open.pop(shard)
-        data = self._encode(shard, gathered.rows, complete=True)
-        if gathered.replaces:
-            summary_path(run, shard).unlink(missing_ok=True)  # better none than another file's
-            replace(data, shard_path(run, shard))
+        run, buffer = self._ledger.run, self._buffers.pop(shard)
+        data = self._encode(shard, buffer.rows, complete=True)
+        if buffer.replaces:
+            # No summary is better than that of the replaced file, whose sha256 would make the new one look damaged.
+            summary_path(run, shard).unlink(missing_ok=True)
+            atomic_write(data, shard_path(run, shard))
         elif not publish(data, shard_path(run, shard)):
-            self.doubled += gathered.computed
-        del data, gathered  # as large as the shard, and so is what the summary reads
+            self.computed_twice += buffer.computed
+        del data, buffer  # as large as the shard, which the summary reads into memory once more
         self._ledger.write_summary(shard)
-        for part in part_paths(run, shard):
-            part.unlink(missing_ok=True)
+        remove_checkpoints(run, shard)
         log.debug("shard %d is published", shard)
 
-    def _checkpoint(self) -> None:
-        """Saves what came since the last time, and forgets shards that another worker has published."""
-        for shard, gathered in list(self._open.items()):
-            if not gathered.replaces and self._ledger.is_published(shard):
-                self.doubled += self._open.pop(shard).computed
+    def _save_checkpoints(self) -> None:
+        """Save the rows since the last checkpoint; drop the buffers of shards that another worker has published."""
+        for shard, buffer in list(self._buffers.items()):
+            if not buffer.replaces and self._ledger.is_published(shard):
+                self.computed_twice += self._buffers.pop(shard).computed
                 continue
-            rows = gathered.take_fresh()
+            rows = buffer.take_unsaved()
             if (images := rows.images).size:
-                path = part_path(self._ledger.run, shard, int(images[0]), int(images[-1]))
-                publish(seal(self._encode(shard, rows, complete=False)), path)
+                data = self._encode(shard, rows, complete=False)
+                save_checkpoint(self._ledger.run, shard, images, data)
 
     def _encode(self, shard: int, rows: Rows, *, complete: bool) -> memoryview:
         extent = {"image_range": list(self._ledger.manifest.range(shard)), "complete": complete}
-        return encode(rows, {**self._attributes, **extent}, filter=self._filter)
+        return encode_rows(rows, {**self._attributes, **extent}, filter=self._filter)

@@ -1,1 +1,1 @@
-"""What depends on the machine and not on attribution: signals, progress, paths, configuration files."""
+"""The machine and the process, independent of attribution: signals, progress, process ids, addresses, configuration."""

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a plain line a minute elsewhere."""
+"""Progress of a run: a progress bar on a terminal, a log line a minute elsewhere."""
 
 import logging
 import sys
@@ -10,16 +10,16 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 log = logging.getLogger(__name__)
 
-LINE_EVERY = 60.0
-"""Seconds between plain lines."""
+LOG_SECONDS = 60.0
+"""Seconds between log lines where there is no terminal."""
 
 
 class Progress:
-    """Counts explanations, and says rate, remaining time and failures; a context manager.
+    """Counts explanations, and reports throughput, remaining time and failures; a context manager.
 
     Args:
         total: Explanations of the whole run.
-        name: Of one worker of several, in words: its lines then say what it did, since others do the rest.
+        name: Prefix for one worker of several: its lines then report its own work only, since others do the rest.
     """
 
     def __init__(self, total: int, *, name: str = "") -> None:
@@ -27,7 +27,7 @@ class Progress:
         self.total, self.done, self.new, self.failed = total, 0, 0, 0
         self._bar = tqdm(total=total, unit=" explanations", disable=not sys.stderr.isatty(), smoothing=0.05)
         self._redirect = logging_redirect_tqdm()
-        self._began = self._said = time.monotonic()
+        self._began = self._logged = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._redirect.__enter__()
@@ -39,26 +39,26 @@ class Progress:
         self._redirect.__exit__(kind, error, trace)
         self._bar.close()
 
-    def found(self, explanations: int) -> None:
-        """Counts what an earlier start had done."""
+    def add_existing(self, explanations: int) -> None:
+        """Count explanations that were stored before; negative for those that will be computed again."""
         self.done += explanations
         if not self._bar.disable:
-            self._bar.initial += explanations  # they do not count for the rate
+            self._bar.initial += explanations  # tqdm's rate leaves out the initial count
             self._bar.update(explanations)
 
     def add(self, explanations: int, failed: int) -> None:
-        """Counts what is new; failed ones are among the explanations that need not be waited for any more."""
+        """Count new explanations; the failed ones are among them."""
         self.done += explanations
         self.new += explanations
         self.failed += failed
         self._bar.set_postfix(failed=self.failed, refresh=False)
         self._bar.update(explanations)
-        if self._bar.disable and time.monotonic() - self._said >= LINE_EVERY:
-            self._said = time.monotonic()
+        if self._bar.disable and time.monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = time.monotonic()
             log.info(self.line())
 
     def line(self) -> str:
-        """Rate and remaining time in one plain line."""
+        """Format throughput and remaining time as one line."""
         if not self.new and self.done == self.total:
             return f"{self._name}{self.done}/{self.total} explanations, nothing was left to do"
         rate = self.new / max(time.monotonic() - self._began, 1e-9)

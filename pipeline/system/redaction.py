@@ -1,4 +1,4 @@
-"""What a run writes down of a command line: without the passwords in its addresses."""
+"""Redaction: passwords and keys in addresses are replaced by *** before a command line is written to a file."""
 
 import re
 from typing import Any
@@ -10,15 +10,15 @@ SECRET = re.compile(
 )
 
 
-def without_secrets(text: str) -> str:
-    """The text, with *** for user names, passwords and keys in the addresses that it holds."""
-    return SECRET.sub(r"\g<scheme>\g<key>***", text)
+def redact_text(text: str) -> str:
+    """Return the text with *** for user names, passwords and keys in the addresses in it."""
+    return SECRET.sub(r"\g<scheme>\g<key>***", text)  # a group that did not match is empty
 
 
-def redacted(value: Any) -> Any:
-    """The same of every text in plain data."""
+def redact(value: Any) -> Any:
+    """Redact every text in plain data: dictionaries, lists, texts; other values are returned unchanged."""
     if isinstance(value, dict):
-        return {key: redacted(item) for key, item in value.items()}
+        return {key: redact(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [redacted(item) for item in value]
-    return without_secrets(value) if isinstance(value, str) else value
+        return [redact(item) for item in value]
+    return redact_text(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Addresses such as ``s3://bucket/folder``: fsspec's file systems, and paths that answer as pathlib's do."""
+"""Addresses such as ``s3://bucket/folder``: fsspec's file systems, and universal_pathlib's paths for them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -9,28 +9,30 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 EXTRA = "remote"
-# What a process has listed, another may have changed since.
+# fsspec caches listings by default: a process would not see what other processes have written since.
 _OPTIONS: dict[str, Any] = {"use_listings_cache": False}
 
 
 def is_remote(address: str | bytes) -> bool:
-    """Whether this names something that is no path of this machine."""
+    """Return whether this is an address with a scheme, not a path of this machine."""
     return b"://" in address if isinstance(address, bytes) else "://" in address
 
 
 def absolute(root: str) -> str:
-    """The full name of a folder, or the address that it is."""
+    """Return the absolute path of a folder; an address is returned unchanged, without a slash at its end."""
     return root.rstrip("/") if is_remote(root) else str(Path(root).absolute())
 
 
 def file_system(address: str) -> "tuple[AbstractFileSystem, str]":
-    """The file system of an address, and the path on it; asked for in each process, whose connections it holds.
+    """Return the file system of an address, and the path on it.
+
+    Call it in each process: the file system has open connections, which a fork must not share.
 
     Raises:
         MissingExtra: The package for such addresses is not installed.
         UsageError: There is no such file system.
     """
-    import fsspec  # of the few runs that need it
+    import fsspec  # here: only few runs need it
 
     try:
         system, path = fsspec.url_to_fs(address, **_OPTIONS)
@@ -41,8 +43,8 @@ def file_system(address: str) -> "tuple[AbstractFileSystem, str]":
     return system, str(path)
 
 
-def locate(address: str) -> Path:
-    """The path of a file or folder here or elsewhere; one elsewhere is no `Path`, but answers to what is asked of one.
+def to_path(address: str) -> Path:
+    """Return the path of a local or remote file; a remote one is not a `Path` but has the methods of one.
 
     Raises:
         MissingExtra: The package for such addresses is not installed.
@@ -50,18 +52,18 @@ def locate(address: str) -> Path:
     """
     if not is_remote(address):
         return Path(address)
-    file_system(address)
+    file_system(address)  # for its errors
     try:
         from upath import UPath
     except ImportError as error:
         raise MissingExtra(EXTRA, address) from error
-    located: Any = UPath(address, **_OPTIONS)
-    found: Path = located
-    return found
+    remote: Any = UPath(address, **_OPTIONS)
+    path: Path = remote
+    return path
 
 
 def open_file(address: str) -> BinaryIO:
-    """Opens a file here or elsewhere to read its bytes.
+    """Open a local or remote file for reading bytes.
 
     Raises:
         OSError: It cannot be opened.

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: finish the chunk, save, end; at once where nothing is to be saved. A second one ends at once."""
+"""SIGINT and SIGTERM as a request to stop: work that can be saved ends at its next check, all other work at once.
+
+A second signal acts as if there were no handler, and ends the process at once.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -7,10 +10,10 @@ from types import FrameType
 
 
 class Stopped(Exception):
-    """A signal asked to stop.
+    """A signal requested to stop.
 
     Attributes:
-        status: The exit status that says so, 128 + the signal's number.
+        status: The exit status for it, 128 + the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -19,52 +22,52 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Ends what goes on when a signal comes; what is held goes on to a point where it can stop."""
+    """Raises `Stopped` when a signal comes: at once, or at the next :meth:`check` while it is deferred."""
 
     def __init__(self) -> None:
         self._number: int | None = None
-        self._held = False
+        self._deferred = False
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Inside the context a signal is remembered until :meth:`check`.
+    def deferred(self) -> Iterator[None]:
+        """Inside the context a signal is only remembered; :meth:`check` then raises.
 
         Raises:
             Stopped: A signal came before.
         """
         self.check()
-        self._held = True
+        self._deferred = True
         try:
             yield
         finally:
-            self._held = False
+            self._deferred = False
 
     def check(self) -> None:
-        """Does nothing until a signal came.
+        """Raise if a signal came; call it wherever the work can stop.
 
         Raises:
-            Stopped: After one came.
+            Stopped: After a signal.
         """
         if self._number is not None:
             raise Stopped(self._number)
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """The signal handler: the second signal acts as if there were no handler.
+        """Handle a signal; the second one acts as if there were no handler.
 
         Raises:
-            Stopped: At once, unless the request is held.
+            Stopped: At once, unless it is deferred.
         """
         if self._number is not None:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._number = number
-        if not self._held:
+        if not self._deferred:
             self.check()
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Handles SIGINT and SIGTERM inside the context, and restores what was there after it."""
+    """Handle SIGINT and SIGTERM inside the context; the handlers before it are restored at its end."""
     request = StopRequest()
     before = {number: signal.signal(number, request.receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -15,7 +15,7 @@ from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import Failure
 from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.writer import Writer
 
@@ -75,7 +75,7 @@ def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> 
 
 def write(run: Path, *, shard_size: int = 10, batch: int = 4, pause: float = 0, **options) -> None:
     """Computes all that is left of a run, batches crossing shards, as the pipeline does."""
-    frozen = freeze(run, manifest(shard_size))
+    frozen = freeze_manifest(run, manifest(shard_size))
     with Writer(run, frozen, attributes=ATTRIBUTES, checkpoint_seconds=0.02) as writer:
         shards = Ledger(run, frozen).pending()
         left = np.concatenate([np.empty(0, np.int64), *(writer.restore(shard) for shard in shards)])

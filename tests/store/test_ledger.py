@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.report.run_summary import finish
+from pipeline.report.derived_files import finish
 from pipeline.store import ledger
-from pipeline.store.atomic import replace
+from pipeline.store.atomic import atomic_write
 from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.run_files import shard_path
-from pipeline.store.shard import decode, encode
+from pipeline.store.shard import decode_rows, encode_rows
 from tests.store import synthetic
 
 
@@ -21,14 +21,14 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_new_run_has_all_to_do(tmp_path):
-    found = Ledger(tmp_path, freeze(tmp_path, synthetic.manifest(shard_size=5)))
+def test_all_shards_of_a_new_run_are_pending(tmp_path):
+    found = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=5)))
     assert found.published() == set()
     assert list(found.pending()) == list(range(10))
 
 
-def test_workers_take_their_own_first_and_then_help(tmp_path):
-    found = Ledger(tmp_path, freeze(tmp_path, synthetic.manifest(shard_size=1)))
+def test_workers_take_their_own_shards_first_and_then_help(tmp_path):
+    found = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=1)))
     order = [list(found.pending(worker, 3)) for worker in range(3)]
     for worker in range(3):
         own = list(range(worker, 50, 3))
@@ -37,7 +37,7 @@ def test_workers_take_their_own_first_and_then_help(tmp_path):
         assert order[worker][len(own) :] != sorted(order[worker][len(own) :])
 
 
-def test_what_others_publish_meanwhile_is_passed_over(run):
+def test_shards_that_others_publish_meanwhile_are_skipped(run):
     (run / "shards/000/0000001.h5").rename(run / "away")
     (run / "shards/000/0000002.h5").unlink()
     pending = Ledger(run, Manifest.open(run)).pending()
@@ -46,7 +46,7 @@ def test_what_others_publish_meanwhile_is_passed_over(run):
     assert list(pending) == [2]
 
 
-def test_only_shards_of_the_run_in_their_places_count(run):
+def test_only_files_at_the_path_of_a_shard_count_as_published(run):
     shard = run / "shards/000/0000001.h5"
     for stray in ("000/0000005.h5", "001/0000001.h5", "000/copy.h5", "000/1.h5"):
         (run / "shards" / stray).parent.mkdir(exist_ok=True)
@@ -66,15 +66,15 @@ def test_a_flipped_byte_is_refused_before_hdf5_opens_the_file(run, place):
     assert len(found.rows(4)) == 10
 
 
-def test_another_jobs_shard_is_refused(run, tmp_path_factory):
+def test_a_shard_of_another_job_is_refused(run, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
-    freeze(other, synthetic.manifest(n_steps=60))
+    freeze_manifest(other, synthetic.manifest(n_steps=60))
     (run / "shards").rename(other / "shards")
-    with pytest.raises(StoreError, match=r"0000000\.h5 is not shard 0 of this run"):
+    with pytest.raises(StoreError, match=r"0000000\.h5 is not the complete shard 0 of this run"):
         Ledger(other, Manifest.open(other)).rows(0)
 
 
-def test_tidying_leaves_shards_and_summaries(run):
+def test_only_leftovers_are_removed(run):
     before = synthetic.contents(run)
     folder = run / "shards/000"
     (folder / "0000001.rows-10-12.part").write_bytes(b"")
@@ -91,41 +91,41 @@ def test_tidying_leaves_shards_and_summaries(run):
 
 def other_shard(run) -> memoryview:
     """The bytes of shard 0 after another worker's retry."""
-    _, attributes = decode(io.BytesIO((run / "shards/000/0000000.h5").read_bytes()), "")
-    return encode(synthetic.rows(range(10), failed=()), attributes)
+    _, attributes = decode_rows(io.BytesIO((run / "shards/000/0000000.h5").read_bytes()), "")
+    return encode_rows(synthetic.rows(range(10), failed=()), attributes)
 
 
-def test_a_summary_is_of_the_file_that_is_there_in_the_end(run, monkeypatch):
+def test_the_summary_is_of_the_file_that_replaced_the_shard_meanwhile(run, monkeypatch):
     path, data = run / "shards/000/0000000.h5", other_shard(run)
-    summarize = ledger.summarize
+    summarize = ledger.summarize_shard
 
     def overtaken(*arguments):
         summary = summarize(*arguments)
         if path.read_bytes() != data:
-            replace(data, path)  # another worker, between our reading and our writing
+            atomic_write(data, path)  # another worker, between our reading and our writing
         return summary
 
-    monkeypatch.setattr(ledger, "summarize", overtaken)
+    monkeypatch.setattr(ledger, "summarize_shard", overtaken)
     found = Ledger(run, Manifest.open(run))
     found.write_summary(0)
     assert found.stored_summary(0)["sha256"] == hashlib.sha256(data).hexdigest()
     assert len(found.rows(0)) == 10
 
 
-def test_a_reader_meets_a_retry_half_way(run, monkeypatch):
+def test_a_shard_is_readable_while_a_retry_replaces_it(run, monkeypatch):
     path, data = run / "shards/000/0000000.h5", other_shard(run)
     found = Ledger(run, Manifest.open(run))
     stored_summary = found.stored_summary
     stale = stored_summary(0)
-    replace(data, path)
+    atomic_write(data, path)
     found.write_summary(0)
-    answers = iter([stale])
-    monkeypatch.setattr(found, "stored_summary", lambda shard: next(answers, None) or stored_summary(shard))
+    results = iter([stale])
+    monkeypatch.setattr(found, "stored_summary", lambda shard: next(results, None) or stored_summary(shard))
     assert len(found.rows(0)) == 10
 
 
-def test_two_without_numbers_share_the_shards(tmp_path):
-    """One in order and one that came later, at the same speed: few shards are computed by both."""
+def test_a_late_process_computes_few_shards_twice(tmp_path):
+    """One process takes the shards in order, another comes later at the same speed: both compute few shards."""
     twice = []
     for attempt in range(20):
         manifest = synthetic.manifest(1)

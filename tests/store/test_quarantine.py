@@ -1,25 +1,25 @@
-from pipeline.store.quarantine import quarantine
+from pipeline.store.quarantine import plan_quarantine
 
 
 def test_without_deaths_all_are_computed_together():
-    assert quarantine([3, 4, 5], []) == quarantine([3, 4, 5], [[8, 9]])
-    assert quarantine([3, 4, 5], []).together == [3, 4, 5]
+    assert plan_quarantine([3, 4, 5], []) == plan_quarantine([3, 4, 5], [[8, 9]])
+    assert plan_quarantine([3, 4, 5], []).together == [3, 4, 5]
 
 
-def test_what_was_in_work_at_a_death_comes_last_and_alone():
-    dealt = quarantine(range(8), [[2, 3], [6, 7], [3]])
-    assert (dealt.together, dealt.alone, dealt.killed) == ([0, 1, 4, 5], [2, 6, 7, 3], [])
+def test_suspects_are_computed_alone_fewest_deaths_first():
+    plan = plan_quarantine(range(8), [[2, 3], [6, 7], [3]])
+    assert (plan.together, plan.alone, plan.quarantined) == ([0, 1, 4, 5], [2, 6, 7, 3], [])
 
 
-def test_an_image_is_given_up_after_three_deaths_of_which_it_was_alone_at_two():
-    assert quarantine([5, 6], [[5, 6], [5, 6], [5, 6], [5, 6]]).killed == []
-    assert quarantine([5, 6], [[5, 6], [5, 6], [5]]).killed == []
-    assert quarantine([5, 6], [[5], [5]]).killed == []
-    dealt = quarantine([5, 6], [[5, 6], [5], [5]])
-    (failure,) = dealt.killed
-    assert (failure.index, failure.stage, dealt.alone) == (5, "killed", [6])
+def test_an_image_is_quarantined_after_three_deaths_two_of_them_alone():
+    assert plan_quarantine([5, 6], [[5, 6], [5, 6], [5, 6], [5, 6]]).quarantined == []
+    assert plan_quarantine([5, 6], [[5, 6], [5, 6], [5]]).quarantined == []
+    assert plan_quarantine([5, 6], [[5], [5]]).quarantined == []
+    plan = plan_quarantine([5, 6], [[5, 6], [5], [5]])
+    (failure,) = plan.quarantined
+    assert (failure.index, failure.stage, plan.alone) == (5, "killed", [6])
     assert "died 3 times" in failure.error
 
 
-def test_what_is_done_is_not_asked_about():
-    assert quarantine([], [[5], [5], [5]]).killed == []
+def test_only_remaining_images_are_quarantined():
+    assert plan_quarantine([], [[5], [5], [5]]).quarantined == []

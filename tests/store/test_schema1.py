@@ -1,4 +1,4 @@
-"""A shard that was written before the column `error_estimate` is read as one in which nothing was estimated."""
+"""A shard of schema 1, written before the column `error_estimate` existed, is read with NaN in it."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.store.ledger import Ledger
-from pipeline.store.manifest import freeze
+from pipeline.store.manifest import freeze_manifest
 from pipeline.store.reader import Run
 from pipeline.store.run_files import shard_path
 from pipeline.store.schema import COLUMNS
@@ -21,7 +21,7 @@ SHARD = Path(__file__).with_name("schema1.h5")
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    freeze(tmp_path, synthetic.manifest(2))
+    freeze_manifest(tmp_path, synthetic.manifest(2))
     path = shard_path(tmp_path, 1)
     path.parent.mkdir(parents=True)
     shutil.copy(SHARD, path)
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_all_other_columns_are_as_they_were_written(run: Path) -> None:
+def test_all_other_columns_are_unchanged(run: Path) -> None:
     table, given = Run(ShardReader(run)).table(), synthetic.rows([2]).columns
     assert set(table) == set(COLUMNS) - {"attribution"}
     assert table["features"].shape == (1, 0)
@@ -38,13 +38,13 @@ def test_all_other_columns_are_as_they_were_written(run: Path) -> None:
     assert table["error_estimate"].dtype == np.float32 and np.isnan(table["error_estimate"]).tolist() == [True]
 
 
-def test_an_explanation_of_it(run: Path) -> None:
+def test_an_explanation_has_no_error_estimate(run: Path) -> None:
     (explanation,) = Run(ShardReader(run))
     assert np.isnan(explanation.error_estimate) and explanation.evaluations == 50
     np.testing.assert_allclose(explanation.map, synthetic.maps(2, 1)[0], atol=1e-3)
 
 
-def test_a_retry_writes_it_anew(run: Path) -> None:
+def test_a_retry_writes_the_present_schema(run: Path) -> None:
     with Writer(run, synthetic.manifest(2), attributes=synthetic.ATTRIBUTES) as writer:
         assert writer.retry(1).tolist() == [3]
         writer.add(synthetic.rows([3], failed=()))

@@ -1,4 +1,4 @@
-"""What a run's folder says of how far it is, while it goes on and after everything died."""
+"""Status of a run from its folder alone, while workers are alive and after all of them died."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.heartbeat import STALE_SECONDS, Heartbeat, heartbeats
+from pipeline.store.heartbeat import STALE_SECONDS, Heartbeat, read_heartbeats
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.status import status
 from tests.commands import Command, command
@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_shards_are_done_or_missing(run: Path) -> None:
+def test_shards_are_published_or_missing(run: Path) -> None:
     found = status(run)
     assert (found.shards, found.published, found.in_work, found.missing, found.begun) == (5, 3, 0, 2, 1)
     assert (found.images, found.done, found.failed, found.failed_shards) == (50, 30, 7, 2)
@@ -37,10 +37,10 @@ def test_shards_are_done_or_missing(run: Path) -> None:
     assert "all is done" in str(status(run))
 
 
-def test_who_is_at_work_has_a_rate(run: Path) -> None:
-    with Heartbeat(run, worker=1) as start, start.at([30, 31, 34]):
-        start.did(20, 2)
-        start._say(began=time.time() - 10)
+def test_a_living_worker_has_a_rate(run: Path) -> None:
+    with Heartbeat(run, worker=1) as heartbeat, heartbeat.in_work([30, 31, 34]):
+        heartbeat.count(20, 2)
+        heartbeat._write(began=time.time() - 10)
         found = status(run)
     (worker,) = found.workers
     assert worker.alive and (worker.worker, worker.shard, worker.images, worker.failed) == (1, 3, 20, 2)
@@ -50,11 +50,11 @@ def test_who_is_at_work_has_a_rate(run: Path) -> None:
     assert f"worker 1 (process {os.getpid()} on " in str(found) and "at shard 3, sign of life 00:00 ago" in str(found)
 
 
-def test_an_error_and_a_death_are_told(run: Path) -> None:
+def test_errors_and_deaths_are_reported(run: Path) -> None:
     with pytest.raises(ValueError), Heartbeat(run, worker=2):
         raise ValueError("no such thing")
     assert status(run).last_error == "worker 2 ended by ValueError: no such thing"
-    with Heartbeat(run, worker=4) as start, start.at([10, 11, 12, 15]):
+    with Heartbeat(run, worker=4) as heartbeat, heartbeat.in_work([10, 11, 12, 15]):
         (path,) = (path for path in (run / "workers").iterdir() if '"worker": 4' in path.read_text())
         away = path.with_name(path.name.replace("~", "-elsewhere~", 1))
         away.write_bytes(path.read_bytes())
@@ -67,12 +67,12 @@ def test_an_error_and_a_death_are_told(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_of_a_run_that_goes_on_and_is_killed(explain: Status, tiny: list[str], tmp_path: Path) -> None:
+def test_a_run_that_is_working_and_then_killed(explain: Status, tiny: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     slow = ("method=ig", "n_steps=1500", "internal_batch_size=8", "batch_size=2", "store.shard_size=3")
     started = Command([*tiny, *slow, f"output_dir={run}"], tmp_path)
     until = time.monotonic() + 60
-    while not (run / "manifest.h5").exists() or not any(one.facts.images for one in heartbeats(run)):
+    while not (run / "manifest.h5").exists() or not any(one.state.images for one in read_heartbeats(run)):
         assert started.running and time.monotonic() < until, started.wait(1).err
         time.sleep(0.05)
     answer = command("task=status", "task.json=true", f"run={run}", folder=tmp_path)

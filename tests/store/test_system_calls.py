@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from calls import Calls
 
-from pipeline.report.run_summary import finish
-from pipeline.store.heartbeat import Heartbeat, heartbeats
-from pipeline.store.manifest import freeze
+from pipeline.report.derived_files import finish
+from pipeline.store.heartbeat import Heartbeat, read_heartbeats
+from pipeline.store.manifest import freeze_manifest
 from pipeline.store.verify import verify
 from tests.store import synthetic
 
@@ -19,8 +19,8 @@ CONTEXT.set_forkserver_preload(["calls", "tests.store.synthetic", "pipeline.__ma
 
 def write(run: Path, record: Path | None, kill_at: str | None) -> None:
     with Calls(record, kill_at):
-        freeze(run, synthetic.manifest(25))
-        with Heartbeat(run) as begun, begun.at([0]):
+        freeze_manifest(run, synthetic.manifest(25))
+        with Heartbeat(run) as begun, begun.in_work([0]):
             synthetic.write(run, shard_size=25, batch=10, pause=0.03)
         finish(run)
 
@@ -58,5 +58,5 @@ def test_killed_at_any_call_it_ends_as_if_unbroken(tmp_path: Path) -> None:
         synthetic.write(run, shard_size=25)
         finish(run)
         assert files(run) == wanted, line
-        assert heartbeats(run) == [], line
+        assert read_heartbeats(run) == [], line
     assert killed == len(lines) > 45

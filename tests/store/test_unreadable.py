@@ -1,4 +1,4 @@
-"""Files of a run that are there and cannot be read: a real EIO, and permission that is missing."""
+"""Files of a run that exist and cannot be read: a real EIO, and missing permission."""
 
 import os
 import subprocess
@@ -10,23 +10,26 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.report.run_summary import finish
-from pipeline.store.heartbeat import Heartbeat, heartbeats
+from pipeline.report.derived_files import finish
+from pipeline.store.heartbeat import Heartbeat, read_heartbeats
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
+from pipeline.store.shard_checkpoint import load_checkpoints
 from pipeline.store.shard_reader import ShardReader
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 from tests.store import synthetic
 
 NOBODY = 65534
-SHARD, SUMMARY, PART = (f"shards/000/{name}" for name in ("0000001.h5", "0000001.json", "0000004.rows-40-41.part"))
+SHARD, SUMMARY, CHECKPOINT = (
+    f"shards/000/{name}" for name in ("0000001.h5", "0000001.json", "0000004.rows-40-41.part")
+)
 
 
 @pytest.fixture
 def run() -> Iterator[Path]:
-    """Four published shards and a part; not below pytest's own folder, which others may not enter."""
+    """Four published shards and a checkpoint; not below pytest's own folder, which others may not enter."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         path.chmod(0o755)
@@ -40,7 +43,7 @@ def run() -> Iterator[Path]:
 
 @contextmanager
 def disk_error(path: Path) -> Iterator[str]:
-    """Inside the context reading a file is EIO: this process's memory lies there, whose first page nobody has."""
+    """Inside the context reading a file is EIO: this process's memory is mounted there, its first page unmapped."""
     mounted = subprocess.run(["mount", "--bind", f"/proc/{os.getpid()}/mem", path], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"mounting needs root: {mounted.stderr.decode().strip()}")
@@ -76,32 +79,32 @@ READERS: list[tuple[str, Callable[[Path], object]]] = [
     (SHARD, lambda run: ledger(run).rows(1)),
     (SHARD, lambda run: ledger(run).write_summary(1)),
     (SHARD, lambda run: Run(ShardReader(run)).table()),
-    (PART, lambda run: ledger(run).parts(4)),
+    (CHECKPOINT, lambda run: load_checkpoints(run, Manifest.open(run), 4)),
     ("manifest.h5", Manifest.open),
 ]
 
 
 @pytest.mark.parametrize("fault", [disk_error, no_permission])
 @pytest.mark.parametrize(("name", "read"), READERS)
-def test_it_is_named_with_the_reason(run: Path, name: str, read: Callable[[Path], object], fault) -> None:
+def test_the_file_is_named_with_the_reason(run: Path, name: str, read: Callable[[Path], object], fault) -> None:
     with fault(run / name) as reason:
         wanted = "Inv" if name == "manifest.h5" and fault is disk_error else reason
         with pytest.raises(StoreError, match=rf"{name} cannot be read: {wanted}"):
             read(run)
-    read(run)  # afterwards it is what it was
+    read(run)  # afterwards the file is unchanged
 
 
-@pytest.mark.parametrize("name", [SHARD, SUMMARY, PART])
-def test_verify_names_it_and_reads_the_others(run: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [SHARD, SUMMARY, CHECKPOINT])
+def test_verify_names_the_file_and_reads_the_others(run: Path, name: str) -> None:
     with disk_error(run / name) as reason:
         found = verify(run)
         assert [problem.text for problem in found.problems] == [f"{run / name} cannot be read: {reason}"]
-        assert found.rows == len(synthetic.rows(range(30))) + (0 if name != PART else 10)
-    assert verify(run).whole
+        assert found.rows == len(synthetic.rows(range(30))) + (0 if name != CHECKPOINT else 10)
+    assert verify(run).is_intact
 
 
-def test_a_sign_of_life_that_cannot_be_read(run: Path) -> None:
+def test_a_heartbeat_that_cannot_be_read(run: Path) -> None:
     with Heartbeat(run):
         (path,) = (run / "workers").iterdir()
         with no_permission(path), pytest.raises(StoreError, match=r"workers/.*json cannot be read: Permission denied"):
-            heartbeats(run)
+            read_heartbeats(run)

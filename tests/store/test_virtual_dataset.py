@@ -1,4 +1,4 @@
-"""A plain HDF5 reader finds every row of a run in one file, and NaN where there is none."""
+"""A program that knows only HDF5 finds every row of a run in one file, and NaN where there is none."""
 
 import shutil
 from pathlib import Path
@@ -7,13 +7,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.report.run_summary import finish
+from pipeline.report.derived_files import finish
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import COLUMNS
 from pipeline.store.shard_reader import ShardReader
-from pipeline.store.virtual_dataset import virtual_index
+from pipeline.store.virtual_dataset import encode_index
 from tests.store import synthetic
 
 MISSING = {*range(10, 20)}
@@ -39,7 +39,7 @@ def run(tmp_path: Path, targets: int) -> Path:
     return (tmp_path / "run").rename(tmp_path / "moved")
 
 
-def test_each_image_has_its_rows(run: Path, targets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_has_its_rows_at_its_place(run: Path, targets: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     table = Run(ShardReader(run)).table()
     rows = table["index"] * targets + np.tile(np.arange(targets), len(table["index"]) // targets)
@@ -54,7 +54,7 @@ def test_each_image_has_its_rows(run: Path, targets: int, monkeypatch: pytest.Mo
             np.testing.assert_allclose(maps * scale, synthetic.maps(image, targets), atol=1e-3 * (image + 1))
 
 
-def test_what_failed_or_is_missing_is_nan(run: Path, targets: int) -> None:
+def test_failed_and_missing_images_are_nan(run: Path, targets: int) -> None:
     nothing = np.repeat([image in synthetic.FAILED | MISSING for image in range(50)], targets)
     with opened(run) as file:
         np.testing.assert_array_equal(np.isnan(file["attribution"][...]).all((1, 2, 3)), nothing)
@@ -64,7 +64,7 @@ def test_what_failed_or_is_missing_is_nan(run: Path, targets: int) -> None:
         assert np.isnan(file["score"][...]).all()
 
 
-def test_it_is_made_anew_from_what_is_published(run: Path, targets: int) -> None:
+def test_it_is_written_again_from_the_published_shards(run: Path, targets: int) -> None:
     synthetic.write(run, targets=targets)
     finish(run)
     first = (run / "index.h5").read_bytes()
@@ -74,12 +74,12 @@ def test_it_is_made_anew_from_what_is_published(run: Path, targets: int) -> None
     assert (run / "index.h5").read_bytes() == first
 
 
-def test_of_nothing_there_is_none(tmp_path: Path) -> None:
+def test_a_run_without_explanations_has_no_index(tmp_path: Path) -> None:
     synthetic.write(tmp_path, shard_size=5)
     for shard in {*range(10)} - {4}:  # the shard in which all images failed stays
         shard_path(tmp_path, shard).unlink()
         summary_path(tmp_path, shard).unlink()
     assert Manifest.open(tmp_path).n_shards == 10
-    assert virtual_index(ShardReader(tmp_path), []) is None
+    assert encode_index(ShardReader(tmp_path), []) is None
     finish(tmp_path)
     assert not (tmp_path / "index.h5").exists()

@@ -16,9 +16,9 @@ import pytest
 import pipeline
 from pipeline.data.image_index import index_folder
 from pipeline.errors import MissingExtra, StoreError, UsageError
-from pipeline.store.atomic import publish, replace
+from pipeline.store.atomic import atomic_write, publish
 from pipeline.store.verify import verify
-from pipeline.system.remote import locate
+from pipeline.system.remote import to_path
 from tests.commands import Command
 from tests.conftest import Status
 
@@ -55,26 +55,26 @@ def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pyt
 
 def upload(folder: Path, address: str) -> None:
     for path in sorted(folder.rglob("*.*")):
-        place = locate(f"{address}/{path.relative_to(folder)}")
-        replace(path.read_bytes(), place)
+        place = to_path(f"{address}/{path.relative_to(folder)}")
+        atomic_write(path.read_bytes(), place)
 
 
 def test_an_object_is_put_once(bucket: str) -> None:
-    place = locate(f"{bucket}/a/b/file")
+    place = to_path(f"{bucket}/a/b/file")
     assert publish(b"first", place)
     assert not publish([memoryview(b"sec"), memoryview(b"ond")], place)
     assert place.read_bytes() == b"first"
-    replace(b"third", place)
+    atomic_write(b"third", place)
     assert place.read_bytes() == b"third"
     with pytest.raises(StoreError, match="no-such-bucket/x cannot be put"):
-        publish(b"", locate("s3://no-such-bucket/x"))
+        publish(b"", to_path("s3://no-such-bucket/x"))
 
 
 def test_the_same_images_in_the_same_order(bucket: str, tmp_path: Path, dataset: Path) -> None:
     upload(dataset, f"{bucket}/photos")
     (tmp_path / "x").write_bytes(b"")
     for name in (".hidden/a.jpg", "n02123159/.b.jpg", "n02123159/notes.txt", "c.jpg"):
-        replace(b"", locate(f"{bucket}/photos/{name}"))
+        atomic_write(b"", to_path(f"{bucket}/photos/{name}"))
     here, there = index_folder(dataset), index_folder(f"{bucket}/photos")
     assert (list(there.paths), there.folders, there.folder.tolist()) == (
         list(here.paths), here.folders, here.folder.tolist(),
@@ -91,7 +91,7 @@ def test_a_run_in_an_object_store_killed_and_resumed_is_the_local_one(
     upload(dataset, f"{bucket}/photos")
     run = f"{bucket}/runs/one"
     there = [*tiny, *EXACT, "n_steps=400", f"data.root={bucket}/photos", "num_workers=1", f"output_dir={run}"]
-    shards = locate(f"{run}/shards")
+    shards = to_path(f"{run}/shards")
     first = Command(there, tmp_path, environment=server)
     while first.running and not list(shards.glob("*/*.h5")):
         time.sleep(0.02)
@@ -111,9 +111,9 @@ def test_a_run_in_an_object_store_killed_and_resumed_is_the_local_one(
     assert remote[3].photograph().tobytes() == local[3].photograph().tobytes()
     assert str(remote[3].path) == f"{bucket}/photos/n02123159/d.jpg"
     assert remote.where(path=f"{bucket}/photos/n02123159/d.jpg")[0].index == 3
-    assert locate(f"{run}/report/index.html").read_text().count("data:image") > 3
-    assert "another process was at work" not in locate(f"{run}/run.log").read_text()
-    assert verify(locate(run)).whole
+    assert to_path(f"{run}/report/index.html").read_text().count("data:image") > 3
+    assert "another process was at work" not in to_path(f"{run}/run.log").read_text()
+    assert verify(to_path(run)).is_intact
     before = {path.name: path.stat().st_mtime for path in shards.glob("*/*.h5")}
     assert Command(there, tmp_path, environment=server).wait(300).status == 0
     assert {path.name: path.stat().st_mtime for path in shards.glob("*/*.h5")} == before
@@ -128,7 +128,7 @@ def test_two_starters_in_an_object_store_store_each_image_once(
     there = [*tiny, *EXACT, "batch_size=1", "report.images=false", f"output_dir={run}"]
     starters = [Command(there, tmp_path, environment=server) for _ in range(2)]
     assert [starter.wait(300).status for starter in starters] == [0, 0]
-    assert verify(locate(run)).whole and not list(locate(run).glob("shards/*/*.part"))
+    assert verify(to_path(run)).is_intact and not list(to_path(run).glob("shards/*/*.part"))
     local, remote = pipeline.open_run(tmp_path / "run"), pipeline.open_run(run)
     assert remote.table()["index"].tolist() == list(range(12))
     for one, other in zip(local, remote, strict=True):
@@ -137,29 +137,29 @@ def test_two_starters_in_an_object_store_store_each_image_once(
 
 def test_what_is_wrong_elsewhere(bucket: str, explain: Status, dataset: Path) -> None:
     upload(dataset, f"{bucket}/photos")
-    replace(b"no image", locate(f"{bucket}/photos/n02123159/b.jpg"))
+    atomic_write(b"no image", to_path(f"{bucket}/photos/n02123159/b.jpg"))
     run = f"{bucket}/run"
     arguments = [*EXACT, f"data.root={bucket}/photos", f"output_dir={run}"]
     assert explain(*arguments) == 3
     failures = list(pipeline.open_run(run).failures())
     assert [(failure.index, failure.stage) for failure in failures] == [(1, "read")]
-    assert "b.jpg" in locate(f"{run}/failures.jsonl").read_text()
-    shard = locate(f"{run}/shards/000/0000003.h5")
+    assert "b.jpg" in to_path(f"{run}/failures.jsonl").read_text()
+    shard = to_path(f"{run}/shards/000/0000003.h5")
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
-    replace(bytes(data), shard)
+    atomic_write(bytes(data), shard)
     with pytest.raises(StoreError, match=r"s3://.*0000003\.h5 is damaged"):
         pipeline.open_run(run).table()
-    with pytest.raises(StoreError, match=r"holds another job \(n_steps: 3 in the folder, 4 asked\)"):
+    with pytest.raises(StoreError, match=r"is the folder of another job \(n_steps: 3 in the folder, 4 requested\)"):
         explain(*arguments, "n_steps=4")
-    replace((dataset / "n02123159/b.jpg").read_bytes(), locate(f"{bucket}/photos/n02123159/b.jpg"))
-    replace(bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]), shard)
+    atomic_write((dataset / "n02123159/b.jpg").read_bytes(), to_path(f"{bucket}/photos/n02123159/b.jpg"))
+    atomic_write(bytes(data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]), shard)
     assert explain(*arguments, "retry_failed=true") == 0
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtra, match=r"pip install 'image-attribution-pipeline\[remote\]'"):
-        locate("memory://run")
+        to_path("memory://run")
     with pytest.raises(UsageError, match="no-such-scheme"):
-        locate("no-such-scheme://run")
+        to_path("no-such-scheme://run")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest
+from pipeline.store.shard_checkpoint import load_checkpoints
 from pipeline.system.signals import Stopped, StopRequest, stop_on_signals
 from tests.commands import Command, command
 
@@ -44,7 +44,7 @@ def test_signal_ends_a_run_that_has_saved(
     assert f"stopped by {number.name}; finished work is saved" in answer.err and "Traceback" not in answer.err
     assert not list(run.rglob("*.tmp"))
     manifest = Manifest.open(run)
-    saved = {int(index) for rows in Ledger(run, manifest).parts(0) for index in rows.images}
+    saved = {int(index) for rows in load_checkpoints(run, manifest, 0) for index in rows.images}
     assert saved and saved == set(range(len(saved)))
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.part")}
     time.sleep(0.05)
@@ -94,7 +94,7 @@ def test_second_signal_ends_at_once() -> None:
 
 
 def _wait_for_signals(ready: Event) -> None:
-    with stop_on_signals() as stop, stop.held():
+    with stop_on_signals() as stop, stop.deferred():
         ready.set()
         while True:
             time.sleep(0.05)
@@ -102,7 +102,7 @@ def _wait_for_signals(ready: Event) -> None:
 
 def test_stop_request_remembers_until_asked() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals() as stop, stop.held():
+    with stop_on_signals() as stop, stop.deferred():
         stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Stopped, match="SIGTERM") as stopped:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import pipeline
-from pipeline.store.heartbeat import heartbeats
+from pipeline.store.heartbeat import read_heartbeats
 from pipeline.store.verify import verify
 from tests.commands import command
 from tests.deadly_images import holds_all_others, lay, poison
@@ -42,17 +42,17 @@ def test_images_that_kill_the_process_are_named(arguments: list[str], tmp_path: 
     statuses, said = ends([*arguments, "num_workers=1"], tmp_path)
     assert statuses[-1] == 3 and set(statuses[:-1]) == {9, -9, -11}, said
     assert len(statuses) - 1 <= 3 * len(names), "three deaths for each image, at most"
-    assert all(f"{name} is given up" in said for name in names)
+    assert all(f"{name} is quarantined" in said for name in names)
     holds_all_others(run, names, unbroken)
-    assert heartbeats(run) == []
+    assert read_heartbeats(run) == []
 
 
 def test_a_death_alone_gives_nothing_up(arguments: list[str], tmp_path: Path) -> None:
     poison(tmp_path / "photographs", {"1/a.png": "red"})
     assert command(*arguments, folder=tmp_path).status == 9
-    (start,) = heartbeats(tmp_path / "run")
-    assert not start.alive and len(start.facts.at) == 4 and start.facts.error is None
+    (start,) = read_heartbeats(tmp_path / "run")
+    assert not start.alive and len(start.state.at) == 4 and start.state.error is None
     for path in (tmp_path / "photographs").rglob("a.png"):
         Image.effect_noise((40, 40), 9).save(path)  # what killed is cured
     assert command(*arguments, folder=tmp_path).status == 0
-    assert len(pipeline.open_run(tmp_path / "run")) == 13 and verify(tmp_path / "run").whole
+    assert len(pipeline.open_run(tmp_path / "run")) == 13 and verify(tmp_path / "run").is_intact

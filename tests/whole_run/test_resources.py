@@ -62,7 +62,7 @@ def test_a_disk_that_fills_up(disk: Path, tiny: list[str], tmp_path: Path) -> No
     remount(disk, "size=60m")
     answer = command(*arguments, f"output_dir={run}", folder=tmp_path)
     assert answer.status == 0, answer.err
-    assert "hardly" not in answer.err and verify(run).whole
+    assert "hardly" not in answer.err and verify(run).is_intact
     assert command(*arguments, f"output_dir={tmp_path / 'other'}", folder=tmp_path).status == 0
     same(run, tmp_path / "other")
 
@@ -136,11 +136,11 @@ def test_what_ends_a_run_is_in_its_log(tiny: list[str], tmp_path: Path) -> None:
     arguments = [*tiny, "method=saliency", f"output_dir={run}"]
     assert command(*arguments, folder=tmp_path).status == 0
     assert command(*arguments, "target=label", folder=tmp_path).status == 4
-    assert "holds another job (target: pred in the folder, label asked)" in said(run)
+    assert "is the folder of another job (target: pred in the folder, label requested)" in said(run)
     (run / "shards" / "000" / "0000000.h5").unlink()
     (run / "shards" / "000" / "0000000.h5").mkdir()
     answer = command(*arguments, folder=tmp_path)
-    assert answer.status == 4 and "is no plain file" in said(run)
+    assert answer.status == 4 and "is not a regular file" in said(run)
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_two_starters_share_the_shards(tiny: list[str], tmp_path: Path) -> None:
         run = tmp_path / str(attempt)
         starts = [Command([*arguments, f"output_dir={run}"], tmp_path) for _ in range(2)]
         assert [start.wait().status for start in starts] == [0, 0]
-        assert verify(run).whole and not list(run.rglob("*.part")) and not list(run.rglob("*.tmp"))
+        assert verify(run).is_intact and not list(run.rglob("*.part")) and not list(run.rglob("*.tmp"))
         assert pipeline.open_run(run).table()["index"].tolist() == list(range(12))
         doubled = [int(number) for number in re.findall(r"computed (\d+) of these images too", said(run))]
         assert sum(doubled) < 12, "they do not share the work"
