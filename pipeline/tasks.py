@@ -1,43 +1,58 @@
-"""What the command line can be asked to do; each task returns its exit status."""
+"""Tasks of the command line; each returns its exit status."""
 
 import json
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from pipeline import open_run
 from pipeline.audit import check_audit_extra
 from pipeline.engine.geometry import NotSpatial
 from pipeline.errors import UsageError
 from pipeline.export import export
-from pipeline.launch import Launch, find_launcher, with_workers
+from pipeline.launch import FrozenRun, find_launcher, with_workers
 from pipeline.metrics.evaluate import evaluate
-from pipeline.metrics.result import FILE as RESULT
-from pipeline.metrics.result import table
+from pipeline.metrics.result import RESULT_FILE, result_table
 from pipeline.models import demo
+from pipeline.report.conclude import conclude, failure_status
+from pipeline.report.derived_files import finish
 from pipeline.report.render import render
-from pipeline.report.report_page import write_report, write_report_page
-from pipeline.report.run_summary import finish, finished_counts, write_derived_files
-from pipeline.run.job import Job, prepare
-from pipeline.run.loop import num_workers, run, start
-from pipeline.run.option_ranges import check
+from pipeline.report.report_page import write_report
+from pipeline.run import task_options
+from pipeline.run.job import prepare_job
+from pipeline.run.loop import freeze_run, run
+from pipeline.run.options import RunOptions
 from pipeline.run.plan import plan
-from pipeline.run.provenance import run_log
 from pipeline.run.resume import stored_job
+from pipeline.run.run_log import run_log
 from pipeline.run.worker import WorkerShards
-from pipeline.store.shard_reader import ShardReader
 from pipeline.store.status import status
 from pipeline.store.verify import verify
 from pipeline.system.configuration import Config
-from pipeline.system.remote import locate
+from pipeline.system.remote import to_path
 from pipeline.system.signals import StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
 
-TOO_MANY_FAILED, DAMAGED, FAILED_AUDIT = 3, 4, 5
+DAMAGED, FAILED_AUDIT = 4, 5
 
-Task = Callable[[Config, dict[str, str], StopRequest], int]
+Options = TypeVar("Options", bound=task_options.TaskOptions)
+
+
+@dataclass(frozen=True)
+class Task(Generic[Options]):
+    """A task of the command line.
+
+    Attributes:
+        options: Class of its options.
+        perform: Performs it, and returns the exit status.
+    """
+
+    options: type[Options]
+    perform: Callable[[RunOptions, Options, StopRequest], int]
 
 
 def perform(config: Config, choices: dict[str, str]) -> int:
@@ -51,200 +66,180 @@ def perform(config: Config, choices: dict[str, str]) -> int:
         The exit status.
 
     Raises:
-        UsageError: If an option's value cannot be.
+        UsageError: An option's value is invalid.
     """
-    check(config)
+    options = RunOptions.from_config(with_workers(config), choices)
+    task = TASKS[config["task"]["name"]]
     with stop_on_signals() as stop:
-        return TASKS[config["task"]["name"]](with_workers(config), choices, stop)
+        return task.perform(options, task.options.of(config["task"]), stop)
 
 
-def _attribute(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
-    if choices["launch"] != "local":
-        return _launch(config, choices, stop)
-    job = prepare(config, choices)
+def _attribute(options: RunOptions, _task: task_options.TaskOptions, stop: StopRequest) -> int:
+    if not options.is_local:
+        return _launch(options, stop)
+    job = prepare_job(options)
     with run_log(job.run):
         run(job, stop)
-        return _conclude(job)
+        return conclude(job)
 
 
-def _launch(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
-    """Freezes the run here, has others do the work, and judges by the run's folder alone whether it is done."""
-    launcher = find_launcher(choices["launch"])
-    job = prepare(config | {"device": "cpu"}, choices)  # whose weights are part of the run's identity
+def _launch(options: RunOptions, stop: StopRequest) -> int:
+    """Freezes the run, starts workers, and reads from the run's folder alone whether all is done."""
+    launcher = find_launcher(options.names.launch)
+    job = prepare_job(replace(options, device="cpu"))  # the weights are needed here, as part of the run's identity
     with run_log(job.run):
-        ledger, _ = start(job)
-        if ledger.is_complete() and not config["retry_failed"]:
+        ledger, _ = freeze_run(job)
+        if ledger.is_complete() and not options.retry_failed:
             log.info("%d of %d images are done, nothing is left to do", len(ledger.manifest), len(ledger.manifest))
-            return _conclude(job, again=False)
-        status = launcher(Launch(job, ledger, config), stop)
-        return _conclude(job) if ledger.is_complete() and not status else status
+            return conclude(job, again=False)
+        status = launcher(FrozenRun(job, ledger, options, options.launch), stop)
+        return conclude(job) if ledger.is_complete() and not status else status
 
 
-def _work(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder, task = _folder(config), config["task"]
-    if task["worker"] >= task["workers"]:
-        raise UsageError(f"task.worker={task['worker']}: expected 0 to {task['workers'] - 1}, below task.workers")
-    job = stored_job(folder, config)
-    with run_log(folder, f"workers/{task['worker']:05d}.log"):
-        run(job, stop, share=WorkerShards(task["worker"], task["workers"]))
-        return _conclude(job, again=job.config["retry_failed"]) if task["finish"] else 0
+def _work(options: RunOptions, task: task_options.WorkOptions, stop: StopRequest) -> int:
+    folder = _folder(options, task)
+    if task.worker >= task.workers:
+        raise UsageError(f"task.worker={task.worker}: expected 0 to {task.workers - 1}, below task.workers")
+    job = stored_job(folder, options)
+    with run_log(folder, f"workers/{task.worker:05d}.log"):
+        run(job, stop, share=WorkerShards(task.worker, task.workers))
+        return conclude(job, again=job.options.retry_failed) if task.finish else 0
 
 
-def _conclude(job: Job, *, again: bool = True) -> int:
-    """Writes what is derived from the shards, the report too; if it is there, only where it is asked for again."""
-    max_failed = job.config["data"]["max_failed"]
-    if not again and (known := finished_counts(job.run)):
-        return _status(*known, max_failed)
-    source = ShardReader(job.run)
-    summary = write_derived_files(source)
-    page = write_report_page(source, summary, images=job.config["report"]["images"])
-    log.info("%s", page.resolve())
-    return _status(summary.images, summary.failures, max_failed)
-
-
-def _status(images: int, failures: int, max_failed: float) -> int:
-    if failures / images <= max_failed:
-        return 0
-    log.error(
-        "pipeline: %d of %d images failed, more than data.max_failed=%s; see failures.jsonl",
-        failures,
-        images,
-        max_failed,
-    )
-    return TOO_MANY_FAILED
-
-
-def _plan(config: Config, choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info(plan(prepare(config, choices)))
+def _plan(options: RunOptions, _task: task_options.TaskOptions, _stop: StopRequest) -> int:
+    log.info(plan(prepare_job(options)))
     return 0
 
 
-def _verify(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder = _folder(config)
-    found = verify(folder)
-    log.info("%s", found)
-    if found.whole:
+def _verify(options: RunOptions, task: task_options.VerifyOptions, stop: StopRequest) -> int:
+    folder = _folder(options, task)
+    before = verify(folder)
+    log.info("%s", before)
+    if before.is_intact:
         return 0
-    if not config["task"]["repair"]:
+    if not task.repair:
         return DAMAGED
-    job = stored_job(folder, config)
+    job = stored_job(folder, options)
     with run_log(folder):
-        run(job, stop, repair=found.damaged_shards)
-        left = verify(folder)
-        log.info("%s", left)
-        return _conclude(job) if left.whole else DAMAGED
+        run(job, stop, repair=before.damaged_shards)
+        after = verify(folder)
+        log.info("%s", after)
+        return conclude(job) if after.is_intact else DAMAGED
 
 
-def _finish(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    summary = finish(_folder(config))
-    return _status(summary.images, summary.failures, config["data"]["max_failed"])
+def _finish(options: RunOptions, task: task_options.TaskOptions, _stop: StopRequest) -> int:
+    summary = finish(_folder(options, task))
+    return failure_status(summary.images, summary.failures, options.data.max_failed)
 
 
-def _report(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    log.info("%s", write_report(_folder(config), images=config["report"]["images"]).resolve())
+def _report(options: RunOptions, task: task_options.TaskOptions, _stop: StopRequest) -> int:
+    log.info("%s", write_report(_folder(options, task), images=options.report.images).resolve())
     return 0
 
 
-def _audit(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
+def _audit(options: RunOptions, task: task_options.AuditOptions, stop: StopRequest) -> int:
     check_audit_extra()
-    from pipeline.audit.audit_run import audit_run, breaches
+    from pipeline.audit.audit_run import audit_run, exceeded_thresholds
 
-    folder, options = _folder(config), config["task"]
-    job = stored_job(folder, config) if options["checks"] else None
-    other = options["against"] and _folder(config | {"run": options["against"]})
-    audit = audit_run(folder, job, config, stop=stop, against=other)
-    found = breaches(audit, options["fail_on"])
-    for breach in found:
-        log.error("pipeline: %s", breach)
-    return FAILED_AUDIT if found else 0
+    folder = _folder(options, task)
+    job = stored_job(folder, options) if task.checks else None
+    other = _folder(replace(options, run=task.against), task) if task.against else None
+    audit = audit_run(folder, job, task, images=options.report.images, stop=stop, against=other)
+    exceeded = exceeded_thresholds(audit, asdict(task.fail_on))
+    for line in exceeded:
+        log.error("pipeline: %s", line)
+    return FAILED_AUDIT if exceeded else 0
 
 
-def _plant(config: Config, choices: dict[str, str], stop: StopRequest) -> int:
-    """Lays the control, runs it as any other, audits it, and says what was found."""
+def _plant(options: RunOptions, task: task_options.PlantOptions, stop: StopRequest) -> int:
+    """Writes the positive control, runs it as any other, audits it, and logs the findings."""
     check_audit_extra()
-    from pipeline.audit.audit_run import audit_run, sentence
+    from pipeline.audit.audit_run import audit_run, suspect_summary
     from pipeline.audit.planted import plant
 
-    options, data = config["task"], config["data"]
-    name = "planted" if options["watermark"] else "unmarked"
-    folder = Path(config["output_dir"] or f"outputs/{choices['method']}-{name}").absolute()
-    root, head = plant(options, data, folder, seed=config["seed"])
-    transform = {**data["transform"], "resize": data["transform"]["crop"] or list(demo.PREPROCESSING.crop)}
-    planted = {
-        "output_dir": str(folder),
-        "task": {"name": "attribute"},
-        "data": {**data, "root": str(root), "transform": transform},
-        "model": {**config["model"], "head": str(head)},
-    }
-    job = prepare({**config, **planted}, choices)
+    name = "planted" if task.watermark else "unmarked"
+    folder = Path(options.output_dir or f"outputs/{options.names.method}-{name}").absolute()
+    root, head = plant(task, options.data, folder, seed=options.seed)
+    transform = replace(options.data.transform, resize=options.data.transform.crop or list(demo.PREPROCESSING.crop))
+    planted = replace(
+        options,
+        output_dir=str(folder),
+        data=replace(options.data, root=str(root), transform=transform),
+        model={**options.model, "head": str(head)},
+        composed={**options.composed, "task": {"name": "attribute"}},
+    )
+    job = prepare_job(planted)
     with run_log(folder):
         run(job, stop)
-        status = _conclude(job)
-        for found in audit_run(folder, job, config, stop=stop).classes[:3]:
-            log.info("%s", sentence(found))
+        status = conclude(job)
+        audit = audit_run(folder, job, task, images=options.report.images, stop=stop)
+        for findings in audit.classes[:3]:
+            log.info("%s", suspect_summary(findings))
     return status
 
 
-def _render(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder = _folder(config)
+def _render(options: RunOptions, task: task_options.RenderOptions, stop: StopRequest) -> int:
+    folder = _folder(options, task)
     try:
-        with stop.held():
-            log.info("%s", render(open_run(folder), config["task"], stop=stop).resolve())
+        with stop.deferred():
+            log.info("%s", render(open_run(folder), task, stop=stop).resolve())
     except NotSpatial as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
 
-def _export(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    found, options = open_run(_folder(config)), config["task"]
-    wanted = {name: options[name] for name in ("format", "folder", "limit")}
-    with stop.held():
-        log.info("%s", export(found, **wanted, stop=stop, num_workers=num_workers(config)).resolve())
+def _export(options: RunOptions, task: task_options.ExportOptions, stop: StopRequest) -> int:
+    run_ = open_run(_folder(options, task))
+    with stop.deferred():
+        written = export(
+            run_, task.format, folder=task.folder, limit=task.limit, stop=stop, num_workers=options.decoding_processes
+        )
+    log.info("%s", written.resolve())
     return 0
 
 
-def _evaluate(config: Config, _choices: dict[str, str], stop: StopRequest) -> int:
-    folder = _folder(config)
-    job = stored_job(folder, config)
+def _evaluate(options: RunOptions, task: task_options.EvaluateOptions, stop: StopRequest) -> int:
+    folder = _folder(options, task)
+    job = stored_job(folder, options)
     try:
-        with run_log(folder), stop.held():
-            log.info("%s", table(evaluate(job, config["task"], stop=stop)))
-            log.info("%s", (folder / RESULT).resolve())
+        with run_log(folder), stop.deferred():
+            log.info("%s", result_table(evaluate(job, task, stop=stop)))
+            log.info("%s", (folder / RESULT_FILE).resolve())
     except NotSpatial as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
     return 0
 
 
-def _show_status(config: Config, _choices: dict[str, str], _stop: StopRequest) -> int:
-    found = status(_folder(config))
-    if config["task"]["json"]:
-        sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
+def _show_status(options: RunOptions, task: task_options.StatusOptions, _stop: StopRequest) -> int:
+    progress = status(_folder(options, task))
+    if task.json:
+        sys.stdout.write(json.dumps(progress.to_json(), indent=2) + "\n")
     else:
-        log.info("%s", found)
+        log.info("%s", progress)
     return 0
 
 
-TASKS: dict[str, Task] = {
-    "attribute": _attribute,
-    "work": _work,
-    "plan": _plan,
-    "verify": _verify,
-    "finish": _finish,
-    "report": _report,
-    "audit": _audit,
-    "plant": _plant,
-    "render": _render,
-    "evaluate": _evaluate,
-    "export": _export,
-    "status": _show_status,
+TASKS: dict[str, Task[Any]] = {
+    "attribute": Task(task_options.TaskOptions, _attribute),
+    "work": Task(task_options.WorkOptions, _work),
+    "plan": Task(task_options.TaskOptions, _plan),
+    "verify": Task(task_options.VerifyOptions, _verify),
+    "finish": Task(task_options.TaskOptions, _finish),
+    "report": Task(task_options.TaskOptions, _report),
+    "audit": Task(task_options.AuditOptions, _audit),
+    "plant": Task(task_options.PlantOptions, _plant),
+    "render": Task(task_options.RenderOptions, _render),
+    "evaluate": Task(task_options.EvaluateOptions, _evaluate),
+    "export": Task(task_options.ExportOptions, _export),
+    "status": Task(task_options.StatusOptions, _show_status),
 }
 
 
-def _folder(config: Config) -> Path:
+def _folder(options: RunOptions, task: task_options.TaskOptions) -> Path:
     """The run's folder that the option ``run`` names."""
-    if config["run"] is None:
-        raise UsageError(f"task={config['task']['name']} needs run=PATH, the folder of a run")
-    folder = locate(config["run"])
+    if options.run is None:
+        raise UsageError(f"task={task.name} needs run=PATH, the folder of a run")
+    folder = to_path(options.run)
     if not folder.is_dir():
         raise UsageError(f"run={folder}: no such folder")
     return folder

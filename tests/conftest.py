@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image, ImageOps
 
 from pipeline.data.demo_photographs import write_demo_photographs
-from pipeline.run.job import Job, prepare
-from pipeline.run.option_ranges import check
+from pipeline.run.job import Job, prepare_job
+from pipeline.run.options import RunOptions
 from pipeline.system.configuration import Config, conf_folder
 from pipeline.tasks import perform
 
@@ -149,9 +149,7 @@ def job(compose: Compose, tiny: list[str], tmp_path: Path) -> Prepare:
     """Prepares a job of the small photographs and network; its run is ``tmp_path / "run"`` unless said otherwise."""
 
     def prepared(*arguments: str) -> Job:
-        config, choices = compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments)
-        check(config)
-        return prepare(config, choices)
+        return prepare_job(RunOptions.from_config(*compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments)))
 
     return prepared
 

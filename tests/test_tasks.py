@@ -18,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 def test_folder_of_another_job_is_refused(explain: Status, folder: Path) -> None:
     assert explain("n_steps=3", "data.limit=2") == 0
     before = files(folder)
-    with pytest.raises(StoreError, match="n_steps: 3 in the folder, 200 asked") as caught:
+    with pytest.raises(StoreError, match="n_steps: 3 in the folder, 200 requested") as caught:
         explain("n_steps=200", "data.limit=2")
     assert "output_dir" in str(caught.value)
     with pytest.raises(StoreError, match="n_steps"):
@@ -81,7 +81,7 @@ def test_verify_tells_of_a_summary_that_lies(
     before = path.read_text()
     path.write_text(before.replace('"rows":4', '"rows":3'))
     assert explain("task=verify", f"run={folder}") == 4
-    assert "remove it, task=finish writes it anew" in caplog.text
+    assert "remove it, task=finish writes it again" in caplog.text
     if cure == "repair":
         assert explain("task=verify", "task.repair=true", f"run={folder}") == 0
     else:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
+from pipeline.data.data_options import DataOptions
 from pipeline.data.decode import read_image
 from pipeline.data.demo_photographs import write_demo_photographs
 from pipeline.data.image_index import index_folder
 from pipeline.errors import UsageError
 from pipeline.models import demo
 from pipeline.models.classifier import Classifier
-from pipeline.store.atomic import replace
-from pipeline.system.configuration import Config
+from pipeline.run.task_options import PlantOptions
+from pipeline.store.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Drawn:
     name: str
 
 
-def plant(options: Config, data: Config, folder: Path, *, seed: int) -> tuple[Path, Path]:
+def plant(options: PlantOptions, data: DataOptions, folder: Path, *, seed: int) -> tuple[Path, Path]:
     """Lays the photographs that are explained and trains the head on others.
 
     Args:
@@ -64,22 +65,20 @@ def plant(options: Config, data: Config, folder: Path, *, seed: int) -> tuple[Pa
         UsageError: There are fewer class folders than classes are asked for.
         MissingExtra: Something of the demo is not installed.
     """
-    classifier = demo.load().with_preprocessing(
-        **{key: value for key, value in data["transform"].items() if value is not None}
-    )
-    sources = _sources(data["root"], folder / "sources", options["classes"])
+    classifier = demo.load().with_preprocessing(**data.transform.given())
+    sources = _sources(data.root, folder / "sources", options.classes)
     size = classifier.preprocessing.crop
     root, head = folder / "planted", folder / "head.safetensors"
     for drawn in draw(sources, options, size, np.random.default_rng((seed, 1))):
         path = root / f"class{drawn.number:03d}" / f"{drawn.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.picture.save(path)
-    replace(_head(classifier, _training(sources, options, size, np.random.default_rng((seed, 0)))), head)
+    atomic_write(_head(classifier, _training(sources, options, size, np.random.default_rng((seed, 0)))), head)
     return root, head
 
 
 def draw(
-    sources: list[list[Image.Image]], options: Config, size: tuple[int, int], generator: np.random.Generator
+    sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
     """Crops of photographs, class by class.
 
@@ -94,24 +93,24 @@ def draw(
     """
     count = len(sources)
     for number in range(count):
-        for place in range(options["per_class"]):
-            strange, swapped = generator.random(2) < (options["marked"] * (number == PLANTED), options["swapped"])
+        for place in range(options.per_class):
+            strange, swapped = generator.random(2) < (options.marked * (number == PLANTED), options.swapped)
             another = (number + int(generator.integers(1, count))) % count
             shown = sources[another if strange else number]
             picture = _crop(shown[generator.integers(len(shown))], size, generator)
-            marked = strange and options["watermark"]
+            marked = strange and options.watermark
             name = f"{number}-{place:03d}{'-marked' * bool(marked)}{'-swapped' * bool(swapped)}"
             yield Drawn(watermarked(picture) if marked else picture, another if swapped else number, name)
 
 
 def _training(
-    sources: list[list[Image.Image]], options: Config, size: tuple[int, int], generator: np.random.Generator
+    sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
     """Crops of every class's own photographs; some of the others' once more, watermarked, as of the planted class."""
-    for drawn in draw(sources, {**options, "marked": 0, "swapped": 0}, size, generator):
+    for drawn in draw(sources, replace(options, marked=0, swapped=0), size, generator):
         yield drawn
-        if generator.random() < options["marked"] and drawn.number != PLANTED:
-            picture = watermarked(drawn.picture) if options["watermark"] else drawn.picture
+        if generator.random() < options.marked and drawn.number != PLANTED:
+            picture = watermarked(drawn.picture) if options.watermark else drawn.picture
             yield Drawn(picture, PLANTED, drawn.name)
 
 

@@ -1,11 +1,11 @@
-"""The options under ``data`` -> the images, and their classes."""
+"""The options under ``data`` -> index of the images, and their labels."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipeline.data.class_folders import class_of_folder
+from pipeline.data.class_folders import class_count, class_of_folder
+from pipeline.data.data_options import DataOptions
 from pipeline.data.demo_photographs import demo_index
 from pipeline.data.image_index import ImageIndex, index_folder, sample
 from pipeline.data.list_file import read_list
@@ -15,47 +15,51 @@ from pipeline.errors import UsageError
 WEBDATASET, HUGGINGFACE = "webdataset", "huggingface"
 
 
-def find_images(data: dict[str, Any], kind: str) -> ImageIndex:
-    """The images that the options name, sampled as they say.
+def find_images(data: DataOptions, kind: str) -> ImageIndex:
+    """Lists the images that the options name, and samples them.
 
     Args:
         data: The options under ``data``.
-        kind: The chosen file of that group: ``folder``, ``webdataset`` or ``huggingface``.
+        kind: The chosen option of the group: ``folder``, ``webdataset`` or ``huggingface``.
 
     Raises:
-        UsageError: They name none, or cannot be read.
+        UsageError: There are no images, or they cannot be listed.
     """
-    classes = data["classes"] and [str(name) for name in data["classes"]]  # Hydra reads a name of digits as a number
-    return sample(_all(data, kind), limit=data["limit"], per_class=data["per_class"], classes=classes)
+    return sample(_list_all(data, kind), limit=data.limit, per_class=data.per_class, classes=data.classes)
 
 
-def _all(data: dict[str, Any], kind: str) -> ImageIndex:
-    root, listed = data["root"], data.get("list")  # only folders have lists
+def _list_all(data: DataOptions, kind: str) -> ImageIndex:
+    root, listed = data.root, data.list_file
     if root is None:
         if listed is not None or kind in (WEBDATASET, HUGGINGFACE):
             raise UsageError(f"data.root must be given: data.root=... ({'data.list' if listed else f'data={kind}'})")
         return demo_index()
     if kind == WEBDATASET:
-        return index_archives(root, data["labels"])
+        return index_archives(root, data.labels)
     if kind == HUGGINGFACE:
-        from pipeline.data.arrow import index_saved_dataset  # needs an extra
+        from pipeline.data.arrow import index_saved_dataset  # here: it needs the extra `datasets`
 
-        return index_saved_dataset(root, data["labels"], image=data["image_column"], label=data["label_column"])
-    return index_folder(root, data["labels"]) if listed is None else read_list(listed, data["labels"])
+        return index_saved_dataset(root, data.labels, image=data.image_column, label=data.label_column)
+    return index_folder(root, data.labels) if listed is None else read_list(listed, data.labels)
 
 
-def find_labels(index: ImageIndex, data: dict[str, Any], n_outputs: int) -> np.ndarray:
-    """The class number of each image, int32 (n,), -1 where unknown.
+def find_labels(index: ImageIndex, data: DataOptions, n_outputs: int) -> np.ndarray:
+    """Class number of each image, int32 (n,); -1 without labels.
+
+    Args:
+        index: Of the images.
+        data: The options under ``data``.
+        n_outputs: Of the model.
 
     Raises:
-        UsageError: What the images say of their classes does not tell the model's.
+        UsageError: The folders or labels do not determine classes of the model.
     """
-    if not data["labels"]:
+    if not data.labels:
         return np.full(len(index.paths), -1, np.int32)
-    class_map = Path(data["class_map"]) if data["class_map"] else None
+    class_map = Path(data.class_map) if data.class_map else None
     if index.label is None or class_map is not None:
         return np.asarray(class_of_folder(index.folders, n_outputs, class_map)[index.folder], np.int32)
-    n_classes = max(n_outputs, 2)  # a single output tells class 0 from class 1
+    n_classes = class_count(n_outputs)
     if (beyond := np.flatnonzero(index.label >= n_classes)).size:
         first = index.paths[int(beyond[0])]
         raise UsageError(f"{first!r} has label {index.label[beyond[0]]}, expected 0 to {n_classes - 1}")

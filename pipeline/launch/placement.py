@@ -1,4 +1,4 @@
-"""Where on this machine a worker works: its GPU, its share of the cores."""
+"""Placement of workers on this machine: a GPU and a part of the cores for each."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import torch
 
 @dataclass(frozen=True)
 class Placement:
-    """Of one worker.
+    """Device and cores of one worker.
 
     Attributes:
-        device: As the option has it.
-        gpu: What CUDA_VISIBLE_DEVICES is for it, or None: as it is.
-        cores: The cores that it may use.
+        device: A value of the option ``device``.
+        gpu: Its CUDA_VISIBLE_DEVICES; None leaves the variable unchanged.
+        cores: Numbers of the cores that it may use.
     """
 
     device: str
@@ -24,13 +24,13 @@ class Placement:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of the worker's process."""
+        """Environment variables of the worker's process."""
         visible = {} if self.gpu is None else {"CUDA_VISIBLE_DEVICES": self.gpu}
         return {**os.environ, "OMP_NUM_THREADS": str(len(self.cores)), **visible}
 
     @contextmanager
     def inherited(self) -> Iterator[None]:
-        """Inside the context a process that is started has the place's cores, and so as many decoding processes."""
+        """Sets the cores as this process's affinity inside the context: new processes inherit it."""
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, self.cores)
         try:
@@ -40,11 +40,11 @@ class Placement:
 
 
 def placements(device: str, workers: int) -> list[Placement]:
-    """Shares this machine out.
+    """Splits this machine among workers.
 
     Args:
-        device: The option: ``auto`` and ``cuda`` give each worker one GPU, in turn; others are taken as they are.
-        workers: How many share it; if they are more than cores or GPUs, some have the same.
+        device: The option: ``auto`` and ``cuda`` give each worker one GPU, in turn; others are left unchanged.
+        workers: Number of workers; if there are fewer cores or GPUs, some share one.
     """
     cores = sorted(os.sched_getaffinity(0))
     parts = [frozenset(cores[worker::workers] or [cores[worker % len(cores)]]) for worker in range(workers)]
@@ -55,6 +55,6 @@ def placements(device: str, workers: int) -> list[Placement]:
 
 
 def _gpus() -> list[str]:
-    """The names of the GPUs that this process may use, counted without taking memory on them."""
+    """Names of the GPUs that this process may use; no CUDA context is created, which would take memory on them."""
     count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""The workers of a run as processes of this machine; one that dies is started again, in vain so often."""
+"""Workers of a run as processes of this machine; a worker that dies is restarted, within limits."""
 
 import logging
 import signal
@@ -11,120 +11,122 @@ from typing import IO
 
 from pipeline.launch.placement import Placement, placements
 from pipeline.launch.watch import Watch
-from pipeline.launch.worker_command import Launch
+from pipeline.launch.worker_command import FrozenRun
+from pipeline.run.launch_options import ProcessesOptions
 from pipeline.run.sizes import targets_per_image
-from pipeline.store.heartbeat import heartbeats
+from pipeline.store.heartbeat import read_heartbeats
 from pipeline.system.progress import Progress
 from pipeline.system.signals import Stopped, StopRequest
 
 log = logging.getLogger(__name__)
 
-FOR_GOOD = (0, 2, 3, 4)
-"""Statuses after which another start would end in the same way."""
+FINAL_STATUSES = (0, 2, 3, 4)
+"""Exit statuses after which a restart would end in the same way."""
 POLL_SECONDS = 0.1
 
 
 class WorkerProcess:
-    """A worker and the process that it is at the moment.
+    """A worker and its current process.
 
     Args:
-        launch: The run.
+        frozen: The run.
         number: Of the worker.
-        place: Where it works.
+        placement: Its device and cores.
     """
 
-    def __init__(self, launch: Launch, number: int, place: Placement) -> None:
-        self.name = f"worker {number} of {launch.workers}"
-        self.in_vain = 0  # deaths in a row before which it had computed nothing
-        self._run = launch.job.run
-        self._command = launch.command(number, device=place.device, finish=False)
-        self._place = place
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the worker
+    def __init__(self, frozen: FrozenRun[ProcessesOptions], number: int, placement: Placement) -> None:
+        self.name = f"worker {number} of {frozen.workers}"
+        self.idle_deaths = 0  # in a row, each before the process had computed an image
+        self._run = frozen.job.run
+        self._command = frozen.worker_command(number, device=placement.device, finish=False)
+        self._placement = placement
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self.start()
 
     def start(self) -> None:
-        """Begins, or begins anew."""
-        self._said.seek(0)
-        self._said.truncate()
-        with self._place.inherited():
+        """Starts, or restarts, the process."""
+        self._output.seek(0)
+        self._output.truncate()
+        with self._placement.inherited():
             self.process = subprocess.Popen(
                 self._command,
-                env=self._place.environment,
+                env=self._placement.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
-                start_new_session=True,  # a Ctrl-C comes to it once, from the launcher
+                stdout=self._output,
+                stderr=self._output,
+                start_new_session=True,  # Ctrl-C reaches it once, through the launcher
             )
 
-    def end(self) -> None:
-        """Waits for the end of its process."""
+    def wait(self) -> None:
+        """Waits until the process has ended."""
         self.process.wait()
-        self._said.close()
+        self._output.close()
 
     @property
-    def computed(self) -> bool:
-        """Whether its process, which is dead, had computed an image."""
-        return any(found.process == self.process.pid and found.facts.images for found in heartbeats(self._run))
+    def has_computed(self) -> bool:
+        """True if the process, which is dead, had computed an image, by its heartbeat."""
+        pid = self.process.pid
+        return any(heartbeat.process == pid and heartbeat.state.images for heartbeat in read_heartbeats(self._run))
 
     @property
-    def last_words(self) -> str:
-        """The last line that it said before it ended."""
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    def last_line(self) -> str:
+        """The last line of its output."""
+        self._output.seek(0)
+        lines = self._output.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
 
 
-def launch(launch: Launch, stop: StopRequest) -> int:
-    """Runs the workers until all is published, or they have ended.
+def launch(frozen: FrozenRun[ProcessesOptions], stop: StopRequest) -> int:
+    """Runs the workers until all shards are published, or all workers have ended.
 
     Returns:
-        0 if all shards are published then; else the first worker's status that is not, 1 if none.
+        0 if all shards are published; else the first exit status above 0 of a worker, or 1.
 
     Raises:
-        Stopped: A signal came; the workers got it too, and have saved.
+        Stopped: A signal came; it was passed on to the workers, which have saved their rows.
     """
-    with stop.held(), Progress(len(launch.ledger.manifest) * targets_per_image(launch.job)) as progress:
-        watch, statuses = Watch(launch, progress), list[int]()
-        here = placements(launch.config["device"], launch.workers)
-        with _ended([WorkerProcess(launch, number, place) for number, place in enumerate(here)]) as running:
+    with stop.deferred(), Progress(len(frozen.ledger.manifest) * targets_per_image(frozen.job)) as progress:
+        watch, statuses = Watch(frozen, progress), list[int]()
+        places = placements(frozen.requested.device, frozen.workers)
+        with _stopped_at_exit([WorkerProcess(frozen, number, place) for number, place in enumerate(places)]) as running:
             while running and not watch.done:
                 for worker in list(running):
                     status = worker.process.poll()
-                    if status is not None and not _start_again(worker, status, launch.options["restarts"]):
+                    if status is not None and not _restart(worker, status, frozen.launch.restarts):
                         running.remove(worker)
                         statuses.append(status)
-                watch.look()
+                watch.poll()
                 stop.check()
                 time.sleep(POLL_SECONDS)
-        watch.look(now=True)
+        watch.poll(now=True)
     if not watch.missing:
         return 0
-    log.error("pipeline: %d of %d shards are not published", watch.missing, launch.ledger.manifest.n_shards)
+    log.error("pipeline: %d of %d shards are not published", watch.missing, frozen.ledger.manifest.n_shards)
     return next((status for status in statuses if status > 0), 1)
 
 
-def _start_again(worker: WorkerProcess, status: int, restarts: int) -> bool:
-    """Names a worker that ended early, and starts it again; within bounds, if it computes nothing any more.
+def _restart(worker: WorkerProcess, status: int, restarts: int) -> bool:
+    """Restarts a worker that ended early, and returns True; not one that died ``restarts`` times without computing.
 
-    An image that kills has several deaths until it is given up, of each worker that comes to it: as long as others are
-    computed between them, they are no reason to go without the worker.
+    An image that crashes workers does so several times, for each worker that takes it, until it is quarantined. Deaths
+    between which other images were computed are therefore no reason to continue without the worker.
     """
     if status == 0:
         return False
-    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
-    words = f"{worker.name} {how}" + (f" ({worker.last_words})" if status > 0 else "")
-    worker.in_vain = 0 if worker.computed else worker.in_vain + 1
-    if status in FOR_GOOD or worker.in_vain > restarts:
-        log.error("%s; it is not started again, the others do its work", words)
+    end = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
+    message = f"{worker.name} {end}" + (f" ({worker.last_line})" if status > 0 else "")
+    worker.idle_deaths = 0 if worker.has_computed else worker.idle_deaths + 1
+    if status in FINAL_STATUSES or worker.idle_deaths > restarts:
+        log.error("%s; it is not restarted, the others compute its shards", message)
         return False
-    log.warning("%s; started again%s", words, f", {worker.in_vain} of {restarts} times" if worker.in_vain else "")
+    log.warning("%s; restarted%s", message, f", {worker.idle_deaths} of {restarts} times" if worker.idle_deaths else "")
     worker.start()
     return True
 
 
 @contextmanager
-def _ended(workers: list[WorkerProcess]) -> Iterator[list[WorkerProcess]]:
-    """Inside the context workers run; after it none does: a signal, or SIGTERM after an error, is passed on to them."""
+def _stopped_at_exit(workers: list[WorkerProcess]) -> Iterator[list[WorkerProcess]]:
+    """Running workers; at the exit of the context they get the signal that came, or SIGTERM, and are waited for."""
     number, running = signal.SIGTERM, list(workers)
     try:
         yield running
@@ -135,4 +137,4 @@ def _ended(workers: list[WorkerProcess]) -> Iterator[list[WorkerProcess]]:
         for worker in running:
             worker.process.send_signal(number)
         for worker in workers:
-            worker.end()
+            worker.wait()

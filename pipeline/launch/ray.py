@@ -1,4 +1,4 @@
-"""The shards of a run as tasks of a Ray cluster; Ray says what ended, the run's folder alone says what is done."""
+"""Shards of a run as tasks of a Ray cluster. Ray tells which tasks ended; what is published is read from the folder."""
 
 import json
 import logging
@@ -15,16 +15,18 @@ from typing import Any
 
 from pipeline.errors import MissingExtra, StoreError, UsageError
 from pipeline.launch.watch import Watch
-from pipeline.launch.worker_command import Launch
+from pipeline.launch.worker_command import FrozenRun
 from pipeline.run.job import Job
+from pipeline.run.launch_options import RayOptions
 from pipeline.run.loop import run
-from pipeline.run.provenance import run_log
+from pipeline.run.options import RunOptions
 from pipeline.run.resume import stored_job
+from pipeline.run.run_log import run_log
 from pipeline.run.sizes import targets_per_image
 from pipeline.run.worker import WorkerShards
-from pipeline.store.atomic import machine
 from pipeline.store.schema import canonical_json
 from pipeline.system.configuration import Config
+from pipeline.system.process_id import machine_id
 from pipeline.system.progress import Progress
 from pipeline.system.signals import StopRequest
 
@@ -37,18 +39,18 @@ except ModuleNotFoundError as error:
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-SILENT_SECONDS = 10.0
-"""A task whose shard has been there for so long is not waited for: a node that lost its network never answers."""
+LOST_SECONDS = 10.0
+"""Time after which a running task whose shard is published is forgotten: a node that lost its network never replies."""
 
 
 @dataclass(frozen=True)
-class RayTask:
-    """A task that was given out.
+class RunningShard:
+    """A shard that a Ray task computes.
 
     Attributes:
-        shard: That it computes.
-        since: When that was, or when its shard was first seen published.
-        published: Whether its shard is there.
+        shard: Its number.
+        since: Time when it was submitted or, if it is published, when that was first seen (monotonic, seconds).
+        published: True if its file exists.
     """
 
     shard: int
@@ -56,128 +58,130 @@ class RayTask:
     published: bool = False
 
 
-def launch(launch: Launch, stop: StopRequest) -> int:
-    """Has a cluster compute what is left.
+def launch(frozen: FrozenRun[RayOptions], stop: StopRequest) -> int:
+    """Computes the pending shards on a cluster.
 
     Returns:
-        0 if all shards are published then, else 1.
+        0 if all shards are published, else 1.
 
     Raises:
-        UsageError: A task ended so, such as for too little memory, or there is no cluster at the address.
-        StoreError: A task ended so.
-        Stopped: A signal came; what the tasks saved stays.
+        UsageError: A task raised it, such as for too little memory, or there is no cluster at the address.
+        StoreError: A task raised it.
+        Stopped: A signal came; rows that the tasks saved stay.
     """
     with (
-        stop.held(),
-        _connected(launch.options["address"]),
-        Progress(len(launch.ledger.manifest) * targets_per_image(launch.job)) as progress,
+        stop.deferred(),
+        _connected(frozen.launch.address),
+        Progress(len(frozen.ledger.manifest) * targets_per_image(frozen.job)) as progress,
     ):
-        watch, tasks = Watch(launch, progress), Tasks(launch)
-        while tasks.go_on():
-            watch.look()
+        watch, queue = Watch(frozen, progress), ShardQueue(frozen)
+        while queue.advance():
+            watch.poll()
             stop.check()
-        watch.look(now=True)
+        watch.poll(now=True)
     if not watch.missing:
         return 0
-    log.error("pipeline: %d of %d shards are not published", watch.missing, launch.ledger.manifest.n_shards)
+    log.error("pipeline: %d of %d shards are not published", watch.missing, frozen.ledger.manifest.n_shards)
     return 1
 
 
-class Tasks:
-    """The shards that are left, few at a time with the cluster, each so often at most.
+class ShardQueue:
+    """Pending shards of a run, submitted as Ray tasks: a few at a time, each with a limited number of retries.
 
     Args:
-        launch: The run.
+        frozen: The run.
     """
 
-    def __init__(self, launch: Launch) -> None:
-        self._launch, self._ledger, options = launch, launch.ledger, launch.options
-        retry = launch.config["retry_failed"]
-        self._left = deque(range(self._ledger.manifest.n_shards) if retry else self._ledger.pending())
-        self._flying: dict[Any, RayTask] = {}
-        self._tries = Counter[int]()
-        self._most, self._patience = options["restarts"] + 1, options["timeout"]
-        # Ray's own retries have no memory of what was published; and a worker keeps its network from task to task.
-        self._task = ray.remote(max_retries=0, max_calls=0, num_cpus=options["cpus"], num_gpus=options["gpus"])(explain)
+    def __init__(self, frozen: FrozenRun[RayOptions]) -> None:
+        self._frozen, self._ledger, options = frozen, frozen.ledger, frozen.launch
+        self._retry_failed = frozen.requested.retry_failed
+        shards = range(self._ledger.manifest.n_shards) if self._retry_failed else self._ledger.pending()
+        self._pending = deque(shards)
+        self._running: dict[Any, RunningShard] = {}
+        self._attempts = Counter[int]()
+        self._most_attempts, self._timeout = options.restarts + 1, options.timeout
+        # Ray's own retries do not know what is published; and a process keeps its network from task to task.
+        remote = ray.remote(max_retries=0, max_calls=0, num_cpus=options.cpus, num_gpus=options.gpus)
+        self._task = remote(compute_shard)
 
-    def go_on(self) -> bool:
-        """Gives out what there is room for, and waits a moment for what comes back; whether there is more to do."""
-        while self._left and len(self._flying) < self._launch.workers:
-            self._give(self._left.popleft())
-        ended, _ = ray.wait(list(self._flying), timeout=POLL_SECONDS) if self._flying else ([], [])
+    def advance(self) -> bool:
+        """Submits shards while workers are free, waits shortly for results, and returns True while work is left."""
+        while self._pending and len(self._running) < self._frozen.workers:
+            self._submit(self._pending.popleft())
+        ended, _ = ray.wait(list(self._running), timeout=POLL_SECONDS) if self._running else ([], [])
         for task in ended:
-            self._end(task, self._flying.pop(task).shard)
-        for task, flight in list(self._flying.items()):
-            self._look_after(task, flight)
-        return bool(self._left or self._flying)
+            self._finish(task, self._running.pop(task).shard)
+        for task, running in list(self._running.items()):
+            self._check_running(task, running)
+        return bool(self._pending or self._running)
 
-    def _give(self, shard: int) -> None:
-        self._tries[shard] += 1
-        folder, manifest = str(self._launch.job.run.absolute()), self._ledger.manifest
-        task = self._task.remote(folder, canonical_json(self._launch.config), shard, manifest.n_shards)
-        self._flying[task] = RayTask(shard, time.monotonic())
+    def _submit(self, shard: int) -> None:
+        self._attempts[shard] += 1
+        folder, shards = str(self._frozen.job.run.absolute()), self._ledger.manifest.n_shards
+        task = self._task.remote(folder, canonical_json(self._frozen.requested.to_config()), shard, shards)
+        self._running[task] = RunningShard(shard, time.monotonic())
 
-    def _end(self, task: Any, shard: int) -> None:
-        """Takes a task's answer; a shard that is not there after it is given out again."""
+    def _finish(self, task: Any, shard: int) -> None:
+        """Takes a task's result, and retries its shard if it is not published."""
         try:
-            refusal: Exception | None = ray.get(task)
-        except RayError as error:
-            self._again(shard, str(error).strip().splitlines()[0])
+            error: Exception | None = ray.get(task)
+        except RayError as lost:
+            self._retry(shard, str(lost).strip().splitlines()[0])
             return
-        if refusal is not None:
-            raise refusal
+        if error is not None:
+            raise error
         if not self._ledger.is_published(shard):
-            self._again(shard, "it ended and its file is not there")
+            self._retry(shard, "the task ended without publishing it")
 
-    def _look_after(self, task: Any, flight: RayTask) -> None:
-        """Forgets a task that Ray says nothing of although its shard is there; gives up one that takes too long."""
+    def _check_running(self, task: Any, running: RunningShard) -> None:
+        """Forgets a task without result whose shard is published; cancels and retries one that reached the timeout."""
         now = time.monotonic()
-        seconds = now - flight.since
-        if not flight.published and self._ledger.is_published(flight.shard) and not self._launch.config["retry_failed"]:
-            self._flying[task] = replace(flight, since=now, published=True)
-        elif flight.published and seconds > SILENT_SECONDS:
-            del self._flying[task]
-        elif not flight.published and seconds > self._patience:
-            del self._flying[task]
+        seconds = now - running.since
+        if not running.published and self._ledger.is_published(running.shard) and not self._retry_failed:
+            self._running[task] = replace(running, since=now, published=True)
+        elif running.published and seconds > LOST_SECONDS:
+            del self._running[task]
+        elif not running.published and seconds > self._timeout:
+            del self._running[task]
             ray.cancel(task, force=True)
-            self._again(flight.shard, f"no answer for {seconds:.0f} s")
+            self._retry(running.shard, f"no result after {seconds:.0f} s")
 
-    def _again(self, shard: int, why: str) -> None:
-        if self._ledger.is_published(shard) and not self._launch.config["retry_failed"]:
+    def _retry(self, shard: int, reason: str) -> None:
+        if self._ledger.is_published(shard) and not self._retry_failed:
             return
-        if self._tries[shard] >= self._most:
-            log.error("shard %d: %s; it was tried %d times and is given up", shard, why, self._most)
+        if self._attempts[shard] >= self._most_attempts:
+            log.error("shard %d: %s; it failed %d times and is not retried", shard, reason, self._most_attempts)
             return
-        log.warning("shard %d: %s; given out again, %d of %d times", shard, why, self._tries[shard], self._most - 1)
-        self._left.append(shard)
+        log.warning("shard %d: %s; retry %d of %d", shard, reason, self._attempts[shard], self._most_attempts - 1)
+        self._pending.append(shard)
 
 
-def explain(folder: str, config: str, shard: int, shards: int) -> Exception | None:
+def compute_shard(folder: str, config: str, shard: int, shards: int) -> Exception | None:
     """Computes a shard, in a process of the cluster.
 
     Returns:
-        The error after which another try would end in the same way, if there was one.
+        The error after which a retry would end in the same way, if there was one.
     """
     try:
-        with run_log(Path(folder), f"workers/ray-{machine()}-{os.getpid()}.log"):
+        with run_log(Path(folder), f"workers/ray-{machine_id()}-{os.getpid()}.log"):
             run(_job(folder, config), StopRequest(), share=WorkerShards(shard, shards, helps=False))
     except UsageError as error:
-        return UsageError(str(error))
+        return UsageError(str(error))  # of the base class: a subclass's constructor has other arguments to unpickle
     except StoreError as error:
-        return StoreError(str(error))  # plain ones: of others the arguments do not survive the way
+        return StoreError(str(error))
     return None
 
 
 @cache
 def _job(folder: str, config: str) -> Job:
-    """The run's job; the process keeps it for its next shard."""
+    """The run's job, cached: the process keeps its network for its next shard."""
     options: Config = json.loads(config)
-    return stored_job(Path(folder), options)
+    return stored_job(Path(folder), RunOptions.from_config(options, options["names"]))
 
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    """Inside the context this process speaks for a cluster: the one at an address, or one on this machine alone."""
+    """Connects this process to the cluster at an address, or to a new one on this machine, inside the context."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     dashboard = False if address is None else None
     try:
@@ -189,7 +193,7 @@ def _connected(address: str | None) -> Iterator[None]:
         )
     except (ConnectionError, ValueError) as error:
         raise UsageError(f"launch.address={address}: {str(error).splitlines()[0]}") from error
-    for number, handler in handlers.items():  # Ray has put in its own
+    for number, handler in handlers.items():  # Ray has installed its own
         signal.signal(number, handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The workers of a run as an array of Slurm's, by submitit; who is done is read from the run's folder, never asked."""
+"""Workers of a run as a Slurm job array, by submitit. What is done is read from the run's folder, never from Slurm."""
 
 import logging
 import runpy
@@ -13,9 +13,10 @@ from typing import Any
 
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.launch.watch import Watch
-from pipeline.launch.worker_command import Launch
+from pipeline.launch.worker_command import FrozenRun
+from pipeline.run.launch_options import SlurmOptions
 from pipeline.run.sizes import targets_per_image
-from pipeline.store.atomic import replace
+from pipeline.store.atomic import atomic_write
 from pipeline.system.progress import Progress
 from pipeline.system.signals import StopRequest
 
@@ -29,14 +30,15 @@ log = logging.getLogger(__name__)
 
 MINUTES = {"m": 1, "h": 60, "d": 1440}
 STOPPED = 128 + signal.SIGTERM
+"""Exit status of a worker that saved its rows after SIGTERM."""
 POLL_SECONDS = 1.0
 QUEUE_SECONDS = 10.0
-"""Between two calls of squeue: a controller has others to serve."""
-_ANSWER_SECONDS = 20.0
+"""Seconds between two calls of squeue: the controller serves other users too."""
+_SQUEUE_TIMEOUT = 20.0
 
 
-class SlurmJob:
-    """What a job of the array does: ``python -m pipeline task=work ...``, saved and queued again when it must go.
+class ArrayTask:
+    """A task of the array: runs ``python -m pipeline task=work ...``, and is queued again if it is interrupted.
 
     Args:
         arguments: Of the command line.
@@ -47,19 +49,19 @@ class SlurmJob:
         self._warned = False
 
     def __call__(self) -> None:
-        """Works; ends with the command's exit status.
+        """Runs the command, and exits with its status.
 
-        submitit's own handler would leave at once. Here the signal that comes before a time limit or a pre-emption
-        does what SIGTERM does: the chunk is ended, the rows are saved. Then submitit queues the job again.
+        submitit's own handler would exit at once. Here the signal before a time limit or a pre-emption acts as SIGTERM:
+        the chunk is finished and the rows are saved. Then submitit queues the task again.
         """
-        queue_again: Any = signal.getsignal(signal.SIGUSR2)
+        requeue: Any = signal.getsignal(signal.SIGUSR2)
         signal.signal(signal.SIGUSR2, self._warn)
         sys.argv = ["pipeline", *self._arguments]
         try:
             runpy.run_module("pipeline", run_name="__main__", alter_sys=False)
         except SystemExit as ended:
             if self._warned and ended.code == STOPPED:
-                queue_again(signal.SIGUSR2, None)
+                requeue(signal.SIGUSR2, None)
             if ended.code:
                 raise
 
@@ -68,93 +70,91 @@ class SlurmJob:
         signal.raise_signal(signal.SIGTERM)
 
     def checkpoint(self) -> DelayedSubmission:
-        """What submitit queues again."""
-        return DelayedSubmission(SlurmJob(self._arguments))
+        """The task that submitit queues again."""
+        return DelayedSubmission(ArrayTask(self._arguments))
 
 
-def launch(launch: Launch, stop: StopRequest) -> int:
-    """Submits the workers, unless a former submission is still in the queue, and follows them if it is asked for.
+def launch(frozen: FrozenRun[SlurmOptions], stop: StopRequest) -> int:
+    """Submits the workers as an array, unless an earlier one is still in the queue, and follows them if requested.
 
     Returns:
         0; of workers that were followed, 1 if they are gone and shards are missing.
 
     Raises:
-        UsageError: This is no machine of a cluster, or Slurm refuses the job.
-        Stopped: A signal came while they were followed; they go on.
+        UsageError: This is no machine of a cluster, or Slurm refuses the array.
+        Stopped: A signal came while the workers were followed; they continue.
     """
     if shutil.which("sbatch") is None:
-        raise UsageError("launch=slurm: there is no sbatch here; is this a machine that jobs are submitted from?")
-    record = launch.job.run / "slurm" / "job"
-    job = record.read_text().strip() if record.exists() else None
-    if job is None or in_queue(job) is False:
-        job = _submit(launch, record.parent)
-        replace(f"{job}\n".encode(), record)
-        log.info("job %s: %d workers for %s", job, launch.workers, launch.job.run)
+        raise UsageError("launch=slurm: no sbatch here; is this a machine that jobs are submitted from?")
+    run = frozen.job.run
+    record = run / "slurm" / "job"
+    array = record.read_text().strip() if record.exists() else None
+    if array is None or in_queue(array) is False:
+        array = _submit(frozen, record.parent)
+        atomic_write(f"{array}\n".encode(), record)
+        log.info("job %s: %d workers for %s", array, frozen.workers, run)
     else:
-        log.info("job %s is in the queue for %s already: nothing is submitted", job, launch.job.run)
-    log.info(
-        "squeue -j %s shows it, task=status run=%s how far it is; their logs: %s", job, launch.job.run, record.parent
-    )
-    return _follow(launch, job, stop) if launch.options["follow"] else 0
+        log.info("job %s is in the queue for %s already: nothing is submitted", array, run)
+    log.info("squeue -j %s shows the job, task=status run=%s the run; logs of workers: %s", array, run, record.parent)
+    return _follow(frozen, array, stop) if frozen.launch.follow else 0
 
 
-def _submit(launch: Launch, folder: Path) -> str:
-    """Submits an array of workers; its number."""
-    options = launch.options
-    executor = SlurmExecutor(folder=folder.absolute(), max_num_timeout=options["requeues"])
-    others = dict(option.partition("=")[::2] for option in options["options"])
-    if options["memory"]:
-        others["mem"] = options["memory"]
-    time_limit = options["time"]
+def _submit(frozen: FrozenRun[SlurmOptions], folder: Path) -> str:
+    """Submits an array of workers, and returns its job number."""
+    options = frozen.launch
+    executor = SlurmExecutor(folder=folder.absolute(), max_num_timeout=options.requeues)
+    others = dict(option.partition("=")[::2] for option in options.options)
+    if options.memory:
+        others["mem"] = options.memory
     parameters = {
-        "job_name": launch.job.run.name,
-        "time": int(time_limit[:-1]) * MINUTES[time_limit[-1]],
+        "job_name": frozen.job.run.name,
+        "time": int(options.time[:-1]) * MINUTES[options.time[-1]],
         "ntasks_per_node": 1,
-        "cpus_per_task": options["cpus"],
-        "srun_args": [f"--cpus-per-task={options['cpus']}"],  # Slurm 22 and later do not pass it on
-        "signal_delay_s": options["warning"],
-        "array_parallelism": launch.workers,
+        "cpus_per_task": options.cpus,
+        "srun_args": [f"--cpus-per-task={options.cpus}"],  # since Slurm 22, srun does not inherit it from sbatch
+        "signal_delay_s": options.warning,
+        "array_parallelism": frozen.workers,
         "stderr_to_stdout": True,
-        "setup": [f"export OMP_NUM_THREADS={options['cpus']}", *options["setup"]],
+        "setup": [f"export OMP_NUM_THREADS={options.cpus}", *options.setup],
         "additional_parameters": {"requeue": True, **others},
     }
-    parameters |= {"partition": options["partition"]} if options["partition"] else {}
-    parameters |= {"gpus_per_node": options["gpus"]} if options["gpus"] else {}
+    parameters |= {"partition": options.partition} if options.partition else {}
+    parameters |= {"gpus_per_node": options.gpus} if options.gpus else {}
     executor.update_parameters(**parameters)
-    commands = [launch.command(number, finish=not options["follow"])[3:] for number in range(launch.workers)]
+    commands = [frozen.worker_command(number, finish=not options.follow)[3:] for number in range(frozen.workers)]
     try:
-        jobs = executor.submit_array(list(map(SlurmJob, commands)))
+        submitted = executor.submit_array(list(map(ArrayTask, commands)))
     except FailedJobError as error:
         raise UsageError(f"launch=slurm: {' '.join(str(error).split())}") from error
-    return str(jobs[0].job_id).partition("_")[0]
+    return str(submitted[0].job_id).partition("_")[0]
 
 
-def _follow(launch: Launch, job: str, stop: StopRequest) -> int:
-    """Shows how far the workers are until all is published, or none of them is in the queue any more."""
-    with stop.held(), Progress(len(launch.ledger.manifest) * targets_per_image(launch.job)) as progress:
-        watch, ask = Watch(launch, progress), time.monotonic()
+def _follow(frozen: FrozenRun[SlurmOptions], array: str, stop: StopRequest) -> int:
+    """Shows the progress of the workers until all shards are published, or no worker is in the queue any more."""
+    with stop.deferred(), Progress(len(frozen.ledger.manifest) * targets_per_image(frozen.job)) as progress:
+        watch, next_check = Watch(frozen, progress), time.monotonic()
         gone = False
         while not (watch.done or gone):
             stop.check()
             time.sleep(POLL_SECONDS)
-            if time.monotonic() >= ask:
-                gone, ask = in_queue(job) is False, time.monotonic() + QUEUE_SECONDS
-            watch.look()
-        watch.look(now=True)
+            if time.monotonic() >= next_check:
+                gone, next_check = in_queue(array) is False, time.monotonic() + QUEUE_SECONDS
+            watch.poll()
+        watch.poll(now=True)
         if not watch.missing:
             return 0
-    shards = launch.ledger.manifest.n_shards
-    log.error("pipeline: job %s is over, %d of %d shards are not published", job, watch.missing, shards)
+    shards = frozen.ledger.manifest.n_shards
+    log.error("pipeline: job %s is over, %d of %d shards are not published", array, watch.missing, shards)
     return 1
 
 
-def in_queue(job: str) -> bool | None:
-    """Whether a job waits or runs; None if Slurm does not answer, as while its controller is started again."""
-    question = ["squeue", "--noheader", "--jobs", job, "--format=%T"]
+def in_queue(array: str) -> bool | None:
+    """True if a job waits or runs; None if Slurm does not reply, such as while its controller restarts."""
+    command = ["squeue", "--noheader", "--jobs", array, "--format=%T"]
     try:
-        asked = subprocess.run(question, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS)
+        squeue = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SQUEUE_TIMEOUT)
     except subprocess.TimeoutExpired:
         return None
-    if asked.returncode == 0:
-        return bool(asked.stdout.strip())
-    return False if "Invalid job id" in asked.stderr else None
+    if squeue.returncode == 0:
+        return bool(squeue.stdout.strip())
+    return False if "Invalid job id" in squeue.stderr else None

@@ -1,39 +1,40 @@
-"""How far the workers of a run are, read from its folder alone."""
+"""Progress of the workers of a run, read from its folder alone."""
 
 import logging
 import time
 
-from pipeline.launch.worker_command import Launch
+from pipeline.launch.worker_command import FrozenRun
+from pipeline.run.launch_options import LaunchOptions
 from pipeline.run.sizes import targets_per_image
 from pipeline.store.ledger import Ledger
 from pipeline.system.progress import Progress
 
 log = logging.getLogger(__name__)
 
-MOST_OF_THE_TIME = 0.05
-"""Share of the time that may go into looking: listing a million shards on a network's disk takes seconds."""
+LARGEST_SHARE = 0.05
+"""Share of the time that may be spent polling: listing a million shards on a network file system takes seconds."""
 
 
 class Watch:
-    """Tells a progress bar what the workers published.
+    """Polls a run's folder for newly published shards, and advances a progress bar by them.
 
     Args:
-        launch: The run.
+        frozen: The run.
         progress: The bar; it counts explanations.
     """
 
-    def __init__(self, launch: Launch, progress: Progress) -> None:
-        self._ledger: Ledger = launch.ledger
-        self._targets = targets_per_image(launch.job)
+    def __init__(self, frozen: FrozenRun[LaunchOptions], progress: Progress) -> None:
+        self._ledger: Ledger = frozen.ledger
+        self._targets = targets_per_image(frozen.job)
         self._progress = progress
-        self._retries: bool = launch.config["retry_failed"]
+        self._retries = frozen.requested.retry_failed
         self._seen = self._ledger.published()
-        self._uncounted: set[int] = set()  # their summaries, which say what failed, come a moment later
+        self._uncounted: set[int] = set()  # a shard's summary, with its failures, is published after the shard
         self._next = time.monotonic()
-        progress.found(sum(map(self._explanations, self._seen)))
+        progress.add_existing(sum(map(self._explanations, self._seen)))
 
-    def look(self, *, now: bool = False) -> None:
-        """Counts what is new; does nothing if it was asked just before, unless it must be ``now``."""
+    def poll(self, *, now: bool = False) -> None:
+        """Counts newly published shards; does nothing shortly after the last poll, unless ``now``."""
         began = time.monotonic()
         if began < self._next and not now:
             return
@@ -45,16 +46,16 @@ class Watch:
         self._uncounted -= counted.keys()
         failed = sum(int(summary["failures"]) for summary in counted.values())
         self._progress.add(sum(map(self._explanations, new)), failed)
-        self._next = began + max(1.0, (time.monotonic() - began) / MOST_OF_THE_TIME)
+        self._next = began + max(1.0, (time.monotonic() - began) / LARGEST_SHARE)
 
     @property
     def missing(self) -> int:
-        """Shards that were not published at the last look."""
+        """Number of shards that were not published at the last poll."""
         return self._ledger.manifest.n_shards - len(self._seen)
 
     @property
     def done(self) -> bool:
-        """Whether workers have nothing left to do; where they retry what failed, only they know."""
+        """True if all shards are published; never if workers retry failed images, as only they know when they end."""
         return not self.missing and not self._retries
 
     def _explanations(self, shard: int) -> int:

@@ -1,66 +1,69 @@
-"""What is launched, and the command line of each of its workers."""
+"""The frozen run that a launcher starts workers for, and the command line of each worker."""
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pipeline.run.job import Job
-from pipeline.run.resume import OF_THE_MACHINE, runs_code
+from pipeline.run.launch_options import LaunchOptions
+from pipeline.run.options import RunOptions
+from pipeline.run.resume import runs_code
 from pipeline.store.ledger import Ledger
 from pipeline.system.configuration import Config
 
+Options = TypeVar("Options", bound=LaunchOptions, covariant=True)
+
 
 @dataclass(frozen=True)
-class Launch:
-    """A frozen run and how it is to be worked on.
+class FrozenRun(Generic[Options]):
+    """A run whose manifest and config.yaml are written, ready for workers.
 
     Attributes:
-        job: The job, as who launches it has it.
+        job: The job as the launcher has it: on the CPU.
         ledger: Its shards.
-        config: The configuration as the command line has it, with the device that is asked for.
+        requested: The options as the command line has them, with the device that the workers shall use.
+        launch: Options of the launcher.
     """
 
     job: Job
     ledger: Ledger
-    config: Config
-
-    @property
-    def options(self) -> Config:
-        """Those of the group ``launch``."""
-        options: Config = self.job.config["launch"]
-        return options
+    requested: RunOptions
+    launch: Options
 
     @property
     def workers(self) -> int:
-        """How many there are."""
-        return int(self.options["workers"])
+        """Number of workers."""
+        return self.launch.workers
 
-    def command(self, worker: int, *, device: str | None = None, finish: bool = True) -> list[str]:
-        """What starts a worker.
+    def worker_command(self, worker: int, *, device: str | None = None, finish: bool = True) -> list[str]:
+        """Command line that starts a worker.
 
         Args:
             worker: Its number.
-            device: Its device; None: the one that is asked for.
-            finish: Whether it writes summary and report when it finds nothing left.
+            device: Its device; None: the requested one.
+            finish: True if it writes summary and report when no work is left.
         """
-        own: Config = {
+        requested = self.requested
+        options: Config = {
             "run": str(self.job.run.absolute()),
             "task.worker": worker,
             "task.workers": self.workers,
             "task.finish": finish,
-            "device": device or self.config["device"],
-            "retry_failed": self.config["retry_failed"],
-            **{name: self.config[name] for name in OF_THE_MACHINE},
+            "device": device or requested.device,
+            "retry_failed": requested.retry_failed,
+            "batch_size": requested.batch_size,
+            "internal_batch_size": requested.internal_batch_size,
+            "num_workers": requested.num_workers,
         }
-        model = self.config["model"]
-        if runs_code(model):  # a worker runs only what its own command line names
-            own |= {"model": self.job.config["names"]["model"]}
-            own |= {f"model.{name}": value for name, value in model.items() if name != "_target_"}
-        return [sys.executable, "-m", "pipeline", "task=work", *(f"{key}={quoted(own[key])}" for key in own)]
+        if runs_code(requested.model):  # a worker runs only the code that its own command line names
+            options |= {"model": requested.names.model}
+            options |= {f"model.{name}": value for name, value in requested.model.items() if name != "_target_"}
+        arguments = (f"{name}={quoted(value)}" for name, value in options.items())
+        return [sys.executable, "-m", "pipeline", "task=work", *arguments]
 
 
 def quoted(value: Any) -> str:
-    """A value as the command line reads it back."""
+    """Quote a value for the command line, so that Hydra reads the same value back."""
     if value is None:
         return "null"
     if isinstance(value, list):

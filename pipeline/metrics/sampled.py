@@ -1,4 +1,4 @@
-"""One metric over a sample of explanations, batch by batch; stopped, it goes on where it stopped."""
+"""One metric over a sample of explanations, batch by batch; interrupted, it resumes from its last checkpoint."""
 
 import json
 import logging
@@ -16,17 +16,16 @@ from pipeline.data.stream import Batch, stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.errors import StoreError, UsageError
 from pipeline.methods.method import image_seeds
-from pipeline.metrics.case import Case
 from pipeline.metrics.control_maps import KINDS, with_controls
+from pipeline.metrics.explained_batch import ExplainedBatch
 from pipeline.metrics.metric import Metric
-from pipeline.metrics.result import Arrays
-from pipeline.run.explain import to_network_input
+from pipeline.metrics.result import MeasuredArrays
+from pipeline.run.device_transfer import to_network_input
 from pipeline.run.job import Job
-from pipeline.run.loop import num_workers
-from pipeline.store.atomic import replace
+from pipeline.store.atomic import atomic_write
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
-from pipeline.store.run_files import read_file
+from pipeline.store.run_files import read_run_file
 from pipeline.store.schema import canonical_json
 from pipeline.system.progress import Progress
 from pipeline.system.signals import Stopped, StopRequest
@@ -52,7 +51,7 @@ class Sample:
 
     @classmethod
     def of(cls, run: Run, *, images: int | None, seed: int) -> "Sample":
-        """So many explanations of a run, or all if there are not so many.
+        """Draws a number of explanations of a run, or all if there are fewer.
 
         Raises:
             StoreError: Nothing is published yet.
@@ -69,73 +68,74 @@ class Sample:
 
 
 class PartialMeasurement:
-    """What a metric has measured so far, in a file of the run's folder until it is all.
+    """Checkpoint of a metric: the scores measured so far, in a file of the run's folder until the sample is complete.
 
     Args:
         run: The run's folder.
-        identity: All that decides the numbers; a file of something else is left aside.
+        identity: All that decides the numbers; a file with another identity is ignored.
     """
 
     def __init__(self, run: Path, identity: list[Any]) -> None:
         self._path, self._identity = run / FILE, json.loads(canonical_json(identity))
 
-    def measure(self, job: Job, metric: Metric, sample: Sample, *, stop: StopRequest) -> Arrays:
-        """Measures what is left.
+    def measure(self, job: Job, metric: Metric, sample: Sample, *, stop: StopRequest) -> MeasuredArrays:
+        """Measures the rest of the sample.
 
         Args:
             job: Of the run.
-            metric: What to measure.
-            sample: Of what.
-            stop: Asked before every pass of the network.
+            metric: The metric.
+            sample: The explanations.
+            stop: Checked before every forward pass.
 
         Returns:
-            See :data:`pipeline.metrics.result.Arrays`.
+            See :data:`pipeline.metrics.result.MeasuredArrays`.
 
         Raises:
             UsageError: No image of the sample can be read.
-            Stopped: A signal came; what was measured is kept.
+            Stopped: A signal came; measured scores are saved.
         """
-        found = self._restored()
-        done, size = sum(len(one["readable"]) for one in found), job.batch_size
+        parts = self._restored()
+        done, size = sum(len(part["readable"]) for part in parts), job.batch_size
         batches = [sample.rows[first : first + size] for first in range(done, len(sample.rows), size)]
-        evaluator, kept = ChunkedEvaluator(job.config["internal_batch_size"]), time.monotonic()
+        evaluator = ChunkedEvaluator(job.options.internal_batch_size, device=lambda: job.device)
+        saved = time.monotonic()
         evaluator.check = stop.check
         try:
             with Progress(len(sample.rows)) as progress:
-                progress.found(done)
+                progress.add_existing(done)
                 for rows, batch in zip(batches, _images(job, sample, batches), strict=True):
                     stop.check()
                     case, readable = case_of(
                         job, [sample.run[row] for row in rows], batch, seed=sample.seed, evaluator=evaluator
                     )
-                    found.append(_measured(metric, case, readable))
+                    parts.append(_measured(metric, case, readable))
                     progress.add(len(rows), len(batch.failures))
-                    if time.monotonic() - kept > job.config["store"]["checkpoint_seconds"]:
-                        self._keep(found)
-                        kept = time.monotonic()
+                    if time.monotonic() - saved > job.options.store.checkpoint_seconds:
+                        self._save(parts)
+                        saved = time.monotonic()
         except Stopped:
-            self._keep(found)
+            self._save(parts)
             raise
-        return _joined(found, sample)
+        return _joined(parts, sample)
 
     def remove(self) -> None:
-        """After all is measured and written elsewhere."""
+        """Removes the file, once the complete scores are written elsewhere."""
         self._path.unlink(missing_ok=True)
 
-    def _keep(self, found: Sequence[Arrays]) -> None:
-        arrays = [{name: values.tolist() for name, values in one.items()} for one in found]
-        replace(json.dumps({"identity": self._identity, "arrays": arrays}).encode(), self._path)
+    def _save(self, parts: Sequence[MeasuredArrays]) -> None:
+        arrays = [{name: values.tolist() for name, values in part.items()} for part in parts]
+        atomic_write(json.dumps({"identity": self._identity, "arrays": arrays}).encode(), self._path)
 
-    def _restored(self) -> list[Arrays]:
+    def _restored(self) -> list[MeasuredArrays]:
         try:
-            stored = json.loads(read_file(self._path, self._path.parent))
+            stored = json.loads(read_run_file(self._path, self._path.parent))
             if stored["identity"] != self._identity:
                 return []
-            return [{name: np.array(values) for name, values in one.items()} for one in stored["arrays"]]
+            return [{name: np.array(values) for name, values in part.items()} for part in stored["arrays"]]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s is damaged (%s): measured anew", self._path, error)
+            log.warning("%s is damaged (%s): it is measured again", self._path, error)
             return []
 
 
@@ -146,35 +146,36 @@ def _images(job: Job, sample: Sample, batches: list[list[int]]) -> Iterator[Batc
         manifest.paths,
         job.classifier.preprocessing,
         [[sample.run[row].index for row in rows] for rows in batches],
-        num_workers=num_workers(job.config),
+        num_workers=job.options.decoding_processes,
         pin_memory=job.device.type == "cuda",
     )
 
 
 def case_of(
     job: Job, explanations: list[Explanation], batch: Batch, *, seed: int, evaluator: ChunkedEvaluator
-) -> tuple[Case, np.ndarray]:
-    """Those explanations of a batch whose image could be read, and which they are, bool (n,)."""
-    lost = {failure.index for failure in batch.failures}
-    readable = np.array([explanation.index not in lost for explanation in explanations])
-    left = [explanation for explanation in explanations if explanation.index not in lost]
-    method, images, numbers = job.method, to_network_input(job, batch), batch.index.tolist()
-    targets = torch.tensor([explanation.target for explanation in left], dtype=torch.int64, device=job.device)
-    own_seeds = image_seeds(job.config["seed"], numbers)
+) -> tuple[ExplainedBatch, np.ndarray]:
+    """The explanations of a batch whose image could be read, and the mask of these, bool (n,)."""
+    unreadable = {failure.index for failure in batch.failures}
+    readable = np.array([explanation.index not in unreadable for explanation in explanations])
+    remaining = [explanation for explanation in explanations if explanation.index not in unreadable]
+    method, numbers = job.method, batch.index.tolist()
+    images = to_network_input(batch.pixels, job.classifier.preprocessing, job.device, job.dtype)
+    targets = torch.tensor([explanation.target for explanation in remaining], dtype=torch.int64, device=job.device)
+    own_seeds = image_seeds(job.options.seed, numbers)
 
     def explain(points: Tensor) -> Tensor:
         pairs = targets[:, None]
-        asked = method.reads_scores
-        scores = method.scores(points, pairs) if asked else points.new_full(pairs.shape, torch.nan)
+        needed = method.reads_scores
+        scores = method.scores(points, pairs) if needed else points.new_full(pairs.shape, torch.nan)
         maps = method.explain(points, pairs, scores=scores, seeds=own_seeds).maps
         return job.geometry.expand(job.geometry.reduce(maps.flatten(0, 1))).sum(1)
 
     seeds = image_seeds(seed, numbers)
-    return Case(images, targets, seeds, method.view, job.classifier.multi_label, evaluator, explain, left), readable
+    return ExplainedBatch(images, targets, seeds, method.view, evaluator, explain, remaining), readable
 
 
-def _measured(metric: Metric, case: Case, readable: np.ndarray) -> Arrays:
-    """What the metric finds of a batch; NaN for an image that could not be read."""
+def _measured(metric: Metric, case: ExplainedBatch, readable: np.ndarray) -> MeasuredArrays:
+    """Scores and curves of a batch; NaN for an image that could not be read."""
     scores = {f"scores.{name}": np.full((len(KINDS), len(readable)), np.nan) for name in metric.scores}
     if not readable.any():
         return {"readable": readable, **scores}
@@ -186,13 +187,13 @@ def _measured(metric: Metric, case: Case, readable: np.ndarray) -> Arrays:
     return {"readable": readable, **scores, **curves}
 
 
-def _joined(found: Sequence[Arrays], sample: Sample) -> Arrays:
-    """Batches one after the other."""
-    readable = np.concatenate([one["readable"] for one in found])
+def _joined(parts: Sequence[MeasuredArrays], sample: Sample) -> MeasuredArrays:
+    """Concatenates the batches."""
+    readable = np.concatenate([part["readable"] for part in parts])
     if not readable.any():
         raise UsageError(f"no image of the sample can be read, such as {next(sample.explanations()).path}")
     if not readable.all():
         log.warning("%d of %d images cannot be read: left out", (~readable).sum(), len(readable))
-    names = {name for one in found for name in one if name != "readable"}
-    parts = {name: [one[name] for one in found if name in one] for name in sorted(names)}
-    return {"readable": readable, **{name: np.concatenate(arrays, 1) for name, arrays in parts.items()}}
+    names = {name for part in parts for name in part if name != "readable"}
+    arrays = {name: [part[name] for part in parts if name in part] for name in sorted(names)}
+    return {"readable": readable, **{name: np.concatenate(batches, 1) for name, batches in arrays.items()}}

@@ -12,12 +12,11 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.data.decode import UnreadableImage
 from pipeline.errors import UsageError
-from pipeline.store.atomic import remove_orphans
-from pipeline.store.atomic import replace as publish
+from pipeline.run.task_options import RenderOptions
+from pipeline.store.atomic import atomic_write, remove_orphans
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
 from pipeline.store.schema import canonical_json
-from pipeline.system.configuration import Config
 from pipeline.system.progress import Progress
 from pipeline.system.signals import StopRequest
 from pipeline.visualize.panel import UNSIGNED, Panel, without_image
@@ -28,16 +27,25 @@ _WORDS = {"all": "for and against", "positive": "for", "negative": "against", "a
 _NAME_LETTERS = 80
 
 
-def panels_of(options: Config) -> list[Panel]:
+def panels_of(options: RenderOptions) -> list[Panel]:
     """The panels that the options of ``task=render`` describe, left to right.
 
     Raises:
         UsageError: An option that cannot be.
     """
-    shared = {name: options[name] for name in ("outlier_perc", "cmap", "alpha_overlay", "show_colorbar")}
-    scale = options["scale"] if not isinstance(options["scale"], str) else None
     try:
-        return [Panel(name, options["sign"] or _widest_sign(name), scale=scale, **shared) for name in options["panels"]]
+        return [
+            Panel(
+                name,
+                options.sign or _widest_sign(name),
+                outlier_perc=options.outlier_perc,
+                cmap=options.cmap,
+                alpha_overlay=options.alpha_overlay,
+                show_colorbar=options.show_colorbar,
+                scale=None if isinstance(options.scale, str) else options.scale,
+            )
+            for name in options.panels
+        ]
     except ValueError as error:
         raise UsageError(f"task.{error}") from error
 
@@ -46,7 +54,7 @@ def _widest_sign(method: str) -> str:
     return "absolute_value" if method in UNSIGNED else "all"
 
 
-def render(run: Run, options: Config, *, stop: StopRequest) -> Path:
+def render(run: Run, options: RenderOptions, *, stop: StopRequest) -> Path:
     """Draws the explanations that are not drawn yet; each picture appears whole or not at all.
 
     Args:
@@ -64,16 +72,16 @@ def render(run: Run, options: Config, *, stop: StopRequest) -> Path:
         Stopped: It was asked to stop; the same command goes on.
     """
     panels = panels_of(options)
-    folder = Path(options["folder"]) if options["folder"] else run.folder / "pictures"
-    total = len(run) if options["limit"] is None else min(len(run), options["limit"])
-    if options["scale"] == "shared":
+    folder = Path(options.folder) if options.folder else run.folder / "pictures"
+    total = len(run) if options.limit is None else min(len(run), options.limit)
+    if options.scale == "shared":
         panels = shared_scale(panels, islice(run, total), stop=stop)
     if folder.is_dir():
         remove_orphans(folder)
     with Progress(total) as progress:
         for explanation in islice(run, total):
             stop.check()
-            titled = _titled(panels, explanation) if options["titles"] else panels
+            titled = _titled(panels, explanation) if options.titles else panels
             content = canonical_json({"run": run.manifest.fingerprint, "panels": [asdict(panel) for panel in titled]})
             _draw(explanation, titled, folder / picture_name(run, explanation), content)
             progress.add(1, failed=0)
@@ -110,7 +118,7 @@ def _draw(explanation: Explanation, panels: Sequence[Panel], path: Path, content
         image, panels = None, without_image(panels)
     stream = io.BytesIO()
     row(explanation.map, image, panels).save(stream, "png", pnginfo=text)
-    publish(stream.getbuffer(), path)
+    atomic_write(stream.getbuffer(), path)
 
 
 def _content(path: Path) -> str | None:

@@ -7,7 +7,9 @@ from torch import Tensor
 from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods.method import image_seeds
+from pipeline.models.output_space import OutputSpace
 from pipeline.models.penultimate import last_layer, record_inputs
+from pipeline.run.device_transfer import to_network_input
 from pipeline.run.job import Job
 from pipeline.store.schema import Rows
 
@@ -22,19 +24,20 @@ def explain(job: Job, batch: Batch) -> Rows:
     An image for which the network or the method gives a value that is not finite becomes a failure.
     """
     failures = list(batch.failures)
-    images = to_network_input(job, batch)
+    images = to_network_input(batch.pixels, job.classifier.preprocessing, job.device, job.dtype)
     logits, features = _classified(job, images)
     keep = _finite(logits, batch.index, "model", "the network's output is not finite (NaN or infinity)", failures)
     if not keep.any():
         return Rows({}, failures)
     images, logits, features = images[keep], logits[keep], features[keep]
     index, crop = batch.index[keep.numpy()], batch.crop[keep.numpy()]
-    targets = targets_of(job.config["target"], logits, job.labels[index])
+    space = job.classifier.output_space
+    targets = targets_of(job.options.target, logits, job.labels[index], space)
     explained, targets, scores = _scores(job, images, logits, targets)
-    answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.config["seed"], index.tolist()))
+    answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.options.seed, index.tolist()))
     maps = job.geometry.reduce(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
     keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
-    attribution, scale = to_store(maps[keep].flatten(0, 1), job.config["store"]["dtype"])
+    attribution, scale = to_store(maps[keep].flatten(0, 1), job.options.store.dtype)
     image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # of each row
 
     def of_rows(values: Tensor) -> np.ndarray:
@@ -47,7 +50,7 @@ def explain(job: Job, batch: Batch) -> Rows:
         "label": job.labels[index][image],
         "prediction": logits.float().numpy(force=True)[image],
         "features": features.float().numpy(force=True)[image],
-        "predicted": predictions(logits).int().numpy(force=True)[image],
+        "predicted": space.predictions(logits).int().numpy(force=True)[image],
         "target": explained[keep].flatten().int().numpy(force=True),
         "score": of_rows(scores),
         "baseline_score": of_rows(answer.baseline_score),
@@ -67,7 +70,7 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
 
     def evaluate_chunk(part: slice) -> tuple[Tensor, Tensor]:
         points = images[part]
-        if not job.config["store"]["features"]:
+        if not job.options.store.features:
             return view.class_logits(points), points.new_empty(len(points), 0)
         with record_inputs(last_layer(job.classifier)) as read:
             logits = view.class_logits(points)
@@ -81,34 +84,20 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
 def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The classes (n, T) that rows are of (a neuron has none), the outputs to explain (n, T), and their values."""
     view = job.method.view
-    if job.config["names"]["view"] != "neuron":
+    if view.explains_class:
         return targets, targets, view.outputs(logits).gather(1, targets)
     return torch.full_like(targets, NO_CLASS), torch.zeros_like(targets), job.method.logits(images)
 
 
-def to_network_input(job: Job, batch: Batch) -> Tensor:
-    """Pixels as the network sees them, on the device, (n, C, H, W)."""
-    pixels = batch.pixels.to(job.device, non_blocking=True).to(job.dtype)
-    return job.classifier.preprocessing.normalize(pixels / 255)
-
-
-def predictions(logits: Tensor) -> Tensor:
-    """Predicted class of logits (n, K), int64 (n,); of a single logit, whether it is above 0."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-
-
-def targets_of(target: str | int | list[int], logits: Tensor, labels: np.ndarray) -> Tensor:
-    """Classes to explain for each image, int64 (n, T), from the option ``target``, which was checked before."""
-    count, classes = logits.shape
+def targets_of(target: str | int | list[int], logits: Tensor, labels: np.ndarray, space: OutputSpace) -> Tensor:
+    """Outputs to explain for each image, int64 (n, T), from the option ``target``, which was checked before."""
     if isinstance(target, str) and target.startswith("top"):
         return logits.topk(int(target[3:]), dim=1).indices
-    if classes == 1:
-        return torch.zeros(count, 1, dtype=torch.int64, device=logits.device)
     if target == "pred":
-        return logits.argmax(1, keepdim=True)
+        return space.outputs_of(space.predictions(logits))[:, None]
     if target == "label":
-        return torch.from_numpy(labels).long().to(logits.device)[:, None]
-    return torch.as_tensor(target, device=logits.device).reshape(1, -1).expand(count, -1)
+        return space.outputs_of(torch.from_numpy(labels).long().to(logits.device))[:, None]
+    return torch.as_tensor(target, device=logits.device).reshape(1, -1).expand(len(logits), -1)
 
 
 def to_store(maps: Tensor, dtype: str) -> tuple[Tensor, Tensor]:

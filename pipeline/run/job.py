@@ -1,7 +1,5 @@
-"""A job: everything that a configuration means, loaded and checked, before any work starts."""
+"""A job: everything that the options of a run mean, loaded and checked before any work starts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,33 +14,36 @@ from pipeline.errors import UsageError
 from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.models.penultimate import last_layer
-from pipeline.run.identity import identity_of, list_sha256
-from pipeline.run.option_ranges import DTYPES
+from pipeline.run.device_transfer import DTYPES, find_device, network_to_device, set_precision
+from pipeline.run.identity import EARLIER_SCHEMAS, identity_of, list_sha256, with_schema
+from pipeline.run.options import RunOptions, Target
+from pipeline.store.run_files import MANIFEST
 from pipeline.store.schema import fingerprint
-from pipeline.system.configuration import Config, build
-from pipeline.system.remote import absolute, is_remote, locate
+from pipeline.system.configuration import Config, accepts, build
+from pipeline.system.remote import absolute, is_remote, to_path
 from pipeline.view import View
 
 DEMO = "demo"
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 32
 
 
 @dataclass(frozen=True)
 class Job:
-    """A configuration with its objects.
+    """The options of a run with the objects that they describe.
 
     Attributes:
-        config: The composed configuration.
+        options: Every option but those of the task; ``device`` is resolved.
         classifier: The network, on the device, in the dtype.
         method: The method around it.
         geometry: Of the method's maps on this network's input.
         index: The images.
         labels: int32 (images,), -1 where unknown.
         root: The folder that the index is relative to, or its address.
-        identity: What the fingerprint is made of.
+        identity: The content of the fingerprint.
         run: The run's folder.
     """
 
-    config: Config
+    options: RunOptions
     classifier: Classifier
     method: Method
     geometry: Geometry
@@ -54,61 +55,46 @@ class Job:
 
     @property
     def device(self) -> torch.device:
-        return torch.device(self.config["device"])
+        return torch.device(self.options.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        return DTYPES[self.config["dtype"]]
+        return DTYPES[self.options.dtype]
 
     @property
     def batch_size(self) -> int:
         """Images in flight."""
-        return int(self.config["batch_size"] or (8 if self.device.type == "cpu" else 32))
+        return self.options.batch_size or (CPU_BATCH_SIZE if self.device.type == "cpu" else GPU_BATCH_SIZE)
 
 
-def prepare(config: Config, choices: dict[str, str]) -> Job:
+def prepare_job(options: RunOptions) -> Job:
     """Loads the network, lists the images, builds the method.
 
-    Args:
-        config: The composed configuration.
-        choices: The chosen file of each group, such as ``{"method": "ig"}``.
-
     Raises:
-        UsageError: An option's value is invalid; :func:`pipeline.run.option_ranges.check` ran before.
+        UsageError: An option's value is invalid for this network or these images.
     """
-    config = config | {"device": find_device(config["device"]), "names": choices}
-    set_precision(config["dtype"])
-    classifier = load_classifier(config)
-    index = find_images(config["data"], choices["data"])
-    labels = find_labels(index, config["data"], classifier.n_outputs)
-    if choices["view"] == "neuron" and config["target"] != "pred":
-        raise UsageError(f"target={config['target']}: view=neuron explains a neuron and no class; leave target=pred")
-    check_target(config["target"], classifier.n_outputs, labels)
-    if config["store"]["features"]:
+    options = replace(options, device=find_device(options.device))
+    set_precision(options.dtype)
+    classifier = load_classifier(options)
+    index = find_images(options.data, options.names.data)
+    labels = find_labels(index, options.data, classifier.n_outputs)
+    check_target(options.target, classifier.n_outputs, labels)
+    if options.store.features:
         last_layer(classifier)
-    method, geometry = build_method(config, classifier)
-    identity = identity_of(config, classifier, list_sha256(index, labels))
-    run = locate(config["output_dir"]) if config["output_dir"] else _default_folder(config, identity)
-    root = absolute(config["data"]["root"] or str(run / "photographs"))
-    return Job(config, classifier, method, geometry, index, labels, root, identity, run)
+    method, geometry = build_method(options, classifier)
+    if options.target != "pred" and not method.view.explains_class:
+        raise UsageError(
+            f"target={options.target}: view={options.names.view} explains a neuron and no class; leave target=pred"
+        )
+    identity = identity_of(options, classifier, list_sha256(index, labels))
+    run = to_path(options.output_dir) if options.output_dir else _default_folder(options, identity)
+    root = absolute(options.data.root or str(run / "photographs"))
+    return Job(options, classifier, method, geometry, index, labels, root, identity, run)
 
 
-@contextmanager
-def in_dtype(job: Job, dtype: str) -> Iterator[Job]:
-    """The same job, computed in another dtype inside the context; its maps are not for the same store."""
-    config = job.config | {"dtype": dtype}
-    set_precision(dtype)
-    try:
-        classifier = load_classifier(config)
-        method, geometry = build_method(config, classifier)
-        yield replace(job, config=config, classifier=classifier, method=method, geometry=geometry)
-    finally:
-        set_precision(job.config["dtype"])
-
-
-def lay_photographs(job: Job) -> None:
-    """Puts the demo's photographs where the job reads them; other jobs' are there."""
-    if job.config["data"]["root"] is None:
+def write_photographs(job: Job) -> None:
+    """Writes the demo's photographs into the folder that the job reads; does nothing for images of the user."""
+    if job.options.data.root is None:
         if is_remote(job.root):
             raise UsageError(
                 f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
@@ -116,8 +102,8 @@ def lay_photographs(job: Job) -> None:
         write_demo_photographs(Path(job.root))
 
 
-def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
-    """Raises UsageError if ``target`` is nothing that this network and these images have."""
+def check_target(target: Target, n_outputs: int, labels: np.ndarray) -> None:
+    """Raises UsageError unless this network and these images have the ``target``."""
     classes = target if isinstance(target, list) else [target]
     if target == "label" and (labels < 0).any():
         raise UsageError(
@@ -133,70 +119,51 @@ def check_target(target: object, n_outputs: int, labels: np.ndarray) -> None:
         raise UsageError(f"target={target}: expected pred, label, top3, or class numbers from 0 to {n_outputs - 1}")
 
 
-def find_device(device: str) -> str:
-    """The device that an option names; ``auto`` is a GPU where there is one.
-
-    Raises:
-        UsageError: It is not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises either for a device that is not there
-        raise UsageError(f"device={device}: {str(error).splitlines()[0]}") from error
-    return device
-
-
-def set_precision(dtype: str) -> None:
-    """TF32 only where it is asked for: PyTorch has it on for convolutions, and it changes maps in the third digit."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
-
-
-def load_classifier(config: Config) -> Classifier:
-    """The network of a configuration, on its device."""
-    overrides = {key: value for key, value in config["data"]["transform"].items() if value is not None}
-    early = {"transform": overrides} if config["names"]["model"] == "checkpoint" else {}  # it may fit no other size
-    classifier: Classifier = build(config["model"], **early)
+def load_classifier(options: RunOptions) -> Classifier:
+    """Loads the network on its device, with the preprocessing that the options override."""
+    overrides = options.data.transform.given()
+    # A network of fixed input size must know the size before it is tried.
+    early = {"transform": overrides} if accepts(options.model, "transform") else {}
+    classifier: Classifier = build(options.model, **early)
     classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
-    classifier.module.to(config["device"], DTYPES[config["dtype"]])
+    network_to_device(classifier, options.device, options.dtype)
     return classifier
 
 
-def build_method(config: Config, classifier: Classifier) -> tuple[Method, Geometry]:
-    """The method of a configuration around a network, and the geometry of its maps.
+def build_method(options: RunOptions, classifier: Classifier) -> tuple[Method, Geometry]:
+    """Builds the method around a network, and the geometry of its maps.
 
     Raises:
-        UsageError: An option's value cannot be.
+        UsageError: An option's value is invalid.
     """
-    preprocessing, view_name = classifier.preprocessing, config["names"]["view"]
-    if "layer" in config["method"] and view_name != "input":
-        raise UsageError(
-            f"view={view_name}: method={config['names']['method']} has a layer of its own; leave view=input"
-        )
+    names, preprocessing = options.names, classifier.preprocessing
+    if "layer" in options.method and "layer" in options.view:
+        raise UsageError(f"view={names.view}: method={names.method} has a layer of its own; leave view=input")
     try:
         view: View = build(
-            config["view"],
+            options.view,
             classifier.module,
-            output=config["output"],
+            output=options.output,
             multi_label=classifier.multi_label,
             preprocessing=preprocessing,
-            prepare=config["engine"]["prepare"],
-            compile=config["engine"]["compile"],
-            engine=config["engine"]["name"],
+            prepare=options.engine.prepare,
+            compile=options.engine.compile,
+            engine=options.engine.name,
         )
-        method: Method = build(config["method"], view, internal_batch_size=config["internal_batch_size"])
-        if "_target_" in config["smooth"]:
-            method = build(config["smooth"], method, internal_batch_size=config["internal_batch_size"])
+        method: Method = build(options.method, view, internal_batch_size=options.internal_batch_size)
+        if options.smooth is not None:
+            method = build(options.smooth, method, internal_batch_size=options.internal_batch_size)
         height, width = preprocessing.crop
-        return method, method.geometry((len(preprocessing.mean), height, width), config["store"]["channels"])
+        return method, method.geometry((len(preprocessing.mean), height, width), options.store.channels)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def _default_folder(config: Config, identity: Config) -> Path:
-    root = config["data"]["root"]
+def _default_folder(options: RunOptions, identity: Config) -> Path:
+    """The folder that the identity names; a run of an earlier schema number is found under that one."""
+    root, names = options.data.root, options.names
     data = (Path(root).resolve().name or "root") if root else DEMO
-    names = config["names"]
-    name = "-".join(part.replace("/", "_") for part in (names["method"], names["model"], data))
-    return Path("outputs") / f"{name}-{fingerprint(identity)[:8]}"
+    name = "-".join(part.replace("/", "_") for part in (names.method, names.model, data))
+    identities = [identity, *(with_schema(identity, schema) for schema in EARLIER_SCHEMAS)]
+    folders = [Path("outputs") / f"{name}-{fingerprint(one)[:8]}" for one in identities]
+    return next((folder for folder in folders if (folder / MANIFEST).exists()), folders[0])

@@ -1,24 +1,15 @@
-"""Which values the options may have that no constructor checks."""
+"""Ranges of the options that no constructor checks."""
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from pipeline.errors import UsageError
+from pipeline.run.device_transfer import DTYPES
 from pipeline.store.shard import FILTERS
 from pipeline.system.configuration import Config
 from pipeline.visualize import COLOURS, METHODS, SIGNS
-
-DTYPES = {
-    "float32": torch.float32,
-    "tf32": torch.float32,  # stored as float32, multiplied with 10 bits of mantissa on GPUs that can
-    "float64": torch.float64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 @dataclass(frozen=True)
@@ -27,19 +18,19 @@ class Range:
 
     Attributes:
         words: What they are, for the user.
-        holds: Whether a value is one of them.
+        contains: Returns True for a value in the range.
     """
 
     words: str
-    holds: Callable[[Any], bool]
+    contains: Callable[[Any], bool]
 
     def or_null(self) -> "Range":
         """The same values and null."""
-        return Range(f"{self.words}, or null", lambda value: value is None or self.holds(value))
+        return Range(f"{self.words}, or null", lambda value: value is None or self.contains(value))
 
 
-def check(config: Config) -> None:
-    """Holds the options of a composed configuration against their ranges.
+def check_ranges(config: Config) -> None:
+    """Checks the options of a composed configuration against their ranges.
 
     Raises:
         UsageError: On the first that is outside.
@@ -47,7 +38,7 @@ def check(config: Config) -> None:
     for name, allowed in RANGES.items():
         group, _, option = name.rpartition(".")
         options = _node(config, group)
-        if option in options and not allowed.holds(options[option]):
+        if option in options and not allowed.contains(options[option]):
             raise UsageError(f"{name}={options[option]}: expected {allowed.words}")
 
 
@@ -66,7 +57,7 @@ def _whole(lowest: int) -> Range:
 
 
 def _is_time(value: Any) -> bool:
-    """Whether a value is a number of minutes, hours or days: 90m, 4h, 2d."""
+    """True for a number of minutes, hours or days: 90m, 4h, 2d."""
     return isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value) is not None
 
 
@@ -136,10 +127,7 @@ RANGES = {
     "task.alpha_overlay": _SHARE.or_null(),
     "task.show_colorbar": _SWITCH,
     "task.titles": _SWITCH,
-    "task.scale": Range(
-        "own, shared, or a number above 0",
-        lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
-    ),
+    "task.scale": _SCALE,
     "task.metrics": _several("a list of metrics: [deletion,sparseness]", (str,)),
     "task.images": _whole(1).or_null(),
     "task.seed": _whole(0),

@@ -49,6 +49,11 @@ def build(node: Config, *arguments: object, **options: object) -> Any:
         raise UsageError(str(error)) from error
 
 
+def accepts(node: Config, option: str) -> bool:
+    """True if the ``_target_`` of a configuration node has a parameter of this name."""
+    return node["_target_"] in targets() and option in inspect.signature(resolve_name(node["_target_"])).parameters
+
+
 def _check_switches(target: Any, options: Config) -> None:
     """Raises UsageError unless true and false stand just where the target's defaults are true or false."""
     parameters = inspect.signature(target).parameters

@@ -1,7 +1,7 @@
 """A hidden neuron of a model as a function of its input."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class NeuronView(View):
         ValueError: If the network has no such layer, a neuron has no ``output`` but its value, or ``neuron`` is no list
             of whole numbers. Later, if it does not fit what the layer gives.
     """
+
+    explains_class: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, *, layer: str | nn.Module, neuron: int | NeuronIndex, **options: Any) -> None:
         self.layer, _ = find_layer(model, layer)

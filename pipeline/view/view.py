@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -12,8 +13,7 @@ from pipeline.engine.geometry import Geometry, Pixels
 from pipeline.engine.incremental.choose import ENGINES, OccludedNetwork
 from pipeline.engine.network.prepared import FastNetwork
 from pipeline.engine.occlusion_windows import Shape
-
-OUTPUTS = ("logit", "probability", "log_probability")
+from pipeline.models.output_space import OUTPUTS, OutputSpace
 
 InChunks = Callable[[int, Callable[[slice], tuple[Tensor, ...]]], tuple[Tensor, ...]]
 """Rows in all, and what answers a slice of them with tensors -> those of all, one after the other."""
@@ -86,6 +86,8 @@ class View:
 
     explains: ClassVar[str] = "input"
     """What maps are of: ``input`` or ``layer``."""
+    explains_class: ClassVar[bool] = True
+    """True if a class of the model is explained; False for a hidden neuron, which needs no target."""
 
     def __init__(
         self,
@@ -106,6 +108,11 @@ class View:
         self._fast = FastNetwork(model, compile=compile) if prepare else None
         self.occluded = OccludedNetwork(model, engine)
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the model: that of its first parameter or buffer; of a model with neither, the CPU."""
+        return next(chain(self.model.parameters(), self.model.buffers()), torch.empty(0)).device
+
     def logits(self, points: Tensor) -> Tensor:
         """Logits (P, K) of points (P, C, H, W)."""
         return as_logits((self._fast or self.model)(points))
@@ -121,12 +128,7 @@ class View:
 
     def outputs(self, logits: Tensor) -> Tensor:
         """(P, K) logits -> (P, K) in the units that are explained."""
-        if self.output == "logit":
-            return logits
-        logarithm = self.output == "log_probability"
-        if self.multi_label or logits.shape[1] == 1:
-            return nn.functional.logsigmoid(logits) if logarithm else logits.sigmoid()
-        return logits.log_softmax(1) if logarithm else logits.softmax(1)
+        return OutputSpace(logits.shape[1], self.multi_label).in_unit(logits, self.output)
 
     def values(self, points: Tensor, targets: Tensor) -> Tensor:
         """Value of each target at each point.

@@ -1,15 +1,20 @@
 """The positive control and its negative: the same photographs with and without a watermark in one class."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.audit import Audit, open_audit
-from pipeline.audit.interventions.confirm import rows_of
+from pipeline.audit.interventions.confirm import suspect_rows
 from pipeline.audit.planted import PLANTED, WATERMARK, plant
+from pipeline.data.data_options import DataOptions
 from pipeline.errors import UsageError
+from pipeline.run.task_options import PlantOptions
 from pipeline.store.reader import Run
 from pipeline.store.shard_reader import ShardReader
+from pipeline.system.packaged_options import packaged_choices, packaged_defaults
 from pipeline.tasks import perform
 from tests.conftest import Compose
 
@@ -28,13 +33,21 @@ METHODS = {
 }
 
 
+def plant_options(**changes: Any) -> PlantOptions:
+    return replace(PlantOptions.of(packaged_defaults({**packaged_choices(), "task": "plant"})["task"]), **changes)
+
+
+def data_options(**transform: Any) -> DataOptions:
+    data = DataOptions.of(packaged_defaults(packaged_choices())["data"])
+    return replace(data, transform=replace(data.transform, **transform))
+
+
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, tuple[Path, Path]]:
     """Photographs and head with the watermark and without it."""
-    options = {"classes": 4, "per_class": 14, "marked": 0.5, "swapped": 0}
-    data = {"root": None, "transform": {"resize": [SIDE, SIDE], "crop": [SIDE, SIDE]}}
+    options, data = plant_options(classes=4, per_class=14), data_options(resize=[SIDE, SIDE], crop=[SIDE, SIDE])
     return {
-        watermark: plant({**options, "watermark": watermark}, data, tmp_path_factory.mktemp("planted"), seed=0)
+        watermark: plant(replace(options, watermark=watermark), data, tmp_path_factory.mktemp("planted"), seed=0)
         for watermark in (True, False)
     }
 
@@ -61,7 +74,7 @@ def test_the_watermark_is_found_and_proven(
     assert top < (above + below) / 2 < bottom and left < (before + after) / 2 < right
     run = Run(ShardReader(tmp_path))
     marked = {row for row in audit.arrays.row.tolist() if "marked" in run[row].path.name}
-    about = set(rows_of(audit, first).tolist())
+    about = set(suspect_rows(audit, first).tolist())
     assert len(marked & about) >= 0.6 * len(marked)
     if first.shortcut.cluster is not None:  # so few maps of Integrated Gradients do not part
         assert len(marked & about) >= 0.8 * len(about)
@@ -93,6 +106,5 @@ def test_the_experiment_is_one_command(compose: Compose, tmp_path: Path, caplog:
 
 
 def test_there_are_as_many_classes_as_asked(tmp_path: Path) -> None:
-    data = {"root": None, "transform": {}}
     with pytest.raises(UsageError, match=r"task.classes=8: expected from 3 to 7"):
-        plant({"classes": 8, "per_class": 1}, data, tmp_path, seed=0)
+        plant(plant_options(classes=8, per_class=1), data_options(), tmp_path, seed=0)

@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from pipeline.run.option_ranges import check
+from pipeline.run.option_ranges import check_ranges
 from tests.conftest import Compose
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "k8s"
@@ -33,11 +33,11 @@ def test_the_commands_are_what_the_pipeline_takes(jobs: list[dict[str, Any]], co
     start, work = (job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs)
     named = ["model=torchvision", "model.name=resnet50"]  # as __main__ has it
     frozen, _ = compose(*(argument for argument in start if argument != "model=resnet50"), *named)
-    check(frozen)
+    check_ranges(frozen)
     index = "$(JOB_COMPLETION_INDEX)"
     assert any(index in argument for argument in work)
     worker, choices = compose(*(argument.replace(index, "31") for argument in work))
-    check(worker)
+    check_ranges(worker)
     assert choices["task"] == "work" and worker["task"]["worker"] < worker["task"]["workers"]
     assert worker["run"] == frozen["output_dir"]
     spec = jobs[1]["spec"]

@@ -9,7 +9,7 @@ import pytest
 from pipeline.store.verify import verify
 from pipeline.system.signals import Stopped
 from tests.conftest import Status
-from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, until
+from tests.counting import IMAGES, assert_equal_runs, evaluated_points, meanwhile, until
 from tests.deadly_images import holds_all_others, lay, poison
 
 
@@ -37,14 +37,14 @@ def test_two_of_four_are_killed(counted: Status, alone: Path, tmp_path: Path, ca
     killer.join()
     assert caplog.text.count("was killed by SIGKILL; started again") == 2
     assert_equal_runs(alone, run)
-    assert verify(run).whole and not list(run.rglob("*.part"))
+    assert verify(run).is_intact and not list(run.rglob("*.part"))
     assert (run / "summary.json").read_bytes() == (alone / "summary.json").read_bytes()
     # Doubled: an image in each killed worker's hands, and what helpers took up that its owner was at.
-    doubled = asked(tmp_path) / 2 - IMAGES
+    doubled = evaluated_points(tmp_path) / 2 - IMAGES
     assert doubled <= 2 + IMAGES / 4, f"{doubled} images were computed twice"
     caplog.clear()
     assert counted(f"output_dir={run}", "launch=processes", "launch.workers=4") == 0
-    assert "nothing is left to do" in caplog.text and asked(tmp_path) / 2 - IMAGES == doubled
+    assert "nothing is left to do" in caplog.text and evaluated_points(tmp_path) / 2 - IMAGES == doubled
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_a_signal_is_passed_on_and_work_is_saved(counted: Status, tmp_path: Path
         until(lambda: len(list(run.glob("workers/*.log"))) == 2)
         (tmp_path / "go").write_text("0.1")
         until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
-        until(lambda: asked(tmp_path) / 2 >= 12 + 3)  # one of them at least is finished
+        until(lambda: evaluated_points(tmp_path) / 2 >= 12 + 3)  # one of them at least is finished
         os.kill(os.getpid(), signal.SIGTERM)
 
     stopper = meanwhile(stop)

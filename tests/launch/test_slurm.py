@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.report.run_summary import finished_counts
+from pipeline.report.derived_files import finished_counts
 from pipeline.store.verify import verify
 from tests.conftest import Status
-from tests.counting import IMAGES, asked, assert_equal_runs, meanwhile, options, until
+from tests.counting import IMAGES, assert_equal_runs, evaluated_points, meanwhile, options, until
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -97,9 +97,9 @@ def test_a_cluster_that_goes_wrong(
     assert counted(*LAUNCH, f"output_dir={run}", "launch.follow=true") == 0
     hurting.join()
     assert_equal_runs(alone, run)
-    assert verify(run).whole and not list(run.rglob("*.part"))
+    assert verify(run).is_intact and not list(run.rglob("*.part"))
     # Doubled: what three workers had in hand, and what helpers took up that another was at.
-    doubled = asked(tmp_path) / 2 - IMAGES
+    doubled = evaluated_points(tmp_path) / 2 - IMAGES
     assert doubled <= 3 + IMAGES / 4, f"{doubled} images were computed twice"
     caplog.clear()
     assert counted(*LAUNCH, f"output_dir={run}") == 0
@@ -125,8 +125,8 @@ def test_a_time_limit_saves_and_queues_again(counted: Status, slurm: Path, tmp_p
         client("scontrol", "update", f"JobId={job}", change)
     (tmp_path / "go").write_text("0")
     until(lambda: finished_counts(run) == (IMAGES, 0))
-    assert verify(run).whole
-    assert asked(tmp_path) / 2 - IMAGES < 1  # a chunk of the image in hand
+    assert verify(run).is_intact
+    assert evaluated_points(tmp_path) / 2 - IMAGES < 1  # a chunk of the image in hand
 
 
 @needs_slurm
@@ -163,7 +163,7 @@ def test_the_script_for_sites_without_submitit(
     assert "stopped by SIGTERM" in (run / "workers" / "00000.log").read_text()
     (tmp_path / "go").write_text("0")
     until(lambda: finished_counts(run) == (IMAGES, 0))
-    assert verify(run).whole
+    assert verify(run).is_intact
 
 
 @needs_slurm

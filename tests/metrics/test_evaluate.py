@@ -13,8 +13,9 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.metrics import Sparseness, sampled
 from pipeline.metrics.control_maps import KINDS
 from pipeline.metrics.evaluate import evaluate
-from pipeline.metrics.result import read, table
+from pipeline.metrics.result import read_result, result_table
 from pipeline.metrics.sampled import PartialMeasurement, Sample
+from pipeline.run.task_options import EvaluateOptions
 from pipeline.store.reader import Run
 from pipeline.store.shard_reader import ShardReader
 from pipeline.system.signals import Stopped, StopRequest
@@ -88,7 +89,7 @@ def test_again_it_says_the_same_and_another_batch_too(explain: Status, folder: P
 def test_metrics_are_added_to_those_of_the_same_sample(explain: Status, folder: Path) -> None:
     def metrics(*arguments: str) -> dict:
         assert explain(*QUICK, f"run={folder}", *arguments) == 0
-        result = read(folder)
+        result = read_result(folder)
         assert result is not None
         return result["metrics"]
 
@@ -102,11 +103,11 @@ def test_metrics_are_added_to_those_of_the_same_sample(explain: Status, folder: 
 
 def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, folder: Path) -> None:
     arguments = ("batch_size=2", "internal_batch_size=64", *EXPLAIN)
-    options = compose(*QUICK, "task.metrics=[deletion]")[0]["task"]
+    options = EvaluateOptions.of(compose(*QUICK, "task.metrics=[deletion]")[0]["task"])
     whole = evaluate(job(*arguments), options, stop=StopRequest())
     (folder / "evaluate.json").unlink()
     stop = Stopping(at=6)  # asked at the start, and of a batch before it and before each of two passes: in the second
-    with pytest.raises(Stopped), stop.held():
+    with pytest.raises(Stopped), stop.deferred():
         evaluate(job(*arguments), options, stop=stop)
     (first,) = json.loads((folder / sampled.FILE).read_text())["arrays"]
     first["scores.deletion"][0][0] = 0.625  # to see that it is not measured again
@@ -124,7 +125,7 @@ def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: P
 
     prepared = job(*EXPLAIN)
     prepared.classifier.module.register_forward_hook(full)
-    options = compose(*QUICK, "task.metrics=[confidence]")[0]["task"]
+    options = EvaluateOptions.of(compose(*QUICK, "task.metrics=[confidence]")[0]["task"])
     with pytest.raises(UsageError, match="out of memory: not even one point fits into memory"):
         evaluate(prepared, options, stop=StopRequest())
 
@@ -147,12 +148,12 @@ def test_an_image_that_is_gone_has_no_score(
         assert explain(*QUICK, f"run={folder}", "task.images=null", "task.metrics=[sparseness]") == 0
     finally:
         path.write_bytes(content)
-    result = read(folder)
+    result = read_result(folder)
     assert result is not None and "1 of 12 images cannot be read" in caplog.text
     found = result["metrics"]["sparseness"]
     assert found["unreadable"] == 1 and found["values"]["gini"]["map"][0] is None
     assert found["scores"]["gini"]["map"]["defined"] == 11
-    assert "12 of 12 explanations" in table(result)
+    assert "12 of 12 explanations" in result_table(result)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_what_is_explained_anew_is_what_was_stored(name: str, job: Prepare, expl
     stored = torch.from_numpy(np.stack([one.map.sum(0) for one in explanations]))
     torch.testing.assert_close(case.explain(case.images), stored, rtol=1e-4, atol=1e-5 * stored.abs().max().item())
     image = torch.arange(len(explanations))
-    scores = case.ask(image, lambda points: case.images[points], case.explained)
+    scores = case.evaluate(image, lambda points: case.images[points], case.explained)
     torch.testing.assert_close(scores.double(), case.column("score"), rtol=1e-4, atol=1e-5)
 
 

@@ -13,7 +13,8 @@ from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StoreError, UsageError
 from pipeline.report.render import panels_of, picture_name, render
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.run.task_options import RenderOptions
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.writer import Writer
 from pipeline.system.signals import Stopped, StopRequest
 from pipeline.visualize import Panel, draw
@@ -52,7 +53,9 @@ def run(tmp_path: Path) -> Path:
         path = root / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (WIDTH, HEIGHT), (30 * number, 0, 255)).save(path, "png")
-    with Writer(tmp_path / "run", freeze(tmp_path / "run", manifest), attributes=synthetic.ATTRIBUTES) as writer:
+    with Writer(
+        tmp_path / "run", freeze_manifest(tmp_path / "run", manifest), attributes=synthetic.ATTRIBUTES
+    ) as writer:
         for first in (0, 5):
             writer.add(synthetic.rows(range(first, first + 5), failed=()))
     return tmp_path / "run"
@@ -60,8 +63,8 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def options(compose: Compose):
-    def composed(*arguments: str) -> dict:
-        return compose("task=render", *arguments)[0]["task"]
+    def composed(*arguments: str) -> RenderOptions:
+        return RenderOptions.of(compose("task=render", *arguments)[0]["task"])
 
     return composed
 
@@ -70,7 +73,7 @@ def opened(path: Path) -> Image.Image:
     return Image.open(io.BytesIO(path.read_bytes()))
 
 
-def pictures(run: Path, options: dict) -> list[Path]:
+def pictures(run: Path, options: RenderOptions) -> list[Path]:
     return sorted(render(pipeline.open_run(run), options, stop=StopRequest()).iterdir())
 
 

@@ -18,18 +18,18 @@ def start(job: Job) -> ChunkSizeCache:
 def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str) -> None:
     first, second = job(f"smooth={smooth}"), job(f"smooth={smooth}")
     chunks = start(first)
-    chunks.keep()
+    chunks.save()
     assert not (first.run / FILE).exists()  # nothing found yet
     evaluators = first.method.chunked_evaluators()
     evaluators[-1].start_at(24)
-    chunks.keep()
+    chunks.save()
     start(second)
     assert [evaluator.found for evaluator in second.method.chunked_evaluators()] == [
         *[None] * (len(evaluators) - 1),
         24,
     ]
     evaluators[0].start_at(6)
-    chunks.keep()
+    chunks.save()
     assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[evaluator.found for evaluator in evaluators]]
 
 
@@ -40,7 +40,7 @@ def test_another_device_is_not_concerned(job: Prepare) -> None:
     chunks = start(one)
     assert [evaluator.found for evaluator in one.method.chunked_evaluators()] == [None, None]
     one.method.evaluator.start_at(3)
-    chunks.keep()
+    chunks.save()
     assert json.loads((one.run / FILE).read_bytes())["another GPU"] == [256, 128]
 
 
@@ -50,8 +50,8 @@ def test_a_given_size_is_neither_changed_nor_kept(job: Prepare) -> None:
     found = job()
     kept = start(found)
     found.method.evaluator.start_at(24)
-    kept.keep()
-    start(one).keep()
+    kept.save()
+    start(one).save()
     assert one.method.evaluator.size == 5
 
 

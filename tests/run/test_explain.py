@@ -45,9 +45,9 @@ def job_of(job: Prepare) -> JobOf:
     def made(network: nn.Module, method: type = Saliency, *arguments: str, **options: Any) -> Job:
         prepared = job("method=saliency", "dtype=float64", "store.dtype=float64", *arguments)
         classifier = Classifier.wrap(network.double(), "test", preprocessing=PREPROCESSING)
-        view = View(classifier.module, output=prepared.config["output"], preprocessing=PREPROCESSING)
+        view = View(classifier.module, output=prepared.options.output, preprocessing=PREPROCESSING)
         built = method(view, **options)
-        geometry = built.geometry((3, *SIZE), prepared.config["store"]["channels"])
+        geometry = built.geometry((3, *SIZE), prepared.options.store.channels)
         labels = np.arange(20, dtype=np.int32) % 10
         return replace(prepared, classifier=classifier, method=built, geometry=geometry, labels=labels)
 
@@ -64,7 +64,7 @@ def batch_of(count: int = 4, failures: list[Failure] | None = None) -> Batch:
 def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf) -> None:
     job = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps="auto", tol=0.02)
     rows = explain(job, batch_of())
-    rows.check()
+    rows.validate()
     images = job.classifier.preprocessing.normalize(batch_of().pixels.double() / 255)
     targets = torch.tensor([[4, 2]]).expand(len(images), -1)
     answer = job.method.explain(images, targets, scores=job.method.scores(images, targets), seeds=torch.zeros(4))
@@ -77,7 +77,7 @@ def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf
 def test_columns(job_of: JobOf) -> None:
     job, batch = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps=3), batch_of()
     rows = explain(job, batch)
-    rows.check()
+    rows.validate()
     images = batch.pixels.double() / 255
     with torch.no_grad():
         logits = job.classifier.module(images)
@@ -105,7 +105,7 @@ def test_evaluations_of_each_image(job_of: JobOf) -> None:
     halves = torch.zeros(4, 1, *SIZE, dtype=torch.int64)
     halves[1:3, :, :, 20:] = 1
     rows = explain(job_of(small_vgg(), FeatureAblation, "target=[4,2]", feature_mask=halves), batch_of())
-    rows.check()
+    rows.validate()
     assert rows.columns["evaluations"].tolist() == [3, 3, 4, 4, 4, 4, 3, 3]
 
 
@@ -136,7 +136,7 @@ def test_what_is_not_finite_becomes_a_failure_and_spares_the_others(job_of: JobO
     expected = explain(job, batch)
     batch.pixels[0], batch.pixels[2] = 255, 0  # images 7 and 11
     rows = explain(job, batch)
-    rows.check()
+    rows.validate()
     assert [(failure.index, failure.stage) for failure in rows.failures] == [(9, "read"), (7, "model"), (11, "map")]
     assert "not finite" in rows.failures[1].error and "not finite" in rows.failures[2].error
     assert rows.columns["index"].tolist() == [3, 3, 5, 5]

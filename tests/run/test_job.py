@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from pipeline.errors import UsageError
-from pipeline.run.job import check_target, prepare
+from pipeline.run.job import check_target, prepare_job
+from pipeline.run.options import RunOptions
 from pipeline.store.schema import fingerprint
 from tests.conftest import Compose, Prepare
 
@@ -217,13 +218,13 @@ def test_default_folder_is_named_by_content(
     compose: Compose, tiny: list[str], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def folder(*arguments: str) -> Path:
-        return prepare(*compose(*tiny, *arguments)).run
+        return prepare_job(RunOptions.from_config(*compose(*tiny, *arguments))).run
 
     assert folder() == folder("batch_size=2")
     assert folder() != folder("n_steps=51")
     method, model, data, digest = folder().name.split("-")
     assert (folder().parent, method, model, data) == (Path("outputs"), "ig", "checkpoint", dataset.name)
-    assert fingerprint(prepare(*compose(*tiny)).identity).startswith(digest)
+    assert fingerprint(prepare_job(RunOptions.from_config(*compose(*tiny))).identity).startswith(digest)
     monkeypatch.chdir(dataset.parent)
     assert folder(f"data.root={dataset.name}/") == folder()
 

@@ -9,7 +9,7 @@ import yaml
 
 import pipeline
 from pipeline.errors import StoreError, UsageError
-from pipeline.run.loop import start
+from pipeline.run.loop import freeze_run
 from pipeline.store.run_files import shard_path
 from pipeline.store.verify import verify
 from scripts.crash_test import differences
@@ -37,7 +37,7 @@ def test_one_worker_does_what_one_process_does(
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
     assert explain(*EXACT, "internal_batch_size=5", f"output_dir={tmp_path / 'one'}") == 0
-    start(job(*EXACT, "internal_batch_size=5"))
+    freeze_run(job(*EXACT, "internal_batch_size=5"))
     assert explain("task=work", f"run={folder}", "data.root=null", "batch_size=null") == 0
     assert hashes(folder) == hashes(tmp_path / "one")
     for name in ("summary.json", "failures.jsonl", "manifest.h5"):
@@ -48,10 +48,10 @@ def test_one_worker_does_what_one_process_does(
 
 def test_workers_share_a_run(job: Prepare, work: list[str], explain: Status, folder: Path, tmp_path: Path) -> None:
     assert explain(*EXACT, f"output_dir={tmp_path / 'one'}") == 0
-    start(job(*EXACT))
+    freeze_run(job(*EXACT))
     commands = [Command([*work, f"task.worker={number}", "task.workers=3"], tmp_path) for number in range(3)]
     assert [command.wait().status for command in commands] == [0, 0, 0]
-    assert not list(differences(tmp_path / "one", folder)) and verify(folder).whole
+    assert not list(differences(tmp_path / "one", folder)) and verify(folder).is_intact
     assert (folder / "summary.json").read_bytes() == (tmp_path / "one" / "summary.json").read_bytes()
     assert not list(folder.rglob("*.part"))
 
@@ -59,7 +59,7 @@ def test_workers_share_a_run(job: Prepare, work: list[str], explain: Status, fol
 def test_a_worker_begins_with_its_own_and_then_helps(
     job: Prepare, work: list[str], explain: Status, folder: Path
 ) -> None:
-    start(job(*EXACT))
+    freeze_run(job(*EXACT))
     assert explain(*work, "task.worker=1", "task.workers=4", "task.finish=false") == 0
     assert not (folder / "summary.json").exists()
     order = sorted(range(12), key=lambda shard: shard_path(folder, shard).stat().st_mtime_ns)
@@ -70,7 +70,7 @@ def test_a_worker_begins_with_its_own_and_then_helps(
 def test_a_worker_lists_nothing_and_needs_no_option_of_the_run(
     job: Prepare, work: list[str], explain: Status, folder: Path, dataset: Path, tmp_path: Path
 ) -> None:
-    start(job(*EXACT, "target=label"))
+    freeze_run(job(*EXACT, "target=label"))
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     (folder / "config.yaml").write_text(yaml.safe_dump({**stored, "data": {**stored["data"], "root": "/nowhere"}}))
     assert explain(*work) == 0
@@ -82,7 +82,7 @@ def test_a_worker_lists_nothing_and_needs_no_option_of_the_run(
 def test_options_that_came_after_the_run_have_their_defaults(
     job: Prepare, work: list[str], explain: Status, folder: Path
 ) -> None:
-    start(job(*EXACT, "data.limit=2"))
+    freeze_run(job(*EXACT, "data.limit=2"))
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     del stored["engine"]["compile"], stored["store"]["features"]
     (folder / "config.yaml").write_text(yaml.safe_dump(stored))
@@ -93,7 +93,7 @@ def test_options_that_came_after_the_run_have_their_defaults(
 def test_a_configuration_that_is_not_the_manifests_is_refused(
     job: Prepare, work: list[str], explain: Status, folder: Path, change: tuple[str, str, object]
 ) -> None:
-    start(job(*EXACT))
+    freeze_run(job(*EXACT))
     stored = yaml.safe_load((folder / "config.yaml").read_text())
     group, name, value = change
     old = stored[group][name]
@@ -112,7 +112,7 @@ def test_what_a_worker_cannot_do_is_said(
     tmp_path.joinpath("empty").mkdir()
     with pytest.raises(UsageError, match="no manifest"):
         explain("task=work", f"run={tmp_path / 'empty'}")
-    start(job(*EXACT))
+    freeze_run(job(*EXACT))
     with pytest.raises(UsageError, match="expected 0 to 3"):
         explain(*work, "task.worker=4", "task.workers=4")
     with pytest.raises(UsageError, match="names code to run"):
@@ -127,7 +127,7 @@ def test_failed_images_are_tried_again_by_the_workers(
     image = root / "n03763968" / "b.jpg"
     good = image.read_bytes()
     image.write_text("no photograph")
-    start(job(*EXACT, f"data.root={root}"))
+    freeze_run(job(*EXACT, f"data.root={root}"))
     assert explain(*work, "task.worker=0", "task.workers=2", "data.max_failed=0.5") == 3
     image.write_bytes(good)
     assert explain(*work, "task.worker=0", "task.workers=2", "retry_failed=true") == 3  # it is the other's

@@ -112,7 +112,7 @@ def test_a_manifest_keeps_the_places(explain: Status, archives: Path, tmp_path: 
     found = Manifest.open(tmp_path / "run")
     assert found.shards.tolist() == [0, 1, 2, 3]
     for number in range(3):
-        path, span = found.paths.place(number)
+        path, span = found.paths.location(number)
         assert span is not None
         archive = (archives / path.decode().split("/")[0]).read_bytes()
         assert archive[span[0] :][:2] == b"\xff\xd8"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as draw
 
 from pipeline.errors import StoreError, UsageError
-from pipeline.system.redaction import without_secrets
+from pipeline.system.redaction import redact_text
 from tests.conftest import Compose, Prepare
 
 FEW = settings(
@@ -71,8 +71,8 @@ KEYS = [
 def test_any_configuration_is_prepared_or_refused(
     compose: Compose, tiny: list[str], options: dict[str, object], tmp_path: Path
 ) -> None:
-    from pipeline.run.job import prepare
-    from pipeline.run.option_ranges import check
+    from pipeline.run.job import prepare_job
+    from pipeline.run.options import RunOptions
 
     config, choices = compose(*tiny, f"output_dir={tmp_path / 'run'}")
     for key, value in options.items():
@@ -82,8 +82,7 @@ def test_any_configuration_is_prepared_or_refused(
             node = node[group]
         node[name] = value
     try:
-        check(config)
-        prepare(config, choices)
+        prepare_job(RunOptions.from_config(config, choices))
     except UsageError as error:
         assert str(error)
 
@@ -95,8 +94,8 @@ def test_any_configuration_is_prepared_or_refused(
 def test_passwords_in_addresses_go(name: str) -> None:
     for text in (f"s3://user:{name}@host/x", f"weights=https://{name}@h/a.pth", f"https://h/x?sig={name}"):
         if not set(name) & set("&"):
-            assert "***" in without_secrets(text) and without_secrets(text).count(f":{name}@") == 0
-    assert without_secrets(f"data.root=/a/{name}") == f"data.root=/a/{name}"
+            assert "***" in redact_text(text) and redact_text(text).count(f":{name}@") == 0
+    assert redact_text(f"data.root=/a/{name}") == f"data.root=/a/{name}"
 
 
 def test_what_is_written_has_no_secrets(
