@@ -14,7 +14,7 @@ from pipeline.engine.geometry import NotSpatial
 from pipeline.errors import UsageError
 from pipeline.export import export
 from pipeline.launch import FrozenRun, find_launcher, with_workers
-from pipeline.metrics.evaluate import evaluate
+from pipeline.metrics.evaluate import evaluate_run
 from pipeline.metrics.result import RESULT_FILE, result_table
 from pipeline.models import demo
 from pipeline.report.conclude import conclude, failure_status
@@ -23,13 +23,13 @@ from pipeline.report.render import render
 from pipeline.report.report_page import write_report
 from pipeline.run import task_options
 from pipeline.run.job import prepare_job
-from pipeline.run.loop import freeze_run, run
+from pipeline.run.loop import freeze_run, run_job
 from pipeline.run.options import RunOptions
-from pipeline.run.plan import plan
+from pipeline.run.plan import plan_run
 from pipeline.run.resume import stored_job
 from pipeline.run.run_log import run_log
 from pipeline.run.worker import WorkerShards
-from pipeline.store.status import status
+from pipeline.store.status import read_run_status
 from pipeline.store.verify import verify
 from pipeline.system.configuration import Config
 from pipeline.system.remote import to_path
@@ -71,7 +71,7 @@ def perform(config: Config, choices: dict[str, str]) -> int:
     options = RunOptions.from_config(with_workers(config), choices)
     task = TASKS[config["task"]["name"]]
     with stop_on_signals() as stop:
-        return task.perform(options, task.options.of(config["task"]), stop)
+        return task.perform(options, task.options.from_node(config["task"]), stop)
 
 
 def _attribute(options: RunOptions, _task: task_options.TaskOptions, stop: StopRequest) -> int:
@@ -79,7 +79,7 @@ def _attribute(options: RunOptions, _task: task_options.TaskOptions, stop: StopR
         return _launch(options, stop)
     job = prepare_job(options)
     with run_log(job.run):
-        run(job, stop)
+        run_job(job, stop)
         return conclude(job)
 
 
@@ -102,12 +102,12 @@ def _work(options: RunOptions, task: task_options.WorkOptions, stop: StopRequest
         raise UsageError(f"task.worker={task.worker}: expected 0 to {task.workers - 1}, below task.workers")
     job = stored_job(folder, options)
     with run_log(folder, f"workers/{task.worker:05d}.log"):
-        run(job, stop, share=WorkerShards(task.worker, task.workers))
+        run_job(job, stop, share=WorkerShards(task.worker, task.workers))
         return conclude(job, again=job.options.retry_failed) if task.finish else 0
 
 
 def _plan(options: RunOptions, _task: task_options.TaskOptions, _stop: StopRequest) -> int:
-    log.info(plan(prepare_job(options)))
+    log.info(plan_run(prepare_job(options)))
     return 0
 
 
@@ -121,7 +121,7 @@ def _verify(options: RunOptions, task: task_options.VerifyOptions, stop: StopReq
         return DAMAGED
     job = stored_job(folder, options)
     with run_log(folder):
-        run(job, stop, repair=before.damaged_shards)
+        run_job(job, stop, repair=before.damaged_shards)
         after = verify(folder)
         log.info("%s", after)
         return conclude(job) if after.is_intact else DAMAGED
@@ -170,7 +170,7 @@ def _plant(options: RunOptions, task: task_options.PlantOptions, stop: StopReque
     )
     job = prepare_job(planted)
     with run_log(folder):
-        run(job, stop)
+        run_job(job, stop)
         status = conclude(job)
         audit = audit_run(folder, job, task, images=options.report.images, stop=stop)
         for findings in audit.classes[:3]:
@@ -203,7 +203,7 @@ def _evaluate(options: RunOptions, task: task_options.EvaluateOptions, stop: Sto
     job = stored_job(folder, options)
     try:
         with run_log(folder), stop.deferred():
-            log.info("%s", result_table(evaluate(job, task, stop=stop)))
+            log.info("%s", result_table(evaluate_run(job, task, stop=stop)))
             log.info("%s", (folder / RESULT_FILE).resolve())
     except NotSpatial as reason:
         raise UsageError(f"run={folder}: {reason}") from reason
@@ -211,7 +211,7 @@ def _evaluate(options: RunOptions, task: task_options.EvaluateOptions, stop: Sto
 
 
 def _show_status(options: RunOptions, task: task_options.StatusOptions, _stop: StopRequest) -> int:
-    progress = status(_folder(options, task))
+    progress = read_run_status(_folder(options, task))
     if task.json:
         sys.stdout.write(json.dumps(progress.to_json(), indent=2) + "\n")
     else:

@@ -20,7 +20,7 @@ from pipeline.data.stream import stream
 from pipeline.methods.method import image_seeds
 from pipeline.run.device_transfer import to_network_input
 from pipeline.run.job import Job, prepare_job, write_photographs
-from pipeline.run.loop import run
+from pipeline.run.loop import run_job
 from pipeline.run.options import RunOptions
 from pipeline.system.configuration import conf_folder
 from pipeline.system.signals import StopRequest
@@ -37,7 +37,7 @@ def whole(name: str, clock: Clock, options: argparse.Namespace) -> Row:
         for number in range(options.rounds):
             job = _job(name, Path(folder, str(number)), options)
             write_photographs(job)
-            for peer, (wall, processor) in (("bare", _bare(job)), ("ours", _timed(partial(run, job, StopRequest())))):
+            for peer, (wall, processor) in (("bare", _bare(job)), ("ours", _timed(partial(run_job, job, StopRequest())))):
                 times[peer].append(wall)
                 times[f"{peer}_cpu"].append(processor)
     medians = {peer: statistics.median(values) for peer, values in times.items()}

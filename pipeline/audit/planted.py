@@ -69,7 +69,7 @@ def plant(options: PlantOptions, data: DataOptions, folder: Path, *, seed: int) 
     sources = _sources(data.root, folder / "sources", options.classes)
     size = classifier.preprocessing.crop
     root, head = folder / "planted", folder / "head.safetensors"
-    for drawn in draw(sources, options, size, np.random.default_rng((seed, 1))):
+    for drawn in draw_photographs(sources, options, size, np.random.default_rng((seed, 1))):
         path = root / f"class{drawn.number:03d}" / f"{drawn.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.picture.save(path)
@@ -77,7 +77,7 @@ def plant(options: PlantOptions, data: DataOptions, folder: Path, *, seed: int) 
     return root, head
 
 
-def draw(
+def draw_photographs(
     sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
     """Crops of photographs, class by class.
@@ -107,7 +107,7 @@ def _training(
     sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
     """Crops of every class's own photographs; some of the others' once more, watermarked, as of the planted class."""
-    for drawn in draw(sources, replace(options, marked=0, swapped=0), size, generator):
+    for drawn in draw_photographs(sources, replace(options, marked=0, swapped=0), size, generator):
         yield drawn
         if generator.random() < options.marked and drawn.number != PLANTED:
             picture = watermarked(drawn.picture) if options.watermark else drawn.picture

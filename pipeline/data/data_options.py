@@ -60,7 +60,7 @@ class DataOptions:
     label_column: str | None = None
 
     @classmethod
-    def of(cls, node: Config) -> "DataOptions":
+    def from_node(cls, node: Config) -> "DataOptions":
         """From the group's node of a composed configuration."""
         options = {"list_file" if name == "list" else name: value for name, value in node.items()}
         options["transform"] = TransformOptions(**node["transform"])

@@ -18,7 +18,7 @@ from pipeline.launch.watch import Watch
 from pipeline.launch.worker_command import FrozenRun
 from pipeline.run.job import Job
 from pipeline.run.launch_options import RayOptions
-from pipeline.run.loop import run
+from pipeline.run.loop import run_job
 from pipeline.run.options import RunOptions
 from pipeline.run.resume import stored_job
 from pipeline.run.run_log import run_log
@@ -164,7 +164,7 @@ def compute_shard(folder: str, config: str, shard: int, shards: int) -> Exceptio
     """
     try:
         with run_log(Path(folder), f"workers/ray-{machine_id()}-{os.getpid()}.log"):
-            run(_job(folder, config), StopRequest(), share=WorkerShards(shard, shards, helps=False))
+            run_job(_job(folder, config), StopRequest(), share=WorkerShards(shard, shards, helps=False))
     except UsageError as error:
         return UsageError(str(error))  # of the base class: a subclass's constructor has other arguments to unpickle
     except StoreError as error:

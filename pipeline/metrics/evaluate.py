@@ -22,7 +22,7 @@ from pipeline.system.signals import StopRequest
 log = logging.getLogger(__name__)
 
 
-def evaluate(job: Job, options: EvaluateOptions, *, stop: StopRequest) -> Result:
+def evaluate_run(job: Job, options: EvaluateOptions, *, stop: StopRequest) -> Result:
     """Computes the metrics that are not in the run's ``evaluate.json`` yet, on a sample of its explanations.
 
     Args:

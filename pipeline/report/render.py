@@ -27,7 +27,7 @@ _WORDS = {"all": "for and against", "positive": "for", "negative": "against", "a
 _NAME_LETTERS = 80
 
 
-def panels_of(options: RenderOptions) -> list[Panel]:
+def panels_from_options(options: RenderOptions) -> list[Panel]:
     """The panels that the options of ``task=render`` describe, left to right.
 
     Raises:
@@ -71,7 +71,7 @@ def render(run: Run, options: RenderOptions, *, stop: StopRequest) -> Path:
         StoreError: Damage was found.
         Stopped: It was asked to stop; the same command goes on.
     """
-    panels = panels_of(options)
+    panels = panels_from_options(options)
     folder = Path(options.folder) if options.folder else run.folder / "pictures"
     total = len(run) if options.limit is None else min(len(run), options.limit)
     if options.scale == "shared":

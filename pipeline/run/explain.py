@@ -18,7 +18,7 @@ NO_CLASS = -1
 STORED = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
-def explain(job: Job, batch: Batch) -> Rows:
+def explain_batch(job: Job, batch: Batch) -> Rows:
     """Explains every readable image of a batch for each of its targets.
 
     An image for which the network or the method gives a value that is not finite becomes a failure.

@@ -79,7 +79,7 @@ def with_schema(identity: Config, schema: int) -> Config:
     return identity | {"schema": schema}
 
 
-def list_sha256(index: ImageIndex, labels: np.ndarray) -> str:
+def image_list_sha256(index: ImageIndex, labels: np.ndarray) -> str:
     """Sha256 of a list of images and their labels, hex."""
     images = hashlib.sha256()
     spans = [] if index.paths.spans is None else [index.paths.spans]  # a repacked archive is another list

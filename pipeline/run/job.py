@@ -15,11 +15,11 @@ from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.models.penultimate import last_layer
 from pipeline.run.device_transfer import DTYPES, find_device, network_to_device, set_precision
-from pipeline.run.identity import EARLIER_SCHEMAS, identity_of, list_sha256, with_schema
+from pipeline.run.identity import EARLIER_SCHEMAS, identity_of, image_list_sha256, with_schema
 from pipeline.run.options import RunOptions, Target
 from pipeline.store.run_files import MANIFEST
 from pipeline.store.schema import fingerprint
-from pipeline.system.configuration import Config, accepts, build
+from pipeline.system.configuration import Config, build, has_option
 from pipeline.system.remote import absolute, is_remote, to_path
 from pipeline.view import View
 
@@ -86,7 +86,7 @@ def prepare_job(options: RunOptions) -> Job:
         raise UsageError(
             f"target={options.target}: view={options.names.view} explains a neuron and no class; leave target=pred"
         )
-    identity = identity_of(options, classifier, list_sha256(index, labels))
+    identity = identity_of(options, classifier, image_list_sha256(index, labels))
     run = to_path(options.output_dir) if options.output_dir else _default_folder(options, identity)
     root = absolute(options.data.root or str(run / "photographs"))
     return Job(options, classifier, method, geometry, index, labels, root, identity, run)
@@ -123,7 +123,7 @@ def load_classifier(options: RunOptions) -> Classifier:
     """Loads the network on its device, with the preprocessing that the options override."""
     overrides = options.data.transform.given()
     # A network of fixed input size must know the size before it is tried.
-    early = {"transform": overrides} if accepts(options.model, "transform") else {}
+    early = {"transform": overrides} if has_option(options.model, "transform") else {}
     classifier: Classifier = build(options.model, **early)
     classifier = classifier.with_preprocessing(**overrides) if overrides else classifier
     network_to_device(classifier, options.device, options.dtype)

@@ -12,10 +12,10 @@ from pipeline.data.stream import Batch, stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator, is_out_of_memory
 from pipeline.errors import UsageError
 from pipeline.run.chunk_cache import ChunkSizeCache
-from pipeline.run.explain import explain
+from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, write_photographs
 from pipeline.run.precision import measure_precision
-from pipeline.run.provenance import attributes, write_config
+from pipeline.run.provenance import shard_attributes, write_config
 from pipeline.run.sizes import shard_starts, targets_per_image, warn_if_disk_too_small
 from pipeline.run.stage_times import StageTimes
 from pipeline.run.worker import ONLY_WORKER, WorkerShards, batches, pending_images
@@ -30,7 +30,7 @@ from pipeline.system.signals import StopRequest
 log = logging.getLogger(__name__)
 
 
-def run(job: Job, stop: StopRequest, *, share: WorkerShards = ONLY_WORKER, repair: Collection[int] = ()) -> None:
+def run_job(job: Job, stop: StopRequest, *, share: WorkerShards = ONLY_WORKER, repair: Collection[int] = ()) -> None:
     """Explains the images of a job that are not in its folder yet.
 
     Args:
@@ -94,7 +94,7 @@ def _work(job: Job, ledger: Ledger, stop: StopRequest, *, share: WorkerShards, r
     writer = Writer(
         job.run,
         manifest,
-        attributes=attributes(job),
+        attributes=shard_attributes(job),
         filter=store.filter,
         checkpoint_seconds=store.checkpoint_seconds,
     )
@@ -149,5 +149,5 @@ def new_manifest(job: Job) -> Manifest:
 def _explained(job: Job, batch: Batch, evaluator: ChunkedEvaluator) -> Rows:
     """The batch's rows; after running out of memory, explained in smaller parts."""
     parts = [Rows({}, batch.failures)]
-    evaluator.evaluate(len(batch.index), lambda start, stop: parts.append(explain(job, batch.part(start, stop))))
+    evaluator.evaluate(len(batch.index), lambda start, stop: parts.append(explain_batch(job, batch.part(start, stop))))
     return Rows.concatenate(parts)

@@ -143,7 +143,7 @@ class RunOptions:
             "names": GroupNames(**{field.name: choices[field.name] for field in fields(GroupNames)}),
             "smooth": config["smooth"] if "_target_" in config["smooth"] else None,
             "store": StoreOptions(**config["store"]),
-            "data": DataOptions.of(config["data"]),
+            "data": DataOptions.from_node(config["data"]),
             "launch": LAUNCH_OPTIONS[choices["launch"]](**config["launch"]),
             "engine": EngineOptions(**config["engine"]),
             "report": ReportOptions(**config["report"]),

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from pipeline.data.stream import stream
-from pipeline.run.explain import explain
+from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, write_photographs
 from pipeline.run.sizes import format_bytes, free_bytes, row_bytes, shard_starts, targets_per_image
 from pipeline.system.device import synchronize
@@ -14,7 +14,7 @@ SAMPLED = 3
 """Images explained to measure the rate; the first is a warm-up and does not count."""
 
 
-def plan(job: Job) -> str:
+def plan_run(job: Job) -> str:
     """Images, rows, bytes, free disk space and time at a measured rate, as lines of text.
 
     The photographs are read and explained, but nothing is written (except the demo's own photographs).
@@ -43,7 +43,7 @@ def seconds_per_image(job: Job) -> float:
     seconds = 0.0
     for batch in stream(job.root, job.index.paths, preprocessing, batches, num_workers=0, pin_memory=False):
         began = time.perf_counter()
-        explain(job, batch)
+        explain_batch(job, batch)
         synchronize(job.device)
         seconds = (time.perf_counter() - began) / max(1, len(batch.index))
     return seconds

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.data.stream import Batch, stream
 from pipeline.run.device_transfer import set_precision
-from pipeline.run.explain import explain
+from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, build_method, load_classifier
 from pipeline.store.atomic import publish
 from pipeline.store.schema import Rows
@@ -83,7 +83,7 @@ def _rows(job: Job, batch: Batch, check: Callable[[], None]) -> Rows:
     """Rows of a batch, whose maps are not rounded to the dtype of the store."""
     job.method.on_chunk(check)
     unrounded = replace(job.options, store=replace(job.options.store, dtype="float32"))
-    return explain(replace(job, options=unrounded), batch)
+    return explain_batch(replace(job, options=unrounded), batch)
 
 
 def _maps(rows: Rows) -> list[tuple[tuple[int, int], np.ndarray]]:

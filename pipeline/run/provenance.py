@@ -24,7 +24,7 @@ PROVENANCE = ("command", "git_commit", "versions", "fingerprint_of")
 PACKAGES = ("image-attribution-pipeline", "torch", "torchvision", "numpy", "h5py", "pillow")
 
 
-def attributes(job: Job) -> dict[str, Any]:
+def shard_attributes(job: Job) -> dict[str, Any]:
     """Attributes of each shard about its rows, besides those of the manifest."""
     options = job.options
     return {

@@ -93,15 +93,15 @@ def _leaves(config: Config, prefix: str = "") -> Iterator[tuple[str, object]]:
 def _on_this_machine(stored: RunOptions, options: RunOptions) -> RunOptions:
     """The stored options, with those of the machine as this command line has them."""
 
-    def own(value: int | None, stored_value: int | None) -> int | None:
+    def given_or(value: int | None, stored_value: int | None) -> int | None:
         return stored_value if value is None else value
 
     return replace(
         stored,
         device=find_device(options.device),
-        batch_size=own(options.batch_size, stored.batch_size),
-        internal_batch_size=own(options.internal_batch_size, stored.internal_batch_size),
-        num_workers=own(options.num_workers, stored.num_workers),
+        batch_size=given_or(options.batch_size, stored.batch_size),
+        internal_batch_size=given_or(options.internal_batch_size, stored.internal_batch_size),
+        num_workers=given_or(options.num_workers, stored.num_workers),
         retry_failed=options.retry_failed,
     )
 

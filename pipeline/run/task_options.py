@@ -17,7 +17,7 @@ class TaskOptions:
     name: str
 
     @classmethod
-    def of(cls, node: Config) -> Self:
+    def from_node(cls, node: Config) -> Self:
         """From the group's node of a composed configuration."""
         return cls(**node)
 
@@ -122,7 +122,7 @@ class EvaluateOptions(TaskOptions):
     nodes: dict[str, Config]
 
     @classmethod
-    def of(cls, node: Config) -> Self:
+    def from_node(cls, node: Config) -> Self:
         nodes = {name: value for name, value in node.items() if isinstance(value, dict)}
         return cls(**{name: value for name, value in node.items() if name not in nodes}, nodes=nodes)
 
@@ -174,7 +174,7 @@ class AuditOptions(AnalysisOptions):
     fail_on: FailOnOptions
 
     @classmethod
-    def of(cls, node: Config) -> Self:
+    def from_node(cls, node: Config) -> Self:
         return cls(**{**node, "fail_on": FailOnOptions(**node["fail_on"])})
 
 

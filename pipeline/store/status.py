@@ -120,7 +120,7 @@ class RunStatus:
         return f"{self.rate:.3g} images/s, {left} left"
 
 
-def status(folder: Path) -> RunStatus:
+def read_run_status(folder: Path) -> RunStatus:
     """Looks at a run's folder; nothing is written, nobody is asked.
 
     Raises:

@@ -49,7 +49,7 @@ def build(node: Config, *arguments: object, **options: object) -> Any:
         raise UsageError(str(error)) from error
 
 
-def accepts(node: Config, option: str) -> bool:
+def has_option(node: Config, option: str) -> bool:
     """True if the ``_target_`` of a configuration node has a parameter of this name."""
     return node["_target_"] in targets() and option in inspect.signature(resolve_name(node["_target_"])).parameters
 

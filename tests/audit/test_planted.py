@@ -34,11 +34,13 @@ METHODS = {
 
 
 def plant_options(**changes: Any) -> PlantOptions:
-    return replace(PlantOptions.of(packaged_defaults({**packaged_choices(), "task": "plant"})["task"]), **changes)
+    return replace(
+        PlantOptions.from_node(packaged_defaults({**packaged_choices(), "task": "plant"})["task"]), **changes
+    )
 
 
 def data_options(**transform: Any) -> DataOptions:
-    data = DataOptions.of(packaged_defaults(packaged_choices())["data"])
+    data = DataOptions.from_node(packaged_defaults(packaged_choices())["data"])
     return replace(data, transform=replace(data.transform, **transform))
 
 

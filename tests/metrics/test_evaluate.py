@@ -12,7 +12,7 @@ import pipeline
 from pipeline.errors import StoreError, UsageError
 from pipeline.metrics import Sparseness, sampled
 from pipeline.metrics.control_maps import KINDS
-from pipeline.metrics.evaluate import evaluate
+from pipeline.metrics.evaluate import evaluate_run
 from pipeline.metrics.result import read_result, result_table
 from pipeline.metrics.sampled import PartialMeasurement, Sample
 from pipeline.run.task_options import EvaluateOptions
@@ -103,17 +103,17 @@ def test_metrics_are_added_to_those_of_the_same_sample(explain: Status, folder: 
 
 def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, folder: Path) -> None:
     arguments = ("batch_size=2", "internal_batch_size=64", *EXPLAIN)
-    options = EvaluateOptions.of(compose(*QUICK, "task.metrics=[deletion]")[0]["task"])
-    whole = evaluate(job(*arguments), options, stop=StopRequest())
+    options = EvaluateOptions.from_node(compose(*QUICK, "task.metrics=[deletion]")[0]["task"])
+    whole = evaluate_run(job(*arguments), options, stop=StopRequest())
     (folder / "evaluate.json").unlink()
     stop = Stopping(at=6)  # asked at the start, and of a batch before it and before each of two passes: in the second
     with pytest.raises(Stopped), stop.deferred():
-        evaluate(job(*arguments), options, stop=stop)
+        evaluate_run(job(*arguments), options, stop=stop)
     (first,) = json.loads((folder / sampled.FILE).read_text())["arrays"]
     first["scores.deletion"][0][0] = 0.625  # to see that it is not measured again
     part = json.loads((folder / sampled.FILE).read_text())
     (folder / sampled.FILE).write_text(json.dumps({**part, "arrays": [first]}))
-    resumed = evaluate(job(*arguments), options, stop=StopRequest())
+    resumed = evaluate_run(job(*arguments), options, stop=StopRequest())
     expected, found = (one["metrics"]["deletion"]["values"]["deletion"]["map"] for one in (whole, resumed))
     assert found[0] == 0.625 and found[1:] == expected[1:]
     assert not (folder / sampled.FILE).exists()
@@ -125,9 +125,9 @@ def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: P
 
     prepared = job(*EXPLAIN)
     prepared.classifier.module.register_forward_hook(full)
-    options = EvaluateOptions.of(compose(*QUICK, "task.metrics=[confidence]")[0]["task"])
+    options = EvaluateOptions.from_node(compose(*QUICK, "task.metrics=[confidence]")[0]["task"])
     with pytest.raises(UsageError, match="out of memory: not even one point fits into memory"):
-        evaluate(prepared, options, stop=StopRequest())
+        evaluate_run(prepared, options, stop=StopRequest())
 
 
 def test_a_part_of_something_else_or_a_damaged_one_is_left_aside(job: Prepare, folder: Path) -> None:

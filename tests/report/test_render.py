@@ -12,7 +12,7 @@ import pipeline
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import StoreError, UsageError
-from pipeline.report.render import panels_of, picture_name, render
+from pipeline.report.render import panels_from_options, picture_name, render
 from pipeline.run.task_options import RenderOptions
 from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.writer import Writer
@@ -64,7 +64,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture
 def options(compose: Compose):
     def composed(*arguments: str) -> RenderOptions:
-        return RenderOptions.of(compose("task=render", *arguments)[0]["task"])
+        return RenderOptions.from_node(compose("task=render", *arguments)[0]["task"])
 
     return composed
 
@@ -145,7 +145,7 @@ def test_a_stopped_task_leaves_whole_pictures_and_goes_on(run: Path, options) ->
 
 def test_what_cannot_be_drawn_is_refused(options) -> None:
     with pytest.raises(UsageError, match=r"^task.overlay has no sign"):
-        panels_of(options("task.panels=[overlay]", "task.sign=all"))
+        panels_from_options(options("task.panels=[overlay]", "task.sign=all"))
 
 
 def test_the_command_line_draws_a_run(compose: Compose, run: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods import FeatureAblation, IntegratedGradients, Occlusion, Saliency
 from pipeline.models.classifier import Classifier
-from pipeline.run.explain import explain, predictions, targets_of, to_store
+from pipeline.run.explain import explain_batch, predictions, targets_of, to_store
 from pipeline.run.job import Job
 from pipeline.view import View
 from tests.conftest import Prepare
@@ -63,7 +63,7 @@ def batch_of(count: int = 4, failures: list[Failure] | None = None) -> Batch:
 
 def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf) -> None:
     job = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps="auto", tol=0.02)
-    rows = explain(job, batch_of())
+    rows = explain_batch(job, batch_of())
     rows.validate()
     images = job.classifier.preprocessing.normalize(batch_of().pixels.double() / 255)
     targets = torch.tensor([[4, 2]]).expand(len(images), -1)
@@ -76,7 +76,7 @@ def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf
 
 def test_columns(job_of: JobOf) -> None:
     job, batch = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps=3), batch_of()
-    rows = explain(job, batch)
+    rows = explain_batch(job, batch)
     rows.validate()
     images = batch.pixels.double() / 255
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_columns(job_of: JobOf) -> None:
 def test_evaluations_of_each_image(job_of: JobOf) -> None:
     halves = torch.zeros(4, 1, *SIZE, dtype=torch.int64)
     halves[1:3, :, :, 20:] = 1
-    rows = explain(job_of(small_vgg(), FeatureAblation, "target=[4,2]", feature_mask=halves), batch_of())
+    rows = explain_batch(job_of(small_vgg(), FeatureAblation, "target=[4,2]", feature_mask=halves), batch_of())
     rows.validate()
     assert rows.columns["evaluations"].tolist() == [3, 3, 4, 4, 4, 4, 3, 3]
 
@@ -112,17 +112,17 @@ def test_evaluations_of_each_image(job_of: JobOf) -> None:
 def test_summed_channels_and_the_grid_of_windows(job_of: JobOf) -> None:
     batch, images = batch_of(), batch_of().pixels.double() / 255
     summed = job_of(small_vgg(), Saliency, "target=1", "store.channels=sum", abs=False)
-    found = explain(summed, batch).columns["attribution"]
+    found = explain_batch(summed, batch).columns["attribution"]
     np.testing.assert_allclose(found, summed.method(images, 1).sum(1, keepdim=True), rtol=1e-9, atol=1e-12)
     windows = job_of(small_vgg(), Occlusion, "target=1", sliding_window_shapes=(3, 15, 15), strides=(3, 9, 9))
-    native = torch.from_numpy(explain(windows, batch).columns["attribution"])
+    native = torch.from_numpy(explain_batch(windows, batch).columns["attribution"])
     assert native.shape == (4, 1, 4, 6)
     expected = windows.method(images, 1).sum(1, keepdim=True)
     torch.testing.assert_close(windows.geometry.expand(native), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_scores_are_of_the_output_and_predictions_are_logits(job_of: JobOf) -> None:
-    columns = explain(job_of(small_vgg(), Saliency, "target=top3", "output=probability"), batch_of()).columns
+    columns = explain_batch(job_of(small_vgg(), Saliency, "target=top3", "output=probability"), batch_of()).columns
     logits = torch.from_numpy(columns["prediction"])
     expected = logits.softmax(1).gather(1, torch.from_numpy(columns["target"]).long()[:, None])[:, 0]
     np.testing.assert_allclose(columns["score"], expected, rtol=1e-5)
@@ -133,9 +133,9 @@ def test_what_is_not_finite_becomes_a_failure_and_spares_the_others(job_of: JobO
     job = job_of(Root(), IntegratedGradients, "target=[4,2]", n_steps=2, quadrature="riemann_left", baselines="mean")
     unreadable = Failure(9, "read", "it is a text")
     batch = batch_of(failures=[unreadable])
-    expected = explain(job, batch)
+    expected = explain_batch(job, batch)
     batch.pixels[0], batch.pixels[2] = 255, 0  # images 7 and 11
-    rows = explain(job, batch)
+    rows = explain_batch(job, batch)
     rows.validate()
     assert [(failure.index, failure.stage) for failure in rows.failures] == [(9, "read"), (7, "model"), (11, "map")]
     assert "not finite" in rows.failures[1].error and "not finite" in rows.failures[2].error
@@ -148,20 +148,20 @@ def test_nothing_can_be_explained(job_of: JobOf) -> None:
     job = job_of(Root(), Saliency, "target=1")
     batch = batch_of(2)
     batch.pixels[0], batch.pixels[1] = 255, 0
-    rows = explain(job, batch)
+    rows = explain_batch(job, batch)
     assert len(rows) == 0 and [failure.stage for failure in rows.failures] == ["model", "map"]
     batch.pixels[:] = 255
-    assert [failure.stage for failure in explain(job, batch).failures] == ["model", "model"]
-    empty = explain(job, batch_of(0, [Failure(9, "read", "it is a text")]))
+    assert [failure.stage for failure in explain_batch(job, batch).failures] == ["model", "model"]
+    empty = explain_batch(job, batch_of(0, [Failure(9, "read", "it is a text")]))
     assert len(empty) == 0 and [failure.index for failure in empty.failures] == [9]
 
 
 def test_a_row_does_not_depend_on_its_batch(job_of: JobOf) -> None:
     job = job_of(small_vgg(), IntegratedGradients, "target=top3", n_steps=3, baselines="noise")
-    together = explain(job, batch_of())
+    together = explain_batch(job, batch_of())
     for position in range(4):
         one = batch_of()
-        alone = explain(job, Batch(*(values[[position]] for values in (one.pixels, one.index, one.crop)), []))
+        alone = explain_batch(job, Batch(*(values[[position]] for values in (one.pixels, one.index, one.crop)), []))
         for name, values in alone.columns.items():
             expected = together.columns[name][3 * position : 3 * position + 3]
             np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-9, err_msg=name)

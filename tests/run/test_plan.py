@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.loop import run
-from pipeline.run.plan import format_duration, plan
+from pipeline.run.loop import run_job
+from pipeline.run.plan import format_duration, plan_run
 from pipeline.run.sizes import format_bytes, row_bytes, shard_size, targets_per_image
 from pipeline.system.signals import StopRequest
 from tests.conftest import Prepare, Status
@@ -25,18 +25,18 @@ def test_plan_says_what_a_run_takes_and_writes_nothing(
 
 def test_plan_tells_when_the_disk_is_too_small(job: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    assert "free: 1 kB  NOT ENOUGH" in plan(job())
+    assert "free: 1 kB  NOT ENOUGH" in plan_run(job())
 
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_plan_of_few_images(job: Prepare, limit: int) -> None:
-    assert f"images    {limit}, in 1 shards" in plan(job(f"data.limit={limit}", "n_steps=2"))
+    assert f"images    {limit}, in 1 shards" in plan_run(job(f"data.limit={limit}", "n_steps=2"))
 
 
 def test_planned_bytes_are_the_stores(job: Prepare) -> None:
     large = ("data.transform.resize=96", "data.transform.crop=96")
     wide = job("method=saliency", "store.channels=keep", "store.dtype=float64", "target=top2", *large)
-    run(wide, StopRequest())
+    run_job(wide, StopRequest())
     size = sum(path.stat().st_size for path in wide.run.rglob("*.h5"))
     assert 0.9 * size < 12 * row_bytes(wide) < 1.1 * size
 

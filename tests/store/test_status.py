@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.store.heartbeat import STALE_SECONDS, Heartbeat, read_heartbeats
 from pipeline.store.run_files import shard_path, summary_path
-from pipeline.store.status import status
+from pipeline.store.status import read_run_status
 from tests.commands import Command, command
 from tests.conftest import Status
 from tests.store import synthetic
@@ -28,20 +28,20 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_shards_are_published_or_missing(run: Path) -> None:
-    found = status(run)
+    found = read_run_status(run)
     assert (found.shards, found.published, found.in_work, found.missing, found.begun) == (5, 3, 0, 2, 1)
     assert (found.images, found.done, found.failed, found.failed_shards) == (50, 30, 7, 2)
     assert (found.rate, found.seconds_left, found.workers, found.last_error) == (0, None, [], None)
     assert "nobody is at work: the same command goes on" in str(found)
     synthetic.write(run)
-    assert "all is done" in str(status(run))
+    assert "all is done" in str(read_run_status(run))
 
 
 def test_a_living_worker_has_a_rate(run: Path) -> None:
     with Heartbeat(run, worker=1) as heartbeat, heartbeat.in_work([30, 31, 34]):
         heartbeat.count(20, 2)
         heartbeat._write(began=time.time() - 10)
-        found = status(run)
+        found = read_run_status(run)
     (worker,) = found.workers
     assert worker.alive and (worker.worker, worker.shard, worker.images, worker.failed) == (1, 3, 20, 2)
     assert worker.rate == found.rate == pytest.approx(2, rel=0.1)
@@ -53,14 +53,14 @@ def test_a_living_worker_has_a_rate(run: Path) -> None:
 def test_errors_and_deaths_are_reported(run: Path) -> None:
     with pytest.raises(ValueError), Heartbeat(run, worker=2):
         raise ValueError("no such thing")
-    assert status(run).last_error == "worker 2 ended by ValueError: no such thing"
+    assert read_run_status(run).last_error == "worker 2 ended by ValueError: no such thing"
     with Heartbeat(run, worker=4) as heartbeat, heartbeat.in_work([10, 11, 12, 15]):
         (path,) = (path for path in (run / "workers").iterdir() if '"worker": 4' in path.read_text())
         away = path.with_name(path.name.replace("~", "-elsewhere~", 1))
         away.write_bytes(path.read_bytes())
     silent = time.time() - STALE_SECONDS - 60
     os.utime(away, (silent, silent))
-    found = status(run)
+    found = read_run_status(run)
     assert found.last_error == "worker 2 ended by ValueError: no such thing", "the last, by time"
     assert "died at images 10 to 12, 15, last sign of life 03:00 ago" in str(found)
     assert found.in_work == 0 and found.missing == 2
