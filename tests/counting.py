@@ -36,7 +36,7 @@ class Counting(nn.Module):
         time.sleep(float((folder / "go").read_text() or 0))
         with (folder / "evaluated_points").open(
             "a"
-        ) as file:  # one write, so that lines of several processes do not mix
+        ) as file:  # one write: lines do not mix
             file.write(f"{len(images)}\n")
         return self.network(images)
 
@@ -57,7 +57,7 @@ def deadly() -> nn.Module:
 
 
 def options(factory: str = "build") -> list[str]:
-    """Arguments that explain with such a network, one image a shard, in float64; saliency evaluates it twice an image."""
+    """Arguments that explain with such a network, one image a shard, in float64; saliency evaluates an image twice."""
     return [
         "model=checkpoint", f"model.factory=tests.counting:{factory}", "model.allow=[tests]", "model.weights=null",
         "method=saliency", "engine=dense", "internal_batch_size=1", "batch_size=1", "num_workers=0", "device=cpu",
