@@ -1,7 +1,7 @@
-"""Kills a run over and over, starts it again each time, and compares what is left with an unbroken run.
+"""Kill a run repeatedly, resume it each time, and compare the result with an unbroken run.
 
-Every other kill comes at a random moment. The others come at the system calls that publish files: before each call of
-each kind of file, and half way through each write. A run that reaches its end is compared, and begun anew.
+Every other kill comes at a random moment. The others come at the system calls that write files: before each call, for
+each kind of file, and in the middle of each write. A run that reaches its end is compared, removed and started again.
 
 python scripts/crash_test.py --kills 200 --photographs 64
 """
@@ -21,8 +21,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
-from calls import Calls
 from PIL import Image
+from system_calls import SystemCalls
 from tiny import OPTIONS
 
 import pipeline
@@ -33,58 +33,60 @@ from pipeline.store.verify import verify
 
 TOLERANCE = 1e-9
 IMAGES_A_SHARD = 4
-# A process that has imported everything forks each start: importing takes seconds in which a kill is no test.
+# A process that has imported everything forks each start: imports take seconds, in which a kill would test nothing.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pipeline.__main__", "pipeline.tasks", "calls"])
+CONTEXT.set_forkserver_preload(["pipeline.__main__", "pipeline.tasks", "system_calls"])
 
 
 def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as scratch:
-        found = crash(Path(scratch), options.kills, options.photographs, random.Random(options.seed))
-    print("\n".join(found) or f"{options.kills} kills: the same rows, maps to {TOLERANCE:g}, nothing left over")
-    sys.exit(bool(found))
+        problems = crash(Path(scratch), options.kills, options.photographs, random.Random(options.seed))
+    print(
+        "\n".join(problems) or f"{options.kills} kills: the same rows, maps equal to {TOLERANCE:g}, no files left over"
+    )
+    sys.exit(bool(problems))
 
 
 def crash(folder: Path, kills: int, photographs: int, moments: random.Random) -> list[str]:
-    """What differs from an unbroken run, or is left over, after so many kills."""
-    lay_photographs(folder / "photographs", photographs)
+    """Kill and resume a run; return the differences from an unbroken run, and the files left over."""
+    write_photographs(folder / "photographs", photographs)
     command = [
         f"data.root={folder / 'photographs'}", *OPTIONS, "batch_size=1", "num_workers=1", "dtype=float64",
         "store.dtype=float64", f"store.shard_size={IMAGES_A_SHARD}", "store.checkpoint_seconds=0.01",
     ]  # fmt: skip
-    start(["--version", f"output_dir={folder / 'none'}"]).join()  # which takes the imports upon itself
+    start(["--version", f"output_dir={folder / 'none'}"]).join()  # imports everything, before the first start is timed
     unbroken, broken = folder / "unbroken", folder / "broken"
-    calls = folder / "calls"
+    record = folder / "calls"
     began = time.monotonic()
-    finish(start([*command, f"output_dir={unbroken}"], calls), unbroken)
+    wait_for_success(start([*command, f"output_dir={unbroken}"], record), unbroken)
     seconds = time.monotonic() - began
-    lines = sorted(set(calls.read_text().splitlines()))
+    lines = sorted(set(record.read_text().splitlines()))
     moments.shuffle(lines)
     boundaries = cycle(lines)
     print(f"the unbroken run took {seconds:.1f} s")
-    found: list[str] = []
-    ways: Counter[str] = Counter()
+    problems: list[str] = []
+    kinds: Counter[str] = Counter()
     rounds = 0
-    while sum(ways.values()) < kills and not found:
-        at = next(boundaries) if sum(ways.values()) % 2 else None
+    while kinds.total() < kills and not problems:
+        at = next(boundaries) if kinds.total() % 2 else None
         pause = moments.uniform(0, seconds)
         if kill_run([*command, f"output_dir={broken}"], broken, at, pause):
-            ways[at or "a random moment"] += 1
-            print(f"kill {sum(ways.values())} at {at or 'a random moment'}, {rounds} runs ended so far", flush=True)
-            found += damage(broken)
-        else:  # it was over before
-            found += [*differences(unbroken, broken), *leftovers(broken)]
+            kinds[at or "a random moment"] += 1
+            print(f"kill {kinds.total()} at {at or 'a random moment'}, {rounds} runs ended so far", flush=True)
+            problems += damage(broken)
+        else:  # it ended before the kill
+            problems += [*differences(unbroken, broken), *leftovers(broken)]
             shutil.rmtree(broken)
             rounds += 1
-    print(*(f"killed {count:3d} times at {way}" for way, count in sorted(ways.items())), sep="\n")
-    finish(start([*command, f"output_dir={broken}"]), broken)
+    print(*(f"killed {count:3d} times at {kind}" for kind, count in sorted(kinds.items())), sep="\n")
+    wait_for_success(start([*command, f"output_dir={broken}"]), broken)
     print(f"{rounds + 1} runs reached their end and were compared")
-    return [*found, *differences(unbroken, broken), *leftovers(broken)]
+    return [*problems, *differences(unbroken, broken), *leftovers(broken)]
 
 
-def lay_photographs(folder: Path, count: int) -> None:
-    """Different crops of the demo's photographs, in their class folders; one file in twenty is broken."""
+def write_photographs(folder: Path, count: int) -> None:
+    """Write different crops of the demo's photographs, in their class folders; one file in twenty is broken."""
     write_demo_photographs(folder)
     sources = sorted(path for path in folder.rglob("*") if path.is_file())
     for number in range(count):
@@ -102,27 +104,27 @@ def lay_photographs(folder: Path, count: int) -> None:
 
 
 def start(arguments: list[str], record: Path | None = None, kill_at: str | None = None) -> BaseProcess:
-    """``python -m pipeline ARGUMENTS`` in a process of its own.
+    """Start ``python -m pipeline ARGUMENTS`` in a process of its own.
 
     Args:
         arguments: The command line.
-        record: A file that gets the calls that publish files, a line each.
-        kill_at: The call before which the process kills itself.
+        record: A file that gets the system calls that write files, a line each.
+        kill_at: The system call before which the process kills itself.
     """
     process = CONTEXT.Process(target=_perform, args=(arguments, record, kill_at))
     process.start()
     return process
 
 
-def finish(process: BaseProcess, run: Path) -> None:
-    """Waits for the end of a start, which must be a good one."""
+def wait_for_success(process: BaseProcess, run: Path) -> None:
+    """Wait for the end of a process, which must be a success."""
     process.join()
-    if process.exitcode not in (0, 3):  # 3: of the broken photographs
-        raise SystemExit(f"{run} ended with exit status {process.exitcode}: {Path(f'{run}.said').read_text()}")
+    if process.exitcode not in (0, 3):  # 3: because of the broken photographs
+        raise SystemExit(f"{run} ended with exit status {process.exitcode}: {Path(f'{run}.output').read_text()}")
 
 
 def kill_run(command: list[str], run: Path, at: str | None, pause: float) -> bool:
-    """Starts a run that is killed at a call or, without one, after a pause in seconds; whether that came first."""
+    """Start a run and kill it at a system call or, without one, after a pause in seconds; False if it ended before."""
     process = start(command, kill_at=at)
     process.join(None if at else pause)
     if process.is_alive():
@@ -130,19 +132,19 @@ def kill_run(command: list[str], run: Path, at: str | None, pause: float) -> boo
         process.join()
     if process.exitcode == -9:
         return True
-    finish(process, run)
+    wait_for_success(process, run)
     return False
 
 
 def damage(run: Path) -> list[str]:
-    """What a killed run should not hold; there may be no more than a few files of it."""
+    """List the damage of a killed run, of which there may be only a few files yet."""
     if not (run / "manifest.h5").exists():
         return []
     return [problem.text for problem in verify(run).problems if "missing; task=finish" not in problem.text]
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:
-    """How the rows of two runs differ; nothing if they do not."""
+    """Yield the differences between the rows of two runs."""
     first, second = pipeline.open_run(one), pipeline.open_run(other)
     for name, run in (("first", first), ("second", second)):
         failed = [failure.index for failure in run.failures()]
@@ -163,7 +165,7 @@ def differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def leftovers(run: Path) -> Iterator[str]:
-    """What a finished run should not hold."""
+    """Yield the files that a finished run should not have."""
     yield from (f"{path} is left" for pattern in ("*.part", "*.tmp") for path in run.rglob(pattern))
     yield from (problem.text for problem in verify(run).problems)
 
@@ -178,11 +180,11 @@ def _options() -> argparse.Namespace:
 
 def _perform(arguments: list[str], record: Path | None, kill_at: str | None) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of decoding processes, as in a process of its own
-    said = os.open(f"{arguments[-1].partition('=')[2]}.said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    output = os.open(f"{arguments[-1].partition('=')[2]}.output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
-        os.dup2(said, stream)
+        os.dup2(output, stream)
     sys.argv = ["pipeline", *arguments]
-    with Calls(record, kill_at):
+    with SystemCalls(record, kill_at):
         command_line()
 
 

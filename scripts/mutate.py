@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from crash_test import finish, lay_photographs, start
+from crash_test import start, wait_for_success, write_photographs
 from tiny import OPTIONS
 
 import pipeline
@@ -49,9 +49,9 @@ def main() -> None:
 
 def make_run(folder: Path) -> Path:
     """A run of five shards, the last of which is unfinished and has a part."""
-    lay_photographs(folder / "photographs", 20)
+    write_photographs(folder / "photographs", 20)
     run = folder / "run"
-    finish(start([f"data.root={folder / 'photographs'}", *OPTIONS, "num_workers=0", "batch_size=2",
+    wait_for_success(start([f"data.root={folder / 'photographs'}", *OPTIONS, "num_workers=0", "batch_size=2",
                   "store.shard_size=4", f"output_dir={run}"]), run)  # fmt: skip
     opened = pipeline.open_run(run)
     rows = Ledger(run, opened.manifest).rows(4)

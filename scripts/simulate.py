@@ -1,7 +1,7 @@
-"""What a run of a thousand to a billion images takes, from measured constants: the figures of docs/scaling.md.
+"""Simulate runs of a thousand to a billion images from measured constants, for the tables of docs/scaling.md.
 
-python scripts/simulate.py                     the tables of the page
-python scripts/simulate.py --rate 40           the same for a device that explains 40 images a second (task=plan tells)
+python scripts/simulate.py                     prints the tables
+python scripts/simulate.py --rate 40           the same for a device that explains 40 images a second (see task=plan)
 python scripts/simulate.py --page docs/scaling.md      writes them into the page
 """
 
@@ -25,7 +25,7 @@ BEGIN, END = "<!-- begin simulated -->\n", "<!-- end simulated -->\n"
 SIZES = tuple(10**power for power in range(3, 10))
 WORKERS = 100
 CLASSES = 1000
-SHARD_BYTES, SHARDS_PER_WORKER, LEAST_IMAGES = 256e6, 100, 8  # as pipeline/run/sizes.py has them
+SHARD_BYTES, SHARDS_PER_WORKER, LEAST_IMAGES = 256e6, 100, 8  # as in pipeline/run/sizes.py
 MAPS = {
     "IG, all channels": (3, 224, 224),
     "IG": (1, 224, 224),
@@ -33,18 +33,18 @@ MAPS = {
     "occlusion, windows of 45 at 9": (1, 21, 21),
     "Grad-CAM": (1, 7, 7),
 }
-"""Values stored of an image of 224 x 224; of occlusion and Grad-CAM the grid that was computed."""
+"""Stored shape of the map of an image of 224 x 224 pixels; for occlusion and Grad-CAM, the grid that was computed."""
 DTYPES = {"float32": 4, "float16": 2}
 DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class Machines:
-    """Workers and what they have to do.
+    """Workers and their shards.
 
     Attributes:
-        seconds: What each shard takes a worker at speed 1.
-        speeds: Of each worker.
+        seconds: Seconds that each shard takes a worker of speed 1.
+        speeds: Speed of each worker.
     """
 
     seconds: np.ndarray
@@ -52,15 +52,15 @@ class Machines:
 
     @property
     def ideal(self) -> float:
-        """Seconds, if the work could be poured."""
+        """Seconds if the work were divisible without limit."""
         return float(self.seconds.sum() / self.speeds.sum())
 
 
-class Imagined(Ledger):
-    """The ledger of a run of which only the published shards matter, one image each.
+class SimulatedLedger(Ledger):
+    """The ledger of a run without files, one image a shard.
 
     Args:
-        shards: How many there are.
+        shards: Number of shards.
     """
 
     def __init__(self, shards: int) -> None:
@@ -77,22 +77,22 @@ class Imagined(Ledger):
 
 
 def makespan(machines: Machines, *, helping: bool) -> tuple[float, int]:
-    """Lets workers take the shards that the pipeline's own ledger gives them.
+    """Simulate workers that take shards in the order of the pipeline's own ledger.
 
     Args:
         machines: The workers and their shards.
-        helping: Whether they take others' shards when theirs are done.
+        helping: Whether workers take others' shards when their own are done.
 
     Returns:
-        Seconds until all shards are published, over the ideal; and how many were computed in vain.
+        Seconds until all shards are published, over the ideal; and the number of shards that were computed twice.
     """
     shards, workers = len(machines.seconds), len(machines.speeds)
-    ledger, doubled, end = Imagined(shards), 0, 0.0
-    left = [ledger.pending(worker, workers) for worker in range(workers)]
+    ledger, twice, end = SimulatedLedger(shards), 0, 0.0
+    pending = [ledger.pending(worker, workers) for worker in range(workers)]
     events: list[tuple[float, int, int]] = []
 
     def take(worker: int, now: float) -> None:
-        shard = next(left[worker], None)
+        shard = next(pending[worker], None)
         if shard is not None and (helping or shard % workers == worker):
             heapq.heappush(events, (now + machines.seconds[shard] / machines.speeds[worker], worker, shard))
 
@@ -100,14 +100,14 @@ def makespan(machines: Machines, *, helping: bool) -> tuple[float, int]:
         take(worker, 0.0)
     while len(ledger.done) < shards:
         end, worker, shard = heapq.heappop(events)
-        doubled += int(shard in ledger.done)
+        twice += int(shard in ledger.done)
         ledger.done.add(shard)
         take(worker, end)
-    return end / machines.ideal, doubled + len(events)  # what is under way then is in vain too
+    return end / machines.ideal, twice + len(events)  # the shards in work at the end are published already
 
 
 def fleets(workers: int) -> dict[str, np.ndarray]:
-    """Speeds of workers, by what they are called."""
+    """Speeds of workers, by the name of the fleet."""
     draws = np.random.default_rng(0)
     slow = np.ones(workers)
     slow[::20] = 1 / 3
@@ -119,17 +119,17 @@ def fleets(workers: int) -> dict[str, np.ndarray]:
 
 
 def schedule() -> Iterator[list[str]]:
-    yield ["shards", "workers", "machines", "dealt only, / ideal", "with helping, / ideal", "computed twice"]
+    yield ["shards", "workers", "machines", "own shards only, / ideal", "with helping, / ideal", "computed twice"]
     for shards in (2000, 10_000):
         seconds = np.random.default_rng(shards).uniform(0.65, 1.35, shards)  # 20 % from one shard to the next
         for name, speeds in fleets(WORKERS).items():
             machines = Machines(seconds, speeds)
-            (dealt, _), (helped, doubled) = (makespan(machines, helping=helping) for helping in (False, True))
-            yield [f"{shards:,}", str(WORKERS), name, f"{dealt:.2f}", f"{helped:.2f}", f"{doubled / shards:.1%}"]
+            (own, _), (helped, twice) = (makespan(machines, helping=helping) for helping in (False, True))
+            yield [f"{shards:,}", str(WORKERS), name, f"{own:.2f}", f"{helped:.2f}", f"{twice / shards:.1%}"]
 
 
 def row_bytes(values: int, width: int) -> int:
-    """Bytes of an image in the store, as pipeline/run/sizes.py has it: its map, the logits, the other columns."""
+    """Bytes of an image in the store, as in pipeline/run/sizes.py: its map, the logits, the other columns."""
     return values * width + 4 * CLASSES + 64
 
 
@@ -141,13 +141,13 @@ def output() -> Iterator[list[str]]:
             yield [
                 name,
                 f"{'x'.join(map(str, shape))} {dtype}",
-                in_bytes(size),
-                *(in_bytes(size * n) for n in SIZES[::2]),
+                format_bytes(size),
+                *(format_bytes(size * n) for n in SIZES[::2]),
             ]
 
 
 def steps(constants: dict[str, Any], rate: float) -> Iterator[list[str]]:
-    """A run of IG maps in float16 on 100 workers, step by step."""
+    """Yield time and size of each step of a run of IG maps in float16 on 100 workers."""
     yield ["images", "listing", "its memory", "freezing", "manifest", "shards", "images a shard", "scan of shards",
            "merge", "output", "computing"]  # fmt: skip
     listing, freezing, scan, merge = (constants[name] for name in ("listing", "freezing", "scan", "merge"))
@@ -159,31 +159,31 @@ def steps(constants: dict[str, Any], rate: float) -> Iterator[list[str]]:
         shards = -(-images // per_shard)
         yield [
             f"{images:.0e}".replace("e+0", "e"),
-            in_time(listing["cpu_s"] / listing["files"] * images),
-            in_bytes(listing["peak_mb"] * 1e6 / listing["files"] * images),
-            in_time(freezing["cpu_s"] / freezing["rows"] * images),
-            in_bytes(freezing["bytes"] / freezing["rows"] * images),
+            format_seconds(listing["cpu_s"] / listing["files"] * images),
+            format_bytes(listing["peak_mb"] * 1e6 / listing["files"] * images),
+            format_seconds(freezing["cpu_s"] / freezing["rows"] * images),
+            format_bytes(freezing["bytes"] / freezing["rows"] * images),
             f"{shards:,}",
             f"{per_shard:,}",
-            in_time(scan["cpu_s"] / scan["shards"] * shards),
-            in_time(merge["cpu_s"] / merge["shards"] * shards),
-            in_bytes(size * images),
-            f"{significant(images / rate / DAY)} days / {WORKERS} = {in_time(images / rate / WORKERS)}",
+            format_seconds(scan["cpu_s"] / scan["shards"] * shards),
+            format_seconds(merge["cpu_s"] / merge["shards"] * shards),
+            format_bytes(size * images),
+            f"{format_number(images / rate / DAY)} days / {WORKERS} = {format_seconds(images / rate / WORKERS)}",
         ]
 
 
 def tables(constants: dict[str, Any], rate: float | None = None) -> str:
-    """All tables, in Markdown."""
+    """Format all tables in Markdown."""
     measured = constants["rate"]
     rate = rate or measured["images_per_s"]
-    found = constants["slice"]
-    said = (
-        f"Computing at {significant(rate)} images a second and worker"
+    part = constants["slice"]
+    heading = (
+        f"Computing at {format_number(rate)} images a second and worker"
         + (f" ({measured['what']})" if rate == measured["images_per_s"] else "")
-        + f". A worker opens a manifest of {found['rows']:,} images and reads {found['images']:,} of them in "
-        f"{found['cpu_s'] * 1e3:.0f} ms of CPU, with {found['peak_mb']:.0f} MB of memory in all.\n"
+        + f". A worker opens a manifest of {part['rows']:,} images and reads {part['images']:,} of them in "
+        f"{part['cpu_s'] * 1e3:.0f} ms of CPU, with {part['peak_mb']:.0f} MB of memory in all.\n"
     )
-    parts = [said, _markdown(steps(constants, rate)), _markdown(output()), _markdown(schedule())]
+    parts = [heading, _markdown(steps(constants, rate)), _markdown(output()), _markdown(schedule())]
     return "\n".join(parts)
 
 
@@ -193,21 +193,21 @@ def _markdown(rows: Iterator[list[str]]) -> str:
     return "\n".join(["| " + " | ".join(heading) + " |", "|" + "---|" * len(heading), *lines]) + "\n"
 
 
-def in_time(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     for unit, length in (("days", DAY), ("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if seconds >= 1.5 * length:
-            return f"{significant(seconds / length)} {unit}"
-    return f"{significant(seconds * 1e3)} ms"
+            return f"{format_number(seconds / length)} {unit}"
+    return f"{format_number(seconds * 1e3)} ms"
 
 
-def in_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     units = ("B", "kB", "MB", "GB", "TB")
     power = next((power for power in range(len(units)) if count < 999.5 * 1000**power), len(units) - 1)
-    return f"{significant(count / 1000**power)} {units[power]}"
+    return f"{format_number(count / 1000**power)} {units[power]}"
 
 
-def significant(value: float) -> str:
-    """Two digits, and all that are before the point."""
+def format_number(value: float) -> str:
+    """Format two significant digits, or all digits before the point."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 

@@ -1,7 +1,7 @@
-"""Runs, resumes, verifies and reports in one process, over and over, and watches memory, open files, threads and hooks.
+"""Soak test: run, resume, verify and report repeatedly in one process; memory, open files and threads must not grow.
 
 python scripts/soak.py --minutes 30
-python scripts/soak.py --images 2000 20000   peak memory of a run of so many tiny images, each in a process of its own
+python scripts/soak.py --images 2000 20000   peak memory of runs of 2000 and 20000 tiny images, a process each
 """
 
 import argparse
@@ -17,28 +17,30 @@ import time
 from pathlib import Path
 
 import torch
-from crash_test import lay_photographs
+from crash_test import write_photographs
 from PIL import Image
 from tiny import OPTIONS
 
 from pipeline.__main__ import main as command_line
 
-MOST_GROWTH = 0.03
+MAX_GROWTH = 0.03
 
 
 def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as scratch:
-        bad = flat(Path(scratch), options.images) if options.images else soak(Path(scratch), options.minutes * 60)
-    sys.exit(bad)
+        grew = (
+            peak_grows(Path(scratch), options.images) if options.images else soak(Path(scratch), options.minutes * 60)
+        )
+    sys.exit(grew)
 
 
 def soak(folder: Path, seconds: float) -> bool:
-    """Whether anything grew from the second quarter of the rounds on."""
-    lay_photographs(folder / "photographs", 40)
+    """Return whether a resource grew from the second quarter of the rounds on."""
+    write_photographs(folder / "photographs", 40)
     data, run = f"data.root={folder / 'photographs'}", f"output_dir={folder / 'run'}"
-    until, seen = time.monotonic() + seconds, [watched()]
-    while time.monotonic() < until or len(seen) < 4:
+    until, samples = time.monotonic() + seconds, [resources()]
+    while time.monotonic() < until or len(samples) < 4:
         for method in ("saliency", "ig", "occlusion"):
             options = ["n_steps=5"] if method == "ig" else []
             job = [data, *OPTIONS, f"method={method}", *options, "store.shard_size=8", "num_workers=1", run]
@@ -48,22 +50,22 @@ def soak(folder: Path, seconds: float) -> bool:
             expected(0, ["task=verify", f"run={folder / 'run'}"])
             expected(0, ["task=report", f"run={folder / 'run'}"])
             shutil.rmtree(folder / "run")
-        seen.append(watched())
-        print(f"round {len(seen) - 1}: {seen[-1]}", flush=True)
-    first, last = seen[len(seen) // 4 + 1], seen[-1]
-    grown = {name: (first[name], last[name]) for name in last if last[name] > first[name] * (1 + MOST_GROWTH)}
-    print(f"{len(seen) - 1} rounds in {seconds / 60:.0f} minutes; grown: {grown or 'nothing'}")
+        samples.append(resources())
+        print(f"round {len(samples) - 1}: {samples[-1]}", flush=True)
+    first, last = samples[len(samples) // 4 + 1], samples[-1]
+    grown = {name: (first[name], last[name]) for name in last if last[name] > first[name] * (1 + MAX_GROWTH)}
+    print(f"{len(samples) - 1} rounds in {seconds / 60:.0f} minutes; grown: {grown or 'nothing'}")
     return bool(grown)
 
 
-def watched() -> dict[str, int]:
-    """What must not grow: resident memory in MB, open files, threads, hooks of living modules."""
+def resources() -> dict[str, int]:
+    """Measure resident memory in MB, open files, threads, and hooks of all modules in memory."""
     gc.collect()
     modules = [one for one in gc.get_objects() if isinstance(one, torch.nn.Module)]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "megabytes": pages * resource.getpagesize() // 10**6,
-        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - a path of each would be an open file more
+        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - pathlib would open one more
         "threads": threading.active_count(),
         "hooks": sum(
             len(one._forward_hooks) + len(one._backward_hooks) + len(one._forward_pre_hooks) for one in modules
@@ -72,7 +74,7 @@ def watched() -> dict[str, int]:
 
 
 def expected(status: int, arguments: list[str]) -> None:
-    """Gives a command line in this process, which must end so."""
+    """Run a command line in this process, and check its exit status."""
     sys.argv = ["pipeline", *arguments]
     try:
         command_line()
@@ -80,8 +82,8 @@ def expected(status: int, arguments: list[str]) -> None:
         assert ended.code == status, f"{arguments} ended with {ended.code}"
 
 
-def flat(folder: Path, counts: list[int]) -> bool:
-    """Whether the peak of the largest run is above that of the smallest."""
+def peak_grows(folder: Path, counts: list[int]) -> bool:
+    """Return whether the peak memory of the last run is above that of the first, which has fewer images."""
     peaks: list[int] = []
     for count in counts:
         images = folder / f"images{count}"
@@ -98,7 +100,7 @@ def flat(folder: Path, counts: list[int]) -> bool:
         process.join()
         print(f"{count} images: at most {peaks[-1] / 1e3:.1f} MB, {peaks[-1] / peaks[0] - 1:+.2%}", flush=True)
         shutil.rmtree(folder / f"run{count}")
-    return peaks[-1] > peaks[0] * (1 + MOST_GROWTH)
+    return peaks[-1] > peaks[0] * (1 + MAX_GROWTH)
 
 
 def _peak(arguments: list[str], queue: "multiprocessing.Queue[int]") -> None:

@@ -1,4 +1,4 @@
-"""A thread that runs tasks in order, and a periodic task of its own between them."""
+"""A background thread that runs tasks in order, and a periodic task between them."""
 
 import queue
 import threading

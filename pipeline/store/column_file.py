@@ -2,8 +2,8 @@
 
 The file is a header (groups, attributes, small datasets), then the columns, then a trailer: a magic number of 8 bytes,
 the header's length, and the sha256 of the header and these two. The checksum covers the header only, so that opening a
-manifest of a billion images does not read all of it: whoever writes columns stores checksums of their pages among the
-small datasets, and a reader checks the pages that it reads.
+manifest of a billion images does not read all of it: the writer of the columns stores checksums of their pages among
+the small datasets, and a reader checks the pages that it reads.
 """
 
 import hashlib

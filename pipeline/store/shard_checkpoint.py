@@ -5,8 +5,8 @@ run ends for any reason but a kill. A checkpoint is one file ``shards/NNN/SSSSSS
 since the last one, as an HDF5 file like a shard's, with a sha256 behind it. It is published atomically. So a kill loses
 at most ``store.checkpoint_seconds`` plus one batch of work, and never damages what was saved before.
 
-Whoever resumes the shard, in this process or on another machine, restores its rows from all its checkpoints and
-computes only the other images. Saving a row twice is harmless: the first copy counts. Whoever publishes the shard
+A worker that resumes the shard, on this machine or another, restores its rows from all its checkpoints and computes
+only the other images. Saving a row twice is harmless: the first copy is used. The worker that publishes the shard
 removes its checkpoints.
 """
 

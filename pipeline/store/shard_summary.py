@@ -21,7 +21,7 @@ from pipeline.store.shard import decode_rows
 from pipeline.store.sketch import Sketch
 
 ShardSummary = dict[str, Any]
-CHECK = "check"
+CHECKSUM_KEY = "check"
 """Key of the sha256 of the other entries."""
 SKETCHED_COLUMNS = ("convergence_delta", "error_estimate")
 _HEX = 64  # letters of a sha256
@@ -59,7 +59,7 @@ def is_current(summary: ShardSummary, manifest: Manifest) -> bool:
 
 def encode_summary(summary: ShardSummary) -> bytes:
     """Encode a summary as JSON, with the sha256 of its content."""
-    return canonical_json({**summary, CHECK: fingerprint(summary)}).encode()
+    return canonical_json({**summary, CHECKSUM_KEY: fingerprint(summary)}).encode()
 
 
 def decode_summary(text: bytes) -> ShardSummary:
@@ -68,7 +68,7 @@ def decode_summary(text: bytes) -> ShardSummary:
     Raises:
         ValueError: The content does not match its checksum.
     """
-    before, _, after = text.partition(f'"{CHECK}":"'.encode())
+    before, _, after = text.partition(f'"{CHECKSUM_KEY}":"'.encode())
     # Canonical JSON: the text without the entry of the checksum is the text that was hashed.
     checksum, after = after[:_HEX], after[_HEX + len('",') :]
     if hashlib.sha256(before + after).hexdigest().encode() != checksum:
@@ -81,7 +81,7 @@ def summarize_rows(rows: Rows, manifest: Manifest) -> ShardSummary:
     """Add up the rows of a shard.
 
     Returns:
-        Counts, model evaluations, the failures, and for each class (by label) the terms of a :class:`ClassTotal`.
+        Counts, model evaluations, the failures, and for each class (by label) the terms of a :class:`ClassTotals`.
     """
     return {
         "rows": len(rows),
@@ -94,15 +94,15 @@ def summarize_rows(rows: Rows, manifest: Manifest) -> ShardSummary:
 
 
 @dataclass
-class ClassTotal:
-    """What the images of a class, by label, add up to.
+class ClassTotals:
+    """Sums over the images of a class, by label.
 
     Attributes:
-        n: Images explained.
-        correct: How many of them are predicted as labelled.
-        confidence_sum: Of the probabilities of the predicted classes.
-        failures: Images that could not be explained.
-        sketches: Of the magnitudes in the columns `SKETCHED`, of each explanation.
+        n: Number of images explained.
+        correct: Number of these that are predicted as labelled.
+        confidence_sum: Sum of the probabilities of the predicted classes.
+        failures: Number of images that could not be explained.
+        sketches: Quantile sketches of the magnitudes in the columns `SKETCHED_COLUMNS`, over explanations.
     """
 
     n: int = 0
@@ -138,14 +138,14 @@ class ShardTotals:
     rows: int
     evaluations: int
     failed: list[Failure]
-    classes: dict[int, ClassTotal]
+    classes: dict[int, ClassTotals]
     sha256: str
 
 
 def sum_summaries(summaries: Iterable[ShardSummary]) -> ShardTotals:
     """Add up summaries in one pass; time and memory do not depend on the number of images in the shards."""
     sums, digest = dict.fromkeys(_SUMMED, 0), hashlib.sha256()
-    classes: defaultdict[int, ClassTotal] = defaultdict(ClassTotal)
+    classes: defaultdict[int, ClassTotals] = defaultdict(ClassTotals)
     failed: list[Failure] = []
     for summary in summaries:
         digest.update(summary["sha256"].encode())
@@ -158,7 +158,7 @@ def sum_summaries(summaries: Iterable[ShardSummary]) -> ShardTotals:
 
 
 def _confidence_kind(manifest: Manifest) -> dict[str, str]:
-    """How the confidences are computed, where that is not as in the summaries of every version."""
+    """Entry of a summary whose confidences are sigmoids; softmax, as in every older summary, has no entry."""
     return {"confidence": "sigmoid"} if manifest.output_space.multi_label else {}
 
 

@@ -57,7 +57,7 @@ class Verification:
 
     @property
     def is_intact(self) -> bool:
-        """Whether no problem was found in the published files."""
+        """True if there is no problem."""
         return not self.problems
 
     @property

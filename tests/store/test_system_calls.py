@@ -1,11 +1,11 @@
-"""A start that writes and finishes, killed before each of its system calls and half way through each write."""
+"""A writer, and what derives the results, killed before each of its system calls and in the middle of each write."""
 
 import multiprocessing
 import signal
 from pathlib import Path
 
 import pytest
-from calls import Calls
+from system_calls import SystemCalls
 
 from pipeline.report.derived_files import finish
 from pipeline.store.heartbeat import Heartbeat, read_heartbeats
@@ -14,19 +14,19 @@ from pipeline.store.verify import verify
 from tests.store import synthetic
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["calls", "tests.store.synthetic", "pipeline.__main__", "pipeline.tasks"])
+CONTEXT.set_forkserver_preload(["system_calls", "tests.store.synthetic", "pipeline.__main__", "pipeline.tasks"])
 
 
 def write(run: Path, record: Path | None, kill_at: str | None) -> None:
-    with Calls(record, kill_at):
+    with SystemCalls(record, kill_at):
         freeze_manifest(run, synthetic.manifest(25))
-        with Heartbeat(run) as begun, begun.in_work([0]):
+        with Heartbeat(run) as heartbeat, heartbeat.in_work([0]):
             synthetic.write(run, shard_size=25, batch=10, pause=0.03)
         finish(run)
 
 
 def files(run: Path) -> dict[str, bytes]:
-    """All that a finished run holds."""
+    """All files of a finished run, by name."""
     results = ("failures.jsonl", "summary.json", "summary.csv", "index.h5")
     return synthetic.contents(run) | {name: (run / name).read_bytes() for name in results}
 
@@ -40,13 +40,13 @@ def start(*arguments: object) -> int:
 
 
 @pytest.mark.slow
-def test_killed_at_any_call_it_ends_as_if_unbroken(tmp_path: Path) -> None:
+def test_a_run_killed_at_any_system_call_resumes_to_the_files_of_an_unbroken_run(tmp_path: Path) -> None:
     record, unbroken = tmp_path / "record", tmp_path / "unbroken"
     assert start(unbroken, record, None) == 0
     lines = sorted(set(record.read_text().splitlines()))
     assert {
-        "half a write of part", "link of shard", "fsync of folder", "rename of summary of a shard",
-        "half a write of index of the shards", "half a pwrite of sign of life", "write of what finish writes",
+        "half a write of checkpoint", "link of shard", "fsync of folder", "rename of summary of a shard",
+        "half a write of index of the shards", "half a pwrite of heartbeat", "write of derived file",
     } <= {line.replace("replace", "rename") for line in lines}  # fmt: skip
     wanted = files(unbroken)
     killed = 0

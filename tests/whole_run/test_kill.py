@@ -1,4 +1,4 @@
-"""A whole run, killed and started again, is an unbroken run: the script that anybody can run, and that it can fail."""
+"""A whole run, killed and resumed, equals an unbroken run; scripts/crash_test.py finds differences if there are any."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from tests.conftest import Status
 
 
 @pytest.mark.slow
-def test_kills_leave_the_rows_of_an_unbroken_run(
+def test_a_killed_and_resumed_run_has_the_rows_of_an_unbroken_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["crash_test", "--kills", "8", "--photographs", "16"])

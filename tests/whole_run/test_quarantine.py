@@ -1,4 +1,4 @@
-"""Images that kill the process: singled out from start to start, and named; all others as in an unbroken run."""
+"""Images that kill the process: quarantined by name after three deaths; all others as in an unbroken run."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.store.verify import verify
 from tests.commands import command
 from tests.deadly_images import holds_all_others, lay, poison
 
-MOST_STARTS = 12
+MAX_STARTS = 12
 
 
 @pytest.fixture
@@ -20,39 +20,39 @@ def arguments(dataset: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytes
     return [*tiny, *lay(dataset, tmp_path)]
 
 
-def ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
-    """The statuses of one start after the other until one ends by itself, and what all of them say."""
+def start_until_it_ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
+    """Give the command again until it ends without being killed; the exit statuses, and all messages."""
     statuses: list[int] = []
-    said = ""
-    while len(statuses) < MOST_STARTS:
+    messages = ""
+    while len(statuses) < MAX_STARTS:
         answer = command(*arguments, folder=folder)
         statuses.append(answer.status)
-        said += answer.err  # an image is named by the start that gives it up, which may die at another
+        messages += answer.err  # the start that quarantines an image names it, and may then die at another
         if answer.status in (0, 1, 2, 3, 4):
-            return statuses, said
+            return statuses, messages
     raise AssertionError(f"it does not end: {statuses}")
 
 
 @pytest.mark.slow
-def test_images_that_kill_the_process_are_named(arguments: list[str], tmp_path: Path) -> None:
+def test_images_that_kill_the_process_are_quarantined(arguments: list[str], tmp_path: Path) -> None:
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     assert command(*arguments, f"output_dir={unbroken}", folder=tmp_path).status == 0
     # the first of the run, its neighbour, and the last
     names = poison(tmp_path / "photographs", {"0/A.png": "red", "0/B.png": "lime", "2/z.png": "blue"})
-    statuses, said = ends([*arguments, "num_workers=1"], tmp_path)
-    assert statuses[-1] == 3 and set(statuses[:-1]) == {9, -9, -11}, said
+    statuses, messages = start_until_it_ends([*arguments, "num_workers=1"], tmp_path)
+    assert statuses[-1] == 3 and set(statuses[:-1]) == {9, -9, -11}, messages
     assert len(statuses) - 1 <= 3 * len(names), "three deaths for each image, at most"
-    assert all(f"{name} is quarantined" in said for name in names)
+    assert all(f"{name} is quarantined" in messages for name in names)
     holds_all_others(run, names, unbroken)
     assert read_heartbeats(run) == []
 
 
-def test_a_death_alone_gives_nothing_up(arguments: list[str], tmp_path: Path) -> None:
+def test_one_death_quarantines_nothing(arguments: list[str], tmp_path: Path) -> None:
     poison(tmp_path / "photographs", {"1/a.png": "red"})
     assert command(*arguments, folder=tmp_path).status == 9
-    (start,) = read_heartbeats(tmp_path / "run")
-    assert not start.alive and len(start.state.at) == 4 and start.state.error is None
+    (record,) = read_heartbeats(tmp_path / "run")
+    assert not record.alive and len(record.state.at) == 4 and record.state.error is None
     for path in (tmp_path / "photographs").rglob("a.png"):
-        Image.effect_noise((40, 40), 9).save(path)  # what killed is cured
+        Image.effect_noise((40, 40), 9).save(path)  # an image that does not kill
     assert command(*arguments, folder=tmp_path).status == 0
     assert len(pipeline.open_run(tmp_path / "run")) == 13 and verify(tmp_path / "run").is_intact

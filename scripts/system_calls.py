@@ -1,4 +1,4 @@
-"""The system calls that publish files, counted; a process can end itself before any of them."""
+"""The system calls that write a run's files, recorded; a process can kill itself before any of them."""
 
 import os
 import re
@@ -13,35 +13,36 @@ KINDS = {
     r"config\.yaml": "config",
     r"\d{7}\.h5": "shard",
     r"\d{7}\.json": "summary of a shard",
-    r"\d{7}\.rows-.*\.part": "part",
-    r"failures\.jsonl|summary\.(json|csv)|index\.html": "what finish writes",
+    r"\d{7}\.rows-.*\.part": "checkpoint",
+    r"failures\.jsonl|summary\.(json|csv)|index\.html": "derived file",
     r"index\.h5": "index of the shards",
-    r"[^~]+~\d+~[0-9a-f]{8}\.json": "sign of life",
+    r"[^~]+~\d+~[0-9a-f]{8}\.json": "heartbeat",
     r"shards|\d{3}|report|workers": "folder",
 }
-NAMED = ("mkdir", "link", "rename", "replace", "unlink", "open")
+"""Kinds of files, by the pattern of their names."""
+BY_PATH = ("mkdir", "link", "rename", "replace", "unlink", "open")
 WRITES = ("write", "pwrite")
-BY_NUMBER = (*WRITES, "fsync", "close")
+BY_DESCRIPTOR = (*WRITES, "fsync", "close")
 
 
-class Calls:
-    """A context in which the functions of `os` that publish files are noted; the real ones do the work.
+class SystemCalls:
+    """A context in which those functions of `os` that write files are recorded, then executed.
 
     Args:
-        record: A file that gets a line for each, such as ``write of a part``.
-        kill_at: The line before whose first call this process ends, by SIGKILL. ``half a write of ...`` comes after
-            half of the bytes.
+        record: A file that gets a line for each call, for example ``write of checkpoint``.
+        kill_at: The line before whose first call this process kills itself by SIGKILL. ``half a write of ...`` comes
+            after half of the bytes.
     """
 
     def __init__(self, record: Path | None, kill_at: str | None) -> None:
         self._record, self._kill_at = record, kill_at
-        self._kind: dict[int, str] = {}  # of what is open
+        self._kind: dict[int, str] = {}  # of the open files, by descriptor
         self._real: dict[str, Callable[..., Any]] = {}
 
-    def __enter__(self) -> "Calls":
-        for name in (*NAMED, *BY_NUMBER):
+    def __enter__(self) -> "SystemCalls":
+        for name in (*BY_PATH, *BY_DESCRIPTOR):
             self._real[name] = getattr(os, name)
-            setattr(os, name, self._noted(name))
+            setattr(os, name, self._recorded(name))
         return self
 
     def __exit__(
@@ -50,9 +51,9 @@ class Calls:
         for name, function in self._real.items():
             setattr(os, name, function)
 
-    def _noted(self, name: str) -> Callable[..., Any]:
+    def _recorded(self, name: str) -> Callable[..., Any]:
         def call(first: Any, *others: Any, **options: Any) -> Any:
-            kind = self._kind.get(first) if name in BY_NUMBER else _kind_of(first)
+            kind = self._kind.get(first) if name in BY_DESCRIPTOR else _kind_of(first)
             if kind is None:
                 return self._real[name](first, *others, **options)
             self._reached(f"{name} of {kind}")
@@ -61,11 +62,11 @@ class Calls:
             if name in WRITES:
                 self._reached(f"half a {name} of {kind}")
             if name == "close":
-                del self._kind[first]  # before another thread opens a file of the same number
-            answer = self._real[name](first, *others, **options)
+                del self._kind[first]  # before another thread opens a file of the same descriptor
+            result = self._real[name](first, *others, **options)
             if name == "open":
-                self._kind[answer] = kind
-            return answer
+                self._kind[result] = kind
+            return result
 
         return call
 
@@ -78,7 +79,7 @@ class Calls:
 
 
 def _kind_of(path: Any) -> str | None:
-    """What a path is, temporary or not; None if it is no concern of publishing."""
+    """Kind of a file by its final or temporary name; None for files that are not a run's."""
     name = Path(os.fsdecode(path)).name if isinstance(path, str | bytes | os.PathLike) else ""
     name = name[1:].split("~")[0] if name.startswith(".") else name
     return next((kind for pattern, kind in KINDS.items() if re.fullmatch(pattern, name)), None)
