@@ -1,4 +1,4 @@
-"""What the model looks at, where it cheats, which labels are wrong, and how far to trust the maps."""
+"""Audit of a run: shortcuts, clusters, label issues, outliers, and the faithfulness of the maps."""
 
 import importlib.util
 
@@ -10,6 +10,6 @@ __all__ = ["Audit", "check_audit_extra", "open_audit"]
 
 
 def check_audit_extra() -> None:
-    """Raises MissingExtra if what an audit computes with is not installed; to open one, it need not be."""
+    """Raise MissingExtra if the libraries that compute an audit are not installed; opening one needs none."""
     if importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("scipy") is None:
         raise MissingExtra("audit", "an audit")

@@ -1,11 +1,11 @@
-"""How sure the model is of an image's label, of its prediction, and of the best other class."""
+"""Probabilities of each image's label, of its prediction, and of the best other class."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.audit.image_table import Images
+from pipeline.audit.image_table import ImageTable
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class ClassProbabilities:
     other: np.ndarray
 
     @classmethod
-    def of(cls, images: Images) -> "ClassProbabilities":
-        """Reads the predictions shard by shard."""
-        found = cls(*(np.full(len(images), np.nan) for _ in range(3)))
-        for positions, probability in probabilities(images):
+    def read(cls, images: ImageTable) -> "ClassProbabilities":
+        """Read the stored logits shard by shard."""
+        probabilities = cls(*(np.full(len(images), np.nan) for _ in range(3)))
+        for positions, probability in read_probabilities(images):
             label, row = images.columns["label"][positions], np.arange(len(positions))
-            found.predicted[positions] = probability[row, images.columns["predicted"][positions]]
+            probabilities.predicted[positions] = probability[row, images.columns["predicted"][positions]]
             known = label >= 0
-            found.label[positions[known]] = probability[row[known], label[known]]
-            probability[row[known], label[known]] = -1
-            found.other[positions[known]] = probability[known].max(1, initial=0)
-        return found
+            probabilities.label[positions[known]] = probability[row[known], label[known]]
+            probability[row[known], label[known]] = -1  # below every other class
+            probabilities.other[positions[known]] = probability[known].max(1, initial=0)
+        return probabilities
 
     @property
     def margin(self) -> np.ndarray:
@@ -45,22 +45,9 @@ class ClassProbabilities:
         return margin
 
 
-def probabilities(images: Images) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Probabilities (m, K) float64 of the images of each shard, with their positions; each pass reads anew."""
-    multi_label = bool(images.source.manifest.identity.get("model.multi_label", False))
+def read_probabilities(images: ImageTable) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions (m,) and class probabilities (m, classes), float64, of each shard's images; every pass reads again."""
+    space = images.source.manifest.output_space
     for shard, positions in images.shards():
-        logits = images.source.read(shard, "prediction")[images.place[positions]].astype(np.float64)
-        if logits.shape[1] == 1:
-            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)  # sigmoid is softmax against 0
-        yield positions, _sigmoid(logits) if multi_label else _softmax(logits)
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    shares: np.ndarray = powers / powers.sum(1, keepdims=True)
-    return shares
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    values: np.ndarray = 0.5 * (1 + np.tanh(logits / 2))
-    return values
+        logits = images.source.read(shard, "prediction")[images.place[positions]]
+        yield positions, space.probabilities(logits)

@@ -1,4 +1,4 @@
-"""Which images of a class are alike: SpRAy (Lapuschkin et al. 2019, doi 10.1038/s41467-019-08987-4)."""
+"""Spectral clustering of a class's images: SpRAy (Lapuschkin et al. 2019, doi 10.1038/s41467-019-08987-4)."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,18 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import kneighbors_graph
 
-FEWEST = 8
-"""Images that a class must have to be parted."""
-MOST = 8
-"""Clusters of a class."""
-NEIGHBOURS = 10
-"""At most; of a small class a twelfth, lest a small cluster be joined to another."""
-_DENSE = 500
+MIN_IMAGES = 8
+"""Images that a class must have to be clustered."""
+MAX_CLUSTERS = 8
+"""Clusters of a class at most."""
+MAX_NEIGHBOURS = 10
+"""Neighbours of an image at most; a twelfth of a small class, so that a small cluster is not joined to another."""
+_DENSE = 500  # images up to which the dense eigenvalue solver is faster
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Images in clusters.
+    """Clusters of images.
 
     Attributes:
         eigenvalues: The smallest of the normalised graph Laplacian, ascending, in [0, 2].
@@ -37,20 +37,20 @@ class Partition:
     silhouette: np.ndarray
 
 
-def partition(points: np.ndarray) -> Partition:
-    """Parts the images of a class where the eigenvalues of their neighbour graph leap.
+def spectral_clustering(points: np.ndarray) -> Partition:
+    """Cluster images at the widest gap of the eigenvalues of their neighbour graph (eigengap).
 
-    Each point is joined to its nearest; the clusters are as many as there are eigenvalues of the normalised Laplacian
-    before the widest gap (von Luxburg 2007, section 8.3), and k-means in the rows of their eigenvectors finds them (Ng,
-    Jordan and Weiss 2001).
+    Each point is joined to its nearest neighbours; the number of clusters is that of the eigenvalues of the normalised
+    Laplacian before the widest gap (von Luxburg 2007, section 8.3), and k-means in the rows of their eigenvectors finds
+    the clusters (Ng, Jordan and Weiss 2001).
 
     Args:
-        points: (n, d), of length 1; the distance counts. Square roots of maps that sum to 1 (their Hellinger distance),
-            or features. n is at least `FEWEST`.
+        points: (n, d), of length 1, compared by distance: square roots of maps that sum to 1 (Hellinger distance), or
+            features. n is at least `MIN_IMAGES`.
     """
-    neighbours = min(NEIGHBOURS, max(3, len(points) // 12))
-    joined = kneighbors_graph(points, neighbours, mode="connectivity", include_self=False)
-    values, vectors = _smallest(csr_array(laplacian((joined + joined.T) / 2, normed=True)), MOST + 1)
+    neighbours = min(MAX_NEIGHBOURS, max(3, len(points) // 12))
+    graph = kneighbors_graph(points, neighbours, mode="connectivity", include_self=False)
+    values, vectors = _smallest(csr_array(laplacian((graph + graph.T) / 2, normed=True)), MAX_CLUSTERS + 1)
     count = int(np.argmax(np.diff(values[: len(points) // 4 + 1]))) + 1
     cluster, silhouette = np.zeros(len(points), int), np.zeros(len(points))
     if count > 1:
@@ -62,21 +62,21 @@ def partition(points: np.ndarray) -> Partition:
 
 
 def _smallest(matrix: csr_array, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest eigenvalues of a normalised Laplacian, ascending, and their vectors, the largest entry positive."""
+    """Smallest eigenvalues of a normalised Laplacian, ascending, and their eigenvectors, the largest entry positive."""
     count = min(count, matrix.shape[0])
     if matrix.shape[0] <= _DENSE:
         values, vectors = eigh(matrix.toarray(), subset_by_index=[0, count - 1])
-    else:  # Lanczos finds the largest fast: those of 2 - L
-        turned = 2 * eye_array(matrix.shape[0], format="csr") - matrix
+    else:  # Lanczos finds the largest eigenvalues fast: those of 2 - L
+        flipped = 2 * eye_array(matrix.shape[0], format="csr") - matrix
         start = np.random.default_rng(0).random(matrix.shape[0])
-        values, vectors = eigsh(turned, count, which="LA", v0=start)
+        values, vectors = eigsh(flipped, count, which="LA", v0=start)
         values, vectors = 2 - values[::-1], vectors[:, ::-1]
     largest = vectors[np.abs(vectors).argmax(0), np.arange(count)]
     return values.clip(0), vectors * np.sign(largest)
 
 
 def _by_size(cluster: np.ndarray) -> np.ndarray:
-    """The same clusters, the largest numbered 0."""
+    """Renumber clusters by size, the largest 0."""
     order = np.argsort(-np.bincount(cluster), kind="stable")
     numbers: np.ndarray = np.argsort(order)[cluster]
     return numbers

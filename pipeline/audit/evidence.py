@@ -1,27 +1,20 @@
-"""What speaks for a shortcut, as plain data; docs/audit.md says what each number means."""
+"""Evidence for a shortcut as plain data: clusters, scores, interventions. docs/audit.md says what each number means."""
 
 from dataclasses import dataclass
 
+from pipeline.metrics.bootstrap import Interval
+
 Box = tuple[int, int, int, int]
-"""Top, left, bottom, right, in pixels of the model's input; the last two are past the end."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with the bounds of its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
+"""Top, left, bottom, right, in pixels of the model's input; the last two are exclusive."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What covering a region changes: covered less uncovered.
+    """Effect of covering a region: covered less uncovered.
 
     Attributes:
-        accuracy: Of the share predicted as the class.
-        score: Of the class's output (logit).
+        accuracy: Change of the share predicted as the class.
+        score: Change of the class's output (logit).
     """
 
     accuracy: Interval
@@ -29,17 +22,17 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Check:
-    """The counter-check of a suspected region: it is blurred, and the model asked again.
+class InterventionResult:
+    """Result of an intervention on a suspected region: it is blurred, and the model evaluated again.
 
     Attributes:
-        images: How many were asked.
+        images: Number of images.
         accuracy: Share predicted as the class, uncovered.
-        region: What covering the region changes.
-        control: What covering equally large regions elsewhere changes, their mean.
-        difference: Region less control, in pairs.
+        region: Effect of covering the region.
+        control: Mean effect of covering control regions of the same size.
+        difference: Region less control, paired by image.
         elsewhere: The control regions.
-        confirmed: Whether the intervals of the difference lie below 0 whole, both that of accuracy and that of score.
+        confirmed: True if both intervals of the difference, of accuracy and of score, lie below 0.
     """
 
     images: int
@@ -56,16 +49,16 @@ class Cluster:
     """Images of a class whose maps are alike.
 
     Attributes:
-        number: In its class, the largest first.
-        images: How many.
-        share: Of the class.
+        number: Number in its class, the largest first.
+        images: Number of images.
+        share: Their share of the class.
         accuracy: Share predicted as labelled, None without labels.
-        purity: Share that has the commonest prediction.
-        predicted: The commonest prediction.
+        purity: Share with the most frequent prediction.
+        predicted: The most frequent prediction.
         predicted_name: Its name.
         apart: Mean silhouette of its maps, in [-1, 1]; 0 where it is the whole class.
         border: Share of its mean map in the outer eighth of each side.
-        corner: Share of its mean map in its fullest corner, three eighths of each side.
+        corner: Share of its mean map in the corner with most mass, three eighths of each side.
         rows: Representative images, the nearest to the mean map first.
         mean: Position of its mean map in ``Arrays.cluster_mean``.
     """
@@ -86,23 +79,22 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How much a class looks as if it rested on a shortcut.
+    """Suspected shortcut of a class.
 
     Attributes:
         score: Mean of its parts, each in [0, 1]: the next four, and ``agreement`` where it is known.
-        suspect: Whether the score stands out: `SUSPECT` at least, and `BEYOND` times the median of the other classes.
-        border: Mass on the border, beyond what the other classes have there.
-        corner: Mass in the fullest corner, beyond what the other classes have there.
-        place: Mass in ``box``, in half of the images or more, beyond what the other classes have there, times the share
-            of it that is beyond.
+        suspect: True if the score is an outlier: see :mod:`pipeline.audit.suspects`.
+        border: Mass on the border in excess of the other classes'.
+        corner: Mass in the corner with most of it, in excess of the other classes'.
+        place: Median mass in ``box`` in excess of the other classes', times the share of it that is in excess.
         apart: Silhouette of the cluster times ``place``; 0 for a class as a whole.
-        cluster: Number of the cluster that it is about, None for the class as a whole.
-        images: How many it is about.
+        cluster: Number of the cluster concerned, None for the class as a whole.
+        images: Number of images concerned.
         box: The suspected region.
         mass: Median share of a map in ``box``.
         elsewhere: Share of the other classes' mean map in ``box``.
-        check: None where it was not checked.
-        agreement: What ``place`` is by the maps of another method in the same box, None where there is no other.
+        check: Result of the intervention, None without one.
+        agreement: ``place`` of another method's maps in the same box, None without another method.
     """
 
     score: float
@@ -116,5 +108,5 @@ class Shortcut:
     mass: float
     elsewhere: float
     suspect: bool = False
-    check: Check | None = None
+    check: InterventionResult | None = None
     agreement: float | None = None

@@ -1,4 +1,4 @@
-"""All that an audit finds, as plain data; docs/audit.md says what each number means."""
+"""Findings of an audit as plain data; docs/audit.md says what each number means."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,34 +6,34 @@ from typing import Any
 import numpy as np
 
 from pipeline.audit.evidence import Cluster, Shortcut
-from pipeline.audit.image_findings import Comparison, Confusion, LabelIssue, Outlier, SimilarClasses, Unfaithful
+from pipeline.audit.image_findings import Confusion, LabelIssue, Outlier, RunComparison, SimilarClasses, Unfaithful
 
 VERSION = 1
-"""Of audit.json."""
+"""Schema version of audit.json."""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What was audited.
+    """Facts about the audited run.
 
     Attributes:
         folder: The run's folder.
         fingerprint: Of the run.
         method: Its method.
         options: Of the method.
-        target: What was explained: ``pred``, ``label``, class numbers.
+        target: The option ``target``: ``pred``, ``label``, class numbers.
         output: ``logit``, ``probability`` or ``log_probability``.
         model: Its name.
         weights_sha256: Of the model.
         root: Of the images.
         images: In the manifest.
-        audited: Images that are explained; of those with several targets the first row is looked at.
+        audited: Explained images; of several targets the first row is audited.
         failures: Images that could not be explained.
-        missing_shards: How many are not published.
+        missing_shards: Number of unpublished shards.
         height: Of the model's input, pixels.
         width: Of the model's input, pixels.
-        pooled: False where the maps belong nowhere in the image; then nothing that needs places is found.
-        clusters: What clusters are of: ``maps`` or ``features``.
+        pooled: False if the maps have no place in the image; then there are no findings about places.
+        clusters: Data that is clustered: ``maps`` or ``features``.
     """
 
     folder: str
@@ -57,18 +57,18 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Totals:
-    """The whole run in numbers.
+    """Totals of the run.
 
     Attributes:
         accuracy: Share predicted as labelled, None without labels.
         zero_maps: Maps without a positive part.
         doubted: Images whose label confident learning holds to be another.
         doubted_share: Their share of the labelled images.
-        outliers: Images whose map stands alone in its class.
-        unfaithful: Images whose map misses much of what it should sum to.
+        outliers: Images whose map is an outlier in its class.
+        unfaithful: Images whose map violates completeness.
         unfaithful_share: Their share of the maps that have a convergence delta, None without deltas.
-        suspects: Classes whose shortcut score stands out.
-        confirmed: Suspects that the counter-check confirmed.
+        suspects: Classes whose shortcut score is an outlier.
+        confirmed: Suspects that an intervention confirmed.
     """
 
     accuracy: float | None
@@ -95,14 +95,14 @@ class ClassFindings:
         confidence: Mean probability of the predicted class, None if no image is explained.
         self_confidence: Mean probability of the label, None without labels.
         border: Share of the mean map in the outer eighth of each side; None without maps, as what follows.
-        corner: Share of the mean map in its fullest corner, three eighths of each side.
-        coincidence: Mean overlap (Bhattacharyya) of two of its maps, 1 where all are the same.
-        entropy: Of the mean map, as a share of that of an even one.
+        corner: Share of the mean map in the corner with most mass, three eighths of each side.
+        coincidence: Mean overlap (Bhattacharyya) of two of its maps, 1 if all are the same.
+        entropy: Of the mean map, as a share of that of a uniform one.
         zero_maps: Maps without a positive part.
         doubted: Images whose label confident learning holds to be another.
-        outliers: Images whose map stands alone.
-        unfaithful: Images whose map misses much of what it should sum to.
-        eigenvalues: The smallest of the graph Laplacian of its maps; where they leap is how many clusters there are.
+        outliers: Images whose map is an outlier.
+        unfaithful: Images whose map violates completeness.
+        eigenvalues: The smallest of the graph Laplacian of its maps; their widest gap gives the number of clusters.
         clusters: The largest first; empty where there are too few maps.
         shortcut: None where there are too few maps.
         mean: Position of its maps in ``Arrays.mean`` and ``Arrays.variance``, None without maps.
@@ -132,13 +132,13 @@ class ClassFindings:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether its shortcut score stands out."""
+        """True if its shortcut score is an outlier."""
         return self.shortcut is not None and self.shortcut.suspect
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """What is too large for JSON; ``arrays.npz`` has it under these names.
+    """Arrays that are too large for JSON; ``arrays.npz`` has them under these names.
 
     Attributes:
         mean: Mean map of each class with maps, shares of the whole, float32 (classes, G, G).
@@ -163,27 +163,27 @@ class Arrays:
     margin: np.ndarray
 
     def members(self, group: int, cluster: int | None) -> np.ndarray:
-        """Which images are of a class, or of one of its clusters, bool (n,)."""
+        """Mask of the images of a class, or of one of its clusters, bool (n,)."""
         members: np.ndarray = (self.group == group) & (cluster is None or self.cluster == cluster)
         return members
 
 
 @dataclass(frozen=True)
 class Audit:
-    """All that is found in a run.
+    """Audit of a run.
 
     Attributes:
-        run: What was audited.
-        totals: In numbers.
+        run: Facts about the run.
+        totals: Totals of the run.
         classes: Suspects by their score, the highest first; then the others by number.
         doubts: Labels, the most doubtful first.
-        outliers: By their factor.
-        unfaithful: By their relative delta.
-        confusions: The commonest first.
-        alike: The most alike first.
-        comparison: With another run, where one was named.
-        arrays: Beside the JSON.
-        version: Of the schema.
+        outliers: By outlier factor, the highest first.
+        unfaithful: By relative delta, the highest first.
+        confusions: The most frequent first.
+        alike: Similar classes, the most similar first.
+        comparison: With another run, None without one.
+        arrays: Stored beside the JSON.
+        version: Schema version.
     """
 
     run: RunFacts
@@ -194,6 +194,6 @@ class Audit:
     unfaithful: list[Unfaithful]
     confusions: list[Confusion]
     alike: list[SimilarClasses]
-    comparison: Comparison | None
+    comparison: RunComparison | None
     arrays: Arrays
     version: int = VERSION

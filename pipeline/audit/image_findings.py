@@ -1,11 +1,11 @@
-"""Single images and pairs of classes that someone should look at, as plain data."""
+"""Findings about single images, pairs of classes and pairs of runs, as plain data."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A label that the model contradicts.
+    """Label issue: an image whose label the model contradicts.
 
     Attributes:
         row: Of the run.
@@ -32,13 +32,13 @@ class LabelIssue:
 
 @dataclass(frozen=True)
 class Outlier:
-    """An image whose map stands alone in its class.
+    """Outlier: an image whose map is far from the other maps of its class.
 
     Attributes:
         row: Of the run.
         path: Of the image.
         number: Of its class.
-        factor: Local outlier factor of the map; about 1 inside a crowd.
+        factor: Local outlier factor of the map, about 1 for an inlier.
     """
 
     row: int
@@ -49,7 +49,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Unfaithful:
-    """An image whose map does not sum to what it should.
+    """Unfaithful map: its sum is far from the change of output that it explains.
 
     Attributes:
         row: Of the run.
@@ -75,9 +75,9 @@ class Confusion:
         label_name: Its name.
         predicted: By the model.
         predicted_name: Its name.
-        images: How many.
+        images: Number of images.
         share: Of the label's images.
-        rows: Some of them, the surest first.
+        rows: Some of them, those of the highest confidence first.
     """
 
     label: int
@@ -91,14 +91,14 @@ class Confusion:
 
 @dataclass(frozen=True)
 class SimilarClasses:
-    """Two classes whose mean maps depart from all classes' mean in the same way.
+    """Two classes whose mean maps differ from the mean of all classes in the same way.
 
     Attributes:
         first: Number of a class.
         first_name: Its name.
         second: Number of another.
         second_name: Its name.
-        similarity: Cosine of the two departures, in [-1, 1].
+        similarity: Cosine of the two differences, in [-1, 1].
     """
 
     first: int
@@ -109,19 +109,19 @@ class SimilarClasses:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """How far two runs agree about a class.
+class ClassComparison:
+    """Comparison of a class between two runs.
 
     Attributes:
         number: Of the class.
         name: Its name.
-        images: That both runs explain.
+        images: Number of images that both runs explain.
         correlation: Mean over images of the rank correlation (Spearman) of the two maps.
-        overlap: Mean over images of the share of the fullest tenth of the cells that is common.
+        overlap: Mean over images of the common share of the tenth of the cells with most mass.
         mean_overlap: Bhattacharyya coefficient of the two mean maps.
         accuracy: Of the other run, less this one's; None without labels.
-        shortcut: Score in this run, None where there is none.
-        other_shortcut: Score in the other run.
+        shortcut: Shortcut score in this run, None without one.
+        other_shortcut: Shortcut score in the other run.
         suspect: ``appeared`` (here, not there), ``gone`` (there, not here), ``both`` or ``neither``.
     """
 
@@ -138,18 +138,18 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """This run beside another.
+class RunComparison:
+    """Comparison of this run with another.
 
     Attributes:
         folder: Of the other run.
         fingerprint: Of the other run.
         method: Of the other run.
         model: Of the other run.
-        images: That both explain, found by their paths.
+        images: Number of images that both explain, matched by their paths.
         correlation: Mean over images, as of a class.
         overlap: Mean over images, as of a class.
-        classes: The most moved first.
+        classes: Those with the lowest rank correlation first.
     """
 
     folder: str
@@ -159,4 +159,4 @@ class Comparison:
     images: int
     correlation: float | None
     overlap: float | None
-    classes: list[Moved]
+    classes: list[ClassComparison]

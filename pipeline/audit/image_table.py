@@ -1,4 +1,4 @@
-"""The explained images of a run as columns: of each, its first row."""
+"""Table of the explained images of a run: columns of the store, the first row of each image."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ _COLUMNS = ("index", "label", "predicted", "score", "baseline_score", "convergen
 
 
 @dataclass(frozen=True)
-class Images:
-    """One row of each explained image; all arrays are (n,), in the order of the run.
+class ImageTable:
+    """Columns with one row for each explained image; all arrays are (n,), in the order of the run.
 
     Attributes:
         source: The run's shards.
         row: Number of the row in the run.
-        shard: That it is in.
-        place: Its row there.
+        shard: Number of its shard.
+        place: Its row in the shard.
         columns: Some columns of the store, by name.
-        group: Class that the image is looked at with: its label, without labels its prediction.
+        group: Class that the image is grouped with: its label, or its prediction without one.
     """
 
     source: ShardReader
@@ -32,32 +32,32 @@ class Images:
     group: np.ndarray
 
     @classmethod
-    def of(cls, source: ShardReader) -> "Images":
-        """Reads the columns, not the maps.
+    def read(cls, source: ShardReader) -> "ImageTable":
+        """Read the columns of all images, not the maps.
 
         Raises:
-            StoreError: Something is damaged.
+            StoreError: A shard is damaged.
         """
         places, numbers, start = [], [np.empty(0, np.int64)], 0
         for shard in source.shards:
             index = source.column(shard, "index")
-            first = np.flatnonzero(np.diff(index, prepend=-1))
+            first = np.flatnonzero(np.diff(index, prepend=-1))  # rows of an image are adjacent, one a target
             places.append((shard, first))
             numbers.append(start + first)
             start += len(index)
-        return cls.at(source, places, np.concatenate(numbers))
+        return cls.read_rows(source, places, np.concatenate(numbers))
 
     @classmethod
-    def at(cls, source: ShardReader, places: Sequence[tuple[int, np.ndarray]], row: np.ndarray) -> "Images":
-        """The images of some rows, no two of the same image.
+    def read_rows(cls, source: ShardReader, places: Sequence[tuple[int, np.ndarray]], row: np.ndarray) -> "ImageTable":
+        """Read the columns of some rows, no two of the same image.
 
         Args:
             source: The run's shards.
-            places: Shards with rows there, in order.
-            row: What number each row is to have.
+            places: Shard numbers with rows in them, in order.
+            row: Number to give each row.
 
         Raises:
-            StoreError: Something is damaged.
+            StoreError: A shard is damaged.
         """
         columns = {
             name: np.concatenate(
@@ -75,22 +75,22 @@ class Images:
 
     @property
     def labelled(self) -> np.ndarray:
-        """Which images have a label, bool (n,)."""
+        """Mask of the images with a label, bool (n,)."""
         return self.columns["label"] >= 0
 
     @property
     def correct(self) -> np.ndarray:
-        """Which images are predicted as labelled, bool (n,)."""
+        """Mask of the images predicted as labelled, bool (n,)."""
         correct: np.ndarray = self.columns["predicted"] == self.columns["label"]
         return correct
 
     def groups(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Each class with the positions of its images here, by number."""
+        """Each class number with the positions of its images in the table, ascending."""
         order = np.argsort(self.group, kind="stable")
         numbers, first = np.unique(self.group[order], return_index=True)
         yield from zip(numbers.tolist(), np.split(order, first[1:]), strict=True)
 
     def shards(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Each shard with the positions of its images here, in order."""
+        """Each shard number with the positions of its images in the table, ascending."""
         numbers, first = np.unique(self.shard, return_index=True)
         yield from zip(numbers.tolist(), np.split(np.arange(len(self)), first[1:]), strict=True)

@@ -1,24 +1,24 @@
-"""What was audited, and the whole of what was found in numbers."""
+"""Facts and totals of the audited run."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.audit.findings import ClassFindings, RunFacts, Totals
-from pipeline.audit.image_table import Images
+from pipeline.audit.image_table import ImageTable
 from pipeline.audit.suspects import count_suspects
 from pipeline.report.formatting import printable
 from pipeline.store.shard_summary import ShardTotals
 
 
-def facts(images: Images, sums: ShardTotals, *, located: bool, clusters: str) -> RunFacts:
-    """What was audited.
+def run_facts(images: ImageTable, sums: ShardTotals, *, located: bool, clusters: str) -> RunFacts:
+    """Facts about the audited run.
 
     Args:
-        images: Of the audit.
-        sums: Over the shards' summaries.
-        located: Whether the maps have places in the image.
-        clusters: What they are of.
+        images: All images of the audit.
+        sums: Sums of the shards' summaries.
+        located: True if the maps have places in the image.
+        clusters: Data that is clustered: ``maps`` or ``features``.
     """
     source, attributes = images.source, images.source.attributes
     height, width = source.manifest.preprocessing["crop"]
@@ -43,13 +43,13 @@ def facts(images: Images, sums: ShardTotals, *, located: bool, clusters: str) ->
     )
 
 
-def totals(images: Images, relative: np.ndarray, classes: Sequence[ClassFindings]) -> Totals:
-    """The whole run in numbers.
+def run_totals(images: ImageTable, relative: np.ndarray, classes: Sequence[ClassFindings]) -> Totals:
+    """Totals of the audited run.
 
     Args:
-        images: Of the audit.
-        relative: Relative delta of each, NaN without.
-        classes: All.
+        images: All images of the audit.
+        relative: Relative convergence delta of each, NaN without.
+        classes: All classes.
     """
     labelled, measured = int(images.labelled.sum()), int(np.isfinite(relative).sum())
     doubted, missed = (sum(vars(one)[name] for one in classes) for name in ("doubted", "unfaithful"))

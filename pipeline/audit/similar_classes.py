@@ -1,4 +1,4 @@
-"""Classes whose mean maps coincide, beyond what all classes' maps have in common."""
+"""Similar classes: pairs whose mean maps differ from the mean of all classes in the same way."""
 
 from collections.abc import Sequence
 
@@ -7,28 +7,28 @@ import numpy as np
 from pipeline.audit.findings import ClassFindings
 from pipeline.audit.image_findings import SimilarClasses
 
-FEWEST = 3
-"""Maps that a class must have."""
-ALIKE = 0.5
+MIN_MAPS = 3
+"""Maps that a class needs at least."""
+MIN_SIMILARITY = 0.5
 """Cosine from which two classes are listed."""
 
 
-def alike(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> list[SimilarClasses]:
-    """Pairs of classes by the cosine of their mean maps' departures from the mean of all, the most alike first.
+def similar_classes(classes: Sequence[ClassFindings], means: np.ndarray, limit: int) -> list[SimilarClasses]:
+    """Pairs of classes by the cosine of their mean maps' differences from the mean of all, the most similar first.
 
     Args:
-        classes: Those with maps have their position in ``means``.
+        classes: All classes; those with maps have their position in ``means``.
         means: Mean maps (classes with maps, GRID * GRID), each sums to 1.
         limit: Pairs at most.
     """
-    known = [one for one in classes if one.mean is not None and one.images - one.zero_maps >= FEWEST]
-    if len(known) < 3:  # of two classes, one departs just as the other does not
+    known = [one for one in classes if one.mean is not None and one.images - one.zero_maps >= MIN_MAPS]
+    if len(known) < 3:  # the differences of two classes from their mean are opposite
         return []
     own = means[[one.mean for one in known if one.mean is not None]]
-    departures = own - own.mean(0)
-    departures /= np.linalg.norm(departures, axis=1, keepdims=True).clip(1e-12)
-    cosines = np.triu(departures @ departures.T, 1)
-    first, second = np.nonzero(cosines >= ALIKE)
+    differences = own - own.mean(0)
+    differences /= np.linalg.norm(differences, axis=1, keepdims=True).clip(1e-12)
+    cosines = np.triu(differences @ differences.T, 1)
+    first, second = np.nonzero(cosines >= MIN_SIMILARITY)
     order = np.argsort(-cosines[first, second], kind="stable")[:limit]
     pairs = zip(first[order].tolist(), second[order].tolist(), strict=True)
     return [

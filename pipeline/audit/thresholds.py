@@ -1,28 +1,28 @@
-"""What an audit must not find where it stands in a release pipeline."""
+"""Thresholds of an audit (``task.fail_on``): findings above them fail a release pipeline."""
 
 from collections.abc import Mapping
 
 from pipeline.audit.findings import Audit
 
 
-def breaches(audit: Audit, limits: Mapping[str, float | None]) -> list[str]:
-    """What is above its limit, in words.
+def exceeded_thresholds(audit: Audit, limits: Mapping[str, float | None]) -> list[str]:
+    """Messages about the findings above their threshold.
 
     Args:
-        audit: Of a run.
-        limits: By name: ``shortcut`` (highest score), ``suspects`` and ``confirmed`` (classes), ``doubted`` and
-            ``unfaithful`` (shares of the images), ``failures`` (images); None admits all.
+        audit: Audit of a run.
+        limits: Thresholds by name: ``shortcut`` (highest score), ``suspects`` and ``confirmed`` (classes), ``doubted``
+            and ``unfaithful`` (shares of the images), ``failures`` (images); None is no threshold.
     """
-    found = measured(audit)
+    values = threshold_values(audit)
     return [
-        f"{name} is {found[name]:.4g}, above task.fail_on.{name}={limit}"
+        f"{name} is {values[name]:.4g}, above task.fail_on.{name}={limit}"
         for name, limit in limits.items()
-        if limit is not None and found[name] > limit
+        if limit is not None and values[name] > limit
     ]
 
 
-def measured(audit: Audit) -> dict[str, float]:
-    """What can have a limit, by name."""
+def threshold_values(audit: Audit) -> dict[str, float]:
+    """Values that can have a threshold, by name."""
     totals = audit.totals
     return {
         "shortcut": max((one.shortcut.score for one in audit.classes if one.shortcut), default=0.0),

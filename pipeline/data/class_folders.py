@@ -1,4 +1,4 @@
-"""Class folders -> class numbers of the model."""
+"""Class folders -> class numbers of the model, by WordNet id, by order, or by a class map."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,25 @@ import numpy as np
 
 from pipeline.errors import UsageError
 
-# The 1000 classes of ImageNet (ILSVRC 2012) in the order of the models' outputs, which is that of the ids.
+# The 1000 classes of ImageNet (ILSVRC 2012) in the order of the models' outputs: sorted by id.
 WORDNET_IDS = tuple(Path(__file__).with_name("imagenet_wordnet_ids.txt").read_text(encoding="ascii").split())
 ADVICE = 'give data.class_map=FILE.json, an object of {"folder name": class number}, or data.labels=false'
 
 
-def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) -> np.ndarray:
-    """The class number that each class folder means.
+def class_count(n_outputs: int) -> int:
+    """Number of a model's classes: one for each output, but two (class 0 and class 1) for a single output."""
+    return max(n_outputs, 2)
 
-    A class map decides if there is one. Otherwise, for a model of 1000 outputs, folders named by WordNet ids
+
+def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) -> np.ndarray:
+    """Class number of each class folder.
+
+    A class map decides if given. Otherwise, for a model of 1000 outputs, folders named by WordNet ids
     mean those ImageNet classes, so that a subset works; else the sorted folders are the classes 0..K-1 if the
     model has K outputs (two folders do for a single output).
 
     Args:
-        folders: Names of all class folders, sorted, or of a data set's classes, in its order; none, if the images are
+        folders: Names of all class folders, sorted, or of a data set's classes, in its order; empty if the images are
             unlabelled.
         n_outputs: Of the model.
         class_map: JSON file, an object of {folder name: class number}.
@@ -29,33 +34,33 @@ def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) 
         Class numbers, int32 (number of folders,).
 
     Raises:
-        UsageError: The folders do not tell the class, or the class map is unusable.
+        UsageError: The folders do not determine the classes, or the class map is invalid.
     """
     if class_map is not None:
-        return _mapped(folders, n_outputs, class_map)
-    strangers = [folder for folder in folders if folder not in WORDNET_IDS]
-    if n_outputs == 1000 and not strangers:
+        return _by_class_map(folders, n_outputs, class_map)
+    unknown = [folder for folder in folders if folder not in WORDNET_IDS]
+    if n_outputs == 1000 and not unknown:
         return np.array([WORDNET_IDS.index(folder) for folder in folders], np.int32)
-    if n_outputs == 1000 and len(strangers) < len(folders):
-        raise UsageError(f"class folders that are no ImageNet class ({_some(strangers)}): {ADVICE}")
-    if folders and len(folders) != n_outputs and (len(folders), n_outputs) != (2, 1):
-        found = f"{len(folders)} class folders ({_some(folders)})"
-        raise UsageError(f"{found}, but the model has {n_outputs} outputs: {ADVICE}")
+    if n_outputs == 1000 and len(unknown) < len(folders):
+        raise UsageError(f"class folders that are no ImageNet class ({_first_names(unknown)}): {ADVICE}")
+    if folders and len(folders) not in (n_outputs, class_count(n_outputs)):
+        names = f"{len(folders)} class folders ({_first_names(folders)})"
+        raise UsageError(f"{names}, but the model has {n_outputs} outputs: {ADVICE}")
     return np.arange(len(folders), dtype=np.int32)
 
 
-def _some(folders: list[str]) -> str:
+def _first_names(folders: list[str]) -> str:
     return ", ".join(map(repr, folders[:3])) + (", ..." if len(folders) > 3 else "")
 
 
-def _mapped(folders: list[str], n_outputs: int, class_map: Path) -> np.ndarray:
+def _by_class_map(folders: list[str], n_outputs: int, class_map: Path) -> np.ndarray:
     classes = _read_map(class_map)
     missing = [folder for folder in folders if folder not in classes]
     if missing:
-        raise UsageError(f"data.class_map={class_map}: {_some(missing)} of the class folders are not in it")
-    n_classes = max(n_outputs, 2)  # a single output tells class 0 from class 1
+        raise UsageError(f"data.class_map={class_map}: {_first_names(missing)} of the class folders are not in it")
+    n_classes = class_count(n_outputs)
     for folder in folders:
-        if type(classes[folder]) is not int or classes[folder] not in range(n_classes):  # true is no number
+        if type(classes[folder]) is not int or classes[folder] not in range(n_classes):  # true is an int in Python
             expected = f"expected an integer from 0 to {n_classes - 1}"
             raise UsageError(f"data.class_map={class_map}: {folder!r} is {classes[folder]!r}, {expected}")
     return np.array([classes[folder] for folder in folders], np.int32)

@@ -1,4 +1,4 @@
-"""The audit's clusters of maps (SpRAy) as ViRelAy reads an analysis."""
+"""ViRelAy's analysis file: the audit's spectral embedding and clusters of the maps of each class (SpRAy)."""
 
 import io
 import logging
@@ -8,55 +8,56 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline.audit.class_statistics import Maps
-from pipeline.audit.clusters import FEWEST, Partition
-from pipeline.audit.image_table import Images
-from pipeline.audit.pooling import pooled
+from pipeline.audit.class_statistics import ClassMaps
+from pipeline.audit.clusters import MIN_IMAGES, Partition
+from pipeline.audit.image_table import ImageTable
+from pipeline.audit.pooling import pooled_maps
 from pipeline.export.excerpt import Excerpt
 from pipeline.store.atomic import publish
+from pipeline.store.hdf5 import LIBVER
 from pipeline.system.signals import StopRequest
 
 log = logging.getLogger(__name__)
 
 FILE = "analysis.h5"
 EMBEDDING, CLUSTERS = "spectral", "kmeans-eigengap"
-"""ViRelAy takes the names from the first class: all have both, and nothing else."""
+"""ViRelAy reads these names from the first class and expects them in all others."""
 
 
 def write_analysis(excerpt: Excerpt, folder: Path, names: Mapping[int, str], *, stop: StopRequest) -> bool:
-    """Parts the maps of each class (by label, else by prediction) that has enough of them; writes ``analysis.h5``.
+    """Clusters the maps of each class (by label, else by prediction) and writes ``analysis.h5``.
 
     Args:
         excerpt: One explanation an image.
         folder: Of the export.
-        names: What each class is called there.
-        stop: Asked before each class.
+        names: ViRelAy's name of each class.
+        stop: Checked before each class.
 
     Returns:
-        Whether there is an analysis: without a class that has enough maps, there is none.
+        True if the file was written; False if no class has enough maps to cluster.
 
     Raises:
-        NotSpatial: The maps belong nowhere in the image.
+        NotSpatial: The maps are of a layer without positions in the image.
     """
-    images = Images.at(excerpt.source, excerpt.places, np.arange(len(excerpt)))
-    maps, stream, found = pooled(images), io.BytesIO(), 0
-    with h5py.File(stream, "w", libver=("v110", "v110")) as file:
+    images = ImageTable.read_rows(excerpt.reader, excerpt.rows_by_shard, np.arange(len(excerpt)))
+    maps, stream, n_classes = pooled_maps(images), io.BytesIO(), 0
+    with h5py.File(stream, "w", libver=LIBVER) as file:
         for number, positions in images.groups():
             stop.check()
-            own = Maps.of(positions, maps[positions], None)
-            if own.parted is not None:
-                _write(file.create_group(names[number]), own.positions, own.parted)
-                found += 1
-    if not found:
-        log.warning("no class has %d maps with a positive part: ViRelAy gets no analysis", FEWEST)
+            class_maps = ClassMaps.of(positions, maps[positions], None)
+            if class_maps.partition is not None:
+                _write_class(file.create_group(names[number]), class_maps.positions, class_maps.partition)
+                n_classes += 1
+    if not n_classes:
+        log.warning("no class has %d maps with a positive part: ViRelAy gets no analysis", MIN_IMAGES)
         return False
     publish(stream.getbuffer(), folder / FILE)
     return True
 
 
-def _write(group: h5py.Group, positions: np.ndarray, parted: Partition) -> None:
+def _write_class(group: h5py.Group, positions: np.ndarray, partition: Partition) -> None:
     group["index"] = positions.astype(np.uint32)
-    group[f"embedding/{EMBEDDING}"] = parted.embedding.astype(np.float32)
-    group[f"embedding/{EMBEDDING}"].attrs["eigenvalue"] = parted.eigenvalues.astype(np.float32)
-    clusters = group.create_dataset(f"cluster/{CLUSTERS}", data=parted.cluster.astype(np.int32))
-    clusters.attrs.update({"embedding": EMBEDDING, "k": int(parted.cluster.max()) + 1})
+    group[f"embedding/{EMBEDDING}"] = partition.embedding.astype(np.float32)
+    group[f"embedding/{EMBEDDING}"].attrs["eigenvalue"] = partition.eigenvalues.astype(np.float32)
+    clusters = group.create_dataset(f"cluster/{CLUSTERS}", data=partition.cluster.astype(np.int32))
+    clusters.attrs.update({"embedding": EMBEDDING, "k": int(partition.cluster.max()) + 1})

@@ -1,4 +1,4 @@
-"""How far maps can be trusted: faithful, localised, stable, sane. docs/metrics.md has the table."""
+"""Metrics of attribution maps: faithfulness, localisation, stability, sanity. docs/metrics.md has the table."""
 
 from pipeline.metrics.average_drop import Confidence
 from pipeline.metrics.completeness import Completeness

@@ -1,4 +1,4 @@
-"""What the network makes of the image behind its map."""
+"""Average drop and increase of confidence, with all but the relevant pixels masked."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.metrics.case import Case
-from pipeline.metrics.metric import Measured, Metric, Score
+from pipeline.metrics.explained_batch import ExplainedBatch
+from pipeline.metrics.metric import Measurement, Metric, Score
 
 
 class Confidence(Metric):
@@ -28,22 +28,22 @@ class Confidence(Metric):
             "of the image, whatever they say."
         )
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
         kinds, images = maps.shape[:2]
-        shown = torch.cat((torch.ones_like(maps[:1]), opacity(maps))).flatten(0, 1).to(case.images)
+        shown = torch.cat((torch.ones_like(maps[:1]), opacity(maps))).flatten(0, 1).to(batch.images)  # first, unmasked
         image = torch.arange(images, device=maps.device).repeat(1 + kinds)
 
         def points(numbers: Tensor) -> Tensor:
-            return case.images[image[numbers]] * shown[numbers][:, None]
+            return batch.images[image[numbers]] * shown[numbers][:, None]
 
-        before, *behind = case.evaluate(image, points, case.probability).double().reshape(1 + kinds, images)
+        before, *behind = batch.evaluate(image, points, batch.probability).double().reshape(1 + kinds, images)
         after = torch.stack(behind)
         drop = torch.where(before > 0, (before - after).clamp_min(0) / before, torch.nan)
-        return Measured({"average_drop": drop, "average_increase": (after > before).double()})
+        return Measurement({"average_drop": drop, "average_increase": (after > before).double()})
 
 
 def opacity(maps: Tensor) -> Tensor:
-    """Positive part of maps (M, N, H, W) over its maximum; zeros where there is none."""
-    part = maps.clamp_min(0)
-    largest = part.amax((2, 3), keepdim=True)
-    return torch.where(largest > 0, part / largest, 0.0)
+    """Mask in [0, 1]: positive part of maps (M, N, H, W) over its maximum; zeros where there is none."""
+    positive = maps.clamp_min(0)
+    largest = positive.amax((2, 3), keepdim=True)
+    return torch.where(largest > 0, positive / largest, 0.0)

@@ -1,4 +1,4 @@
-"""Whether a map adds up to what it explains."""
+"""Completeness: difference between the sum of a map and the change of output that it explains."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.metrics.case import Case
-from pipeline.metrics.metric import Measured, Metric, Score
+from pipeline.metrics.explained_batch import ExplainedBatch
+from pipeline.metrics.metric import Measurement, Metric, Score
 
 
 class Completeness(Metric):
@@ -27,10 +27,10 @@ class Completeness(Metric):
             "do not promise completeness. Of controls, their sum; they have the magnitude of the map beside them."
         )
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
-        change = case.column("score") - case.column("baseline_score")
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
+        change = batch.column("score") - batch.column("baseline_score")
         delta = maps.double().sum((2, 3)) - change
-        own = case.column("convergence_delta")
-        delta = torch.cat((own[None], torch.where(own.isnan(), torch.nan, delta[1:]))).abs()
+        stored = batch.column("convergence_delta")  # of the map before it was rounded for the store
+        delta = torch.cat((stored[None], torch.where(stored.isnan(), torch.nan, delta[1:]))).abs()
         relative = torch.where(change == 0, torch.nan, delta / change.abs())
-        return Measured({"delta": delta, "relative_delta": relative})
+        return Measurement({"delta": delta, "relative_delta": relative})

@@ -1,4 +1,4 @@
-"""Whether a map lies on the object."""
+"""Localisation: share of a map on the object (pointing game, energy, relevance mass and rank)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.metrics.case import Case, Stored
-from pipeline.metrics.metric import Measured, Metric, Score, positive
-from pipeline.metrics.object_regions import Region, on_input, read_regions
+from pipeline.metrics.explained_batch import ExplainedBatch, StoredExplanation
+from pipeline.metrics.metric import Measurement, Metric, Score, positive_number
+from pipeline.metrics.object_regions import ObjectRegion, input_mask, read_regions
 
-OF = ("target", "any")
+OBJECT_CHOICES = ("target", "any")
 
 
 class Localisation(Metric):
@@ -44,53 +44,58 @@ class Localisation(Metric):
     def __init__(self, regions: str | None = None, of: str = "target", tolerance: float = 15) -> None:
         if regions is None:
             raise ValueError("regions: say where the objects are: task.localisation.regions=PATH")
-        if of not in OF:
-            raise ValueError(f"of must be one of {', '.join(OF)}, not {of!r}")
-        self._regions, self.of, self.tolerance = read_regions(Path(regions)), of, positive("tolerance", tolerance)
+        if of not in OBJECT_CHOICES:
+            raise ValueError(f"of must be one of {', '.join(OBJECT_CHOICES)}, not {of!r}")
+        self._regions, self.of, self.tolerance = (
+            read_regions(Path(regions)),
+            of,
+            positive_number("tolerance", tolerance),
+        )
 
     @property
     def protocol(self) -> str:
         objects = "of the class explained (by its name, or by the folder's if that is the class explained)"
         return (
-            f"Objects: {self._regions.words}, {objects if self.of == 'target' else 'all of them'}, cut and scaled "
-            "as the model's input is; an explanation without one is undefined. A maximum hits within "
+            f"Objects: {self._regions.description}, {objects if self.of == 'target' else 'all of them'}, cut and "
+            "scaled as the model's input is; an explanation without one is undefined. A maximum hits within "
             f"{self.tolerance:g} pixels of the input; of several equal maxima the share that hits counts. Means are "
             "over explanations, not classes."
         )
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
         size = (maps.shape[2], maps.shape[3])
-        masks = torch.stack([on_input(self._counted(one), one.crop, size) for one in case.stored]).to(maps.device)
+        masks = torch.stack([input_mask(self._counted(one), one.crop, size) for one in batch.stored]).to(maps.device)
         known = masks.any(2).any(1)
-        near = torch.stack([within(mask, self.tolerance) for mask in masks])
+        near = torch.stack([dilate_mask(mask, self.tolerance) for mask in masks])
         values, magnitude = maps.double(), maps.double().abs()
         largest = values == values.amax((2, 3), keepdim=True)
         scores = {
-            "pointing_game": share(largest.double(), near),
-            "energy_inside": share(values.clamp_min(0), masks),
-            "relevance_mass": share(magnitude, masks),
+            "pointing_game": share_inside(largest.double(), near),
+            "energy_inside": share_inside(values.clamp_min(0), masks),
+            "relevance_mass": share_inside(magnitude, masks),
             "relevance_rank": rank_accuracy(magnitude, masks),
         }
-        return Measured({name: torch.where(known, found, torch.nan) for name, found in scores.items()})
+        return Measurement({name: torch.where(known, score, torch.nan) for name, score in scores.items()})
 
-    def _counted(self, stored: Stored) -> list[Region]:
+    def _counted(self, stored: StoredExplanation) -> list[ObjectRegion]:
+        """The objects that count for an explanation."""
         objects = self._regions.of(stored.path)
         if self.of == "any":
             return objects
         labelled = stored.label == stored.target
         names = {stored.class_name.casefold(), *([stored.path.parent.name.casefold()] if labelled else [])}
-        unnamed = labelled or stored.label < 0
+        unnamed = labelled or stored.label < 0  # a mask is of the label's class, if there is one
         return [one for one in objects if (unnamed if one.name is None else one.name.casefold() in names)]
 
 
-def share(values: Tensor, masks: Tensor) -> Tensor:
+def share_inside(values: Tensor, masks: Tensor) -> Tensor:
     """Share of values (M, N, H, W), none below 0, inside masks (N, H, W): (M, N), NaN where all are 0."""
     return (values * masks).sum((2, 3)) / values.sum((2, 3))
 
 
 def rank_accuracy(magnitudes: Tensor, masks: Tensor) -> Tensor:
     """Share of the K largest (M, N, H, W) inside masks (N, H, W) of K pixels; equal ones at the limit count in part."""
-    found = magnitudes.new_full(magnitudes.shape[:2], torch.nan)
+    accuracy = magnitudes.new_full(magnitudes.shape[:2], torch.nan)
     for image, mask in enumerate(masks):
         count = int(mask.sum())
         if not count:
@@ -98,23 +103,24 @@ def rank_accuracy(magnitudes: Tensor, masks: Tensor) -> Tensor:
         for kind, values in enumerate(magnitudes[:, image]):
             limit = values.flatten().topk(count).values[-1]
             above, at = values > limit, values == limit
-            room = (count - above.sum()).double() / at.sum()
-            found[kind, image] = ((above & mask).sum() + room * (at & mask).sum()) / count
-    return found
+            weight = (count - above.sum()).double() / at.sum()  # of each pixel at the limit
+            accuracy[kind, image] = ((above & mask).sum() + weight * (at & mask).sum()) / count
+    return accuracy
 
 
-def within(mask: Tensor, tolerance: float) -> Tensor:
-    """Pixels less than so far from a pixel of a mask (H, W), centre to centre; bool (H, W)."""
+def dilate_mask(mask: Tensor, tolerance: float) -> Tensor:
+    """Dilation of a mask (H, W) by a disc: pixels nearer than the tolerance to a pixel of it, centre to centre."""
     near, (height, width) = mask.clone(), mask.shape
     reach = min(int(tolerance), height - 1)
     for down in range(-reach, reach + 1):
         across = min(int(max(tolerance**2 - down**2, 0) ** 0.5), width)
-        across -= down**2 + across**2 >= tolerance**2
+        across -= down**2 + across**2 >= tolerance**2  # the limit is exclusive
         if across < 0:
             continue
-        row = torch.zeros_like(mask)
+        shifted = torch.zeros_like(mask)
         above, below = max(0, down), min(height, height + down)
-        row[above:below] = mask[above - down : below - down]
-        counts = torch.nn.functional.pad(row.int(), (across + 1, across)).cumsum(1)
+        shifted[above:below] = mask[above - down : below - down]
+        # mask pixels within `across` columns, as a difference of running counts
+        counts = torch.nn.functional.pad(shifted.int(), (across + 1, across)).cumsum(1)
         near |= counts[:, 2 * across + 1 :] - counts[:, :width] > 0
     return near

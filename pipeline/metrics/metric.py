@@ -1,4 +1,4 @@
-"""What every metric is: scores of maps that can be compared with those of maps without a thought."""
+"""Interface of all metrics: scores of attribution maps, beside those of control maps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from pipeline.metrics.case import Case
+from pipeline.metrics.explained_batch import ExplainedBatch
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a metric found for M maps of each of N images.
+class Measurement:
+    """Result of a metric for M maps of each of N images.
 
     Attributes:
         scores: (M, N) for each of the metric's scores, NaN where it is undefined.
-        curves: (M, N, S) under names of scores: what they are the summary of.
+        curves: (M, N, S) under names of scores: the curve that the score summarises.
     """
 
     scores: dict[str, Tensor]
@@ -37,37 +37,40 @@ class Measured:
 
 
 class Metric(ABC):
-    """Judges maps of a batch of images, each image by itself."""
+    """Scores maps of a batch of images, each image independently of the others."""
 
     title: ClassVar[str]
     source: ClassVar[str]
     """The paper, and the equation or section."""
     scores: ClassVar[Mapping[str, Score]]
     axis: ClassVar[str] = ""
-    """What the curves run over."""
+    """Meaning of ``positions``."""
 
     @property
     @abstractmethod
     def protocol(self) -> str:
-        """What exactly is done, in words: without them no two numbers can be compared."""
+        """Exact protocol as text, without which no two numbers can be compared.
+
+        A stored result is reused only if its protocol is the same, letter for letter: other wording measures again.
+        """
 
     @property
     def positions(self) -> list[float]:
-        """Where the curves have their values along ``axis``."""
+        """Positions of the curves' values along ``axis``, (S,)."""
         return []
 
     @abstractmethod
-    def measure(self, case: Case, maps: Tensor) -> Measured:
-        """Scores of each kind of map of each image.
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
+        """Scores each kind of map of each image.
 
         Args:
-            case: N images and the network.
+            batch: N images and the network.
             maps: (M, N, H, W), summed over channels. The first kind is the run's own, the others are the controls.
         """
 
 
-def whole(option: str, value: object, lowest: int = 1) -> int:
-    """An option that is a whole number.
+def whole_number(option: str, value: object, lowest: int = 1) -> int:
+    """Return an option that is a whole number.
 
     Raises:
         ValueError: If it is none, or below the lowest.
@@ -77,8 +80,8 @@ def whole(option: str, value: object, lowest: int = 1) -> int:
     return value
 
 
-def positive(option: str, value: object) -> float:
-    """An option that is a number above 0.
+def positive_number(option: str, value: object) -> float:
+    """Return an option that is a number above 0.
 
     Raises:
         ValueError: If it is none.

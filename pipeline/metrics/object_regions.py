@@ -1,4 +1,4 @@
-"""Where the objects are: boxes from ImageNet's XML or COCO's JSON, or masks, brought to the model's input."""
+"""Object regions: boxes from ImageNet's XML or COCO's JSON, or masks, mapped to the model's input."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +17,12 @@ Crop = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Region:
+class ObjectRegion:
     """An object in an image.
 
     Attributes:
-        name: What it is called, None where a mask says nothing of it.
-        pixels: Whether each of some places is in it: rows and columns as shares of the image's height and width, and
+        name: Its class, None of a mask, which has no name.
+        pixels: Mask of the object at a grid of points: rows and columns as shares of the image's height and width, and
             the image's height and width -> bool (rows, columns).
     """
 
@@ -31,45 +31,45 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Regions:
+class ObjectRegions:
     """The objects of many images.
 
     Attributes:
-        words: Where they are from, for people.
-        found: The objects under the image's name without its ending, alone and after its folder's name.
+        description: Of their source, for people.
+        by_name: Objects under the image file's stem, alone and after its folder's name.
     """
 
-    words: str
-    found: dict[str, list[Region]]
+    description: str
+    by_name: dict[str, list[ObjectRegion]]
 
-    def of(self, path: Path) -> list[Region]:
-        """Objects of an image file; none if nothing is known of it."""
-        return self.found.get(f"{path.parent.name}/{path.stem}") or self.found.get(path.stem, [])
+    def of(self, path: Path) -> list[ObjectRegion]:
+        """Objects of an image file; none if it has no annotation."""
+        return self.by_name.get(f"{path.parent.name}/{path.stem}") or self.by_name.get(path.stem, [])
 
 
-def read_regions(path: Path) -> Regions:
-    """Reads a folder of XML files, a COCO JSON file, or a folder of masks whose files are called as the images are.
+def read_regions(path: Path) -> ObjectRegions:
+    """Read a folder of XML files, a COCO JSON file, or a folder of masks whose files have the images' names.
 
     Raises:
-        ValueError: It is none of these, or not as these are.
+        ValueError: It is none of these, or malformed.
     """
     try:
         if path.is_file():
-            return Regions("boxes of a COCO file", _keyed(_coco(json.loads(path.read_bytes()))))
+            return ObjectRegions("boxes of a COCO file", _keyed(_coco(json.loads(path.read_bytes()))))
         files = sorted(file for file in path.rglob("*") if file.is_file())
         boxes = [file for file in files if file.suffix.lower() == ".xml"]
         if boxes:
-            return Regions("boxes of ImageNet's XML files", _keyed((file, _xml(file)) for file in boxes))
+            return ObjectRegions("boxes of ImageNet's XML files", _keyed((file, _xml(file)) for file in boxes))
         masks = [file for file in files if file.suffix.lower() in EXTENSIONS]
         if masks:
-            return Regions("masks", _keyed((file, [Region(None, _in_mask(file))]) for file in masks))
+            return ObjectRegions("masks", _keyed((file, [ObjectRegion(None, _in_mask(file))]) for file in masks))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError) as error:
         raise ValueError(f"regions: {path} cannot be read: {type(error).__name__}: {error}") from error
     raise ValueError(f"regions: {path} is neither a folder with XML files or masks nor a COCO file")
 
 
-def on_input(regions: Sequence[Region], crop: Crop, size: tuple[int, int]) -> Tensor:
-    """Which pixels of the model's input lie in any of the regions.
+def input_mask(regions: Sequence[ObjectRegion], crop: Crop, size: tuple[int, int]) -> Tensor:
+    """Mask of the pixels of the model's input that lie in any of the regions.
 
     Args:
         regions: Of an image.
@@ -88,25 +88,25 @@ def on_input(regions: Sequence[Region], crop: Crop, size: tuple[int, int]) -> Te
     return torch.from_numpy(inside)
 
 
-def _keyed(regions: Iterable[tuple[Path, list[Region]]]) -> dict[str, list[Region]]:
-    """By folder and name, and by the name alone where no two folders share it."""
-    found: dict[str, list[Region]] = {}
+def _keyed(regions: Iterable[tuple[Path, list[ObjectRegion]]]) -> dict[str, list[ObjectRegion]]:
+    """Objects by folder and stem, and by the stem alone where no two folders share it."""
+    by_name: dict[str, list[ObjectRegion]] = {}
     folders: dict[str, set[str]] = {}
     for path, objects in regions:
         for key in {path.stem, f"{path.parent.name}/{path.stem}"}:
-            found.setdefault(key, []).extend(objects)
+            by_name.setdefault(key, []).extend(objects)
         folders.setdefault(path.stem, set()).add(str(path.parent))
     for name, parents in folders.items():
         if len(parents) > 1:
-            del found[name]
-    return found
+            del by_name[name]
+    return by_name
 
 
-def _xml(file: Path) -> list[Region]:
+def _xml(file: Path) -> list[ObjectRegion]:
     root = ElementTree.parse(file).getroot()
     size = [float(root.findtext(f"size/{name}", "0")) for name in ("width", "height")]
     return [
-        Region(
+        ObjectRegion(
             one.findtext("name"),
             _in_box(
                 tuple(float(one.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax")), size
@@ -116,18 +116,18 @@ def _xml(file: Path) -> list[Region]:
     ]
 
 
-def _coco(content: dict[str, Any]) -> Iterator[tuple[Path, list[Region]]]:
+def _coco(content: dict[str, Any]) -> Iterator[tuple[Path, list[ObjectRegion]]]:
     names = {one["id"]: one["name"] for one in content["categories"]}
     images = {one["id"]: one for one in content["images"]}
     for one in content["annotations"]:
         image, (left, top, width, height) = images[one["image_id"]], one["bbox"]
         box = (left, top, left + width, top + height)
-        region = Region(names[one["category_id"]], _in_box(box, (image["width"], image["height"])))
+        region = ObjectRegion(names[one["category_id"]], _in_box(box, (image["width"], image["height"])))
         yield Path(image["file_name"]), [region]
 
 
 def _in_box(box: tuple[float, ...], size: Sequence[float]) -> Callable[..., np.ndarray]:
-    """A box left, top, right, bottom in an image of (width, height); of (0, 0): in the image as it is."""
+    """Mask function of a box left, top, right, bottom in an image of (width, height); (0, 0): the image's own size."""
 
     def pixels(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> np.ndarray:
         left, top, right, bottom = box
@@ -141,7 +141,7 @@ def _in_box(box: tuple[float, ...], size: Sequence[float]) -> Callable[..., np.n
 
 
 def _in_mask(file: Path) -> Callable[..., np.ndarray]:
-    """Whatever is not black in a picture."""
+    """Mask function of a picture: the object is all that is not black."""
 
     def pixels(rows: np.ndarray, columns: np.ndarray, _height: int, _width: int) -> np.ndarray:
         try:

@@ -1,4 +1,4 @@
-"""Whether maps depend on what the network has learned."""
+"""Model parameter randomisation: similarity of maps before and after the weights are randomised (sanity check)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.metrics.case import Case
-from pipeline.metrics.metric import Measured, Metric, Score, whole
+from pipeline.metrics.explained_batch import ExplainedBatch
+from pipeline.metrics.metric import Measurement, Metric, Score, whole_number
 from pipeline.metrics.ranks import spearman
 from pipeline.metrics.ssim import ssim
 
@@ -20,7 +20,7 @@ class Randomisation(Metric):
     Adebayo et al. 2018, "Sanity Checks for Saliency Maps" (arXiv 1810.03292), section 4.1.
 
     Args:
-        stages: After how many equal portions of the layers the maps are compared.
+        stages: Number of equal portions of the layers, after each of which the maps are compared.
         seed: Of the random weights.
 
     Raises:
@@ -38,7 +38,7 @@ class Randomisation(Metric):
     axis: ClassVar[str] = "share of the layers with random weights, those next to the output first"
 
     def __init__(self, stages: int = 4, seed: int = 0) -> None:
-        self.stages, self.seed = whole("stages", stages), whole("seed", seed, lowest=0)
+        self.stages, self.seed = whole_number("stages", stages), whole_number("seed", seed, lowest=0)
 
     @property
     def protocol(self) -> str:
@@ -54,51 +54,53 @@ class Randomisation(Metric):
     def positions(self) -> list[float]:
         return [stage / self.stages for stage in range(1, self.stages + 1)]
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
-        clean = torch.cat((case.explain(case.images)[None], maps[1:])).abs()
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
+        clean = torch.cat((batch.explain(batch.images)[None], maps[1:])).abs()
         correlations, similarities = [], []
-        layers = layers_of(case.network)
+        layers = parameter_layers(batch.network)
         for stage in range(1, self.stages + 1):
-            with randomised(layers[-ceil(len(layers) * stage / self.stages) :], seed=self.seed):
-                other = torch.cat((case.explain(case.images)[None], maps[1:])).abs()
-            correlations.append(spearman(clean.flatten(2), other.flatten(2)))
-            similarities.append(ssim(shape_of(clean), shape_of(other)))
+            with randomised_weights(layers[-ceil(len(layers) * stage / self.stages) :], seed=self.seed):
+                randomised = torch.cat((batch.explain(batch.images)[None], maps[1:])).abs()
+            correlations.append(spearman(clean.flatten(2), randomised.flatten(2)))
+            similarities.append(ssim(normalise_by_maximum(clean), normalise_by_maximum(randomised)))
         curves = {
-            "randomised_spearman": defined(torch.stack(correlations, 2), clean),
-            "randomised_ssim": defined(torch.stack(similarities, 2), clean),
+            "randomised_spearman": nan_where_zero(torch.stack(correlations, 2), clean),
+            "randomised_ssim": nan_where_zero(torch.stack(similarities, 2), clean),
         }
-        return Measured({name: curve.mean(2) for name, curve in curves.items()}, curves)
+        return Measurement({name: curve.mean(2) for name, curve in curves.items()}, curves)
 
 
-def shape_of(magnitudes: Tensor) -> Tensor:
-    """Magnitudes (..., H, W) over their maximum; zeros stay."""
+def normalise_by_maximum(magnitudes: Tensor) -> Tensor:
+    """Magnitudes (..., H, W) divided by their maximum; maps of zeros stay."""
     largest = magnitudes.amax((-2, -1), keepdim=True)
     return torch.where(largest > 0, magnitudes / largest, 0.0)
 
 
-def defined(values: Tensor, maps: Tensor) -> Tensor:
+def nan_where_zero(values: Tensor, maps: Tensor) -> Tensor:
     """Values (M, N, S), NaN where the map (M, N, H, W) is zero everywhere."""
     return torch.where(maps.flatten(2).any(2)[:, :, None], values, torch.nan)
 
 
-def layers_of(network: nn.Module) -> list[nn.Module]:
-    """Modules with parameters of their own, in the order in which the network lists them, the output's last."""
+def parameter_layers(network: nn.Module) -> list[nn.Module]:
+    """Modules with parameters of their own, in the order of ``network.modules()``, the output's last."""
     return [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
 
 
 @contextmanager
-def randomised(layers: Sequence[nn.Module], *, seed: int) -> Iterator[None]:
-    """Gives layers random weights inside the context, and their own back after it.
+def randomised_weights(layers: Sequence[nn.Module], *, seed: int) -> Iterator[None]:
+    """Context in which layers have random weights; restores their own, also after an error.
 
     Args:
         layers: Modules; only parameters of their own are changed.
         seed: Of the draws, which depend on how many layers there are from the output.
     """
-    kept = [
+    saved = [
         (parameter, parameter.detach().clone()) for layer in layers for parameter in layer.parameters(recurse=False)
     ]
     try:
-        for number, (parameter, values) in enumerate(reversed(kept)):  # the output's first, whatever is before it
+        for number, (parameter, values) in enumerate(
+            reversed(saved)
+        ):  # so that each parameter keeps its draw in later stages
             generator = torch.Generator().manual_seed(seed + number)
             drawn = torch.randn(values.shape, generator=generator).to(values)
             deviation = values.std(correction=0)
@@ -107,5 +109,5 @@ def randomised(layers: Sequence[nn.Module], *, seed: int) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for parameter, values in kept:
+            for parameter, values in saved:
                 parameter.copy_(values)

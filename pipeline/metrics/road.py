@@ -1,4 +1,4 @@
-"""Whether the class stays when relevant pixels are removed without a trace."""
+"""ROAD: share of images that keep their class while relevant pixels are removed by imputation."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -6,24 +6,24 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.methods.random_draws import normal, sample_seeds
-from pipeline.metrics.case import Case, winner
+from pipeline.methods.random_draws import normal_noise, sample_seeds
+from pipeline.metrics.explained_batch import ExplainedBatch
 from pipeline.metrics.imputation import impute
-from pipeline.metrics.metric import Measured, Metric, Score
-from pipeline.metrics.ranks import places
+from pipeline.metrics.metric import Measurement, Metric, Score
+from pipeline.metrics.ranks import pixel_ranks
 
 NOISE = 0.01
-"""Standard deviation of what is added to imputed pixels, for pixels in [0, 1]."""
+"""Standard deviation of the noise added to imputed pixels, for pixels in [0, 1]."""
 
 
 class Road(Metric):
     """Remove and debias: Rong et al. 2022 (arXiv 2202.00449), with their noisy linear imputation, as in their code.
 
     Args:
-        percentages: Of the pixels that are removed, each above 0 and below 100.
+        percentages: Percentages of the pixels that are removed, each above 0 and below 100.
 
     Raises:
-        ValueError: If one is not, or there is none.
+        ValueError: If one is out of range, or there is none.
     """
 
     title: ClassVar[str] = "ROAD"
@@ -54,24 +54,24 @@ class Road(Metric):
     def positions(self) -> list[float]:
         return [float(percentage) for percentage in self.percentages]
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
         kinds, images, height, width = maps.shape
         count, pixels = len(self.percentages), height * width
         removed = torch.tensor([round(pixels * one / 100) for one in self.percentages], device=maps.device)
-        order = places(maps, case.seeds)
-        order = torch.stack((order, pixels - 1 - order)).flatten(0, 2)  # (most and least) x kinds x images
-        seeds = sample_seeds(case.seeds, range(count))
-        pairs = torch.arange(len(order) * count, device=maps.device)
+        ranks = pixel_ranks(maps, batch.seeds)
+        ranks = torch.stack((ranks, pixels - 1 - ranks)).flatten(0, 2)  # (most and least) x kinds x images
+        seeds = sample_seeds(batch.seeds, range(count))
+        pairs = torch.arange(len(ranks) * count, device=maps.device)
         image = pairs // count % images
-        deviation = case.images.new_tensor(case.preprocessing.std if case.preprocessing else [1.0])[:, None, None]
+        deviation = batch.images.new_tensor(batch.preprocessing.std if batch.preprocessing else [1.0])[:, None, None]
 
         def points(numbers: Tensor) -> Tensor:
             own, portion = image[numbers], numbers % count
-            missing = (order[numbers // count] < removed[portion][:, None, None])[:, None]
-            noise = normal(case.images[own], seeds[own.cpu(), portion.cpu()]) * (NOISE / deviation)
-            return torch.where(missing, impute(case.images[own], missing) + noise, case.images[own])
+            missing = (ranks[numbers // count] < removed[portion][:, None, None])[:, None]
+            noise = normal_noise(batch.images[own], seeds[own.cpu(), portion.cpu()]) * (NOISE / deviation)
+            return torch.where(missing, impute(batch.images[own], missing) + noise, batch.images[own])
 
-        stays = case.evaluate(image, points, winner).reshape(2, kinds, images, count)
+        stays = batch.evaluate(image, points, batch.winner).reshape(2, kinds, images, count)
         most, least = stays.double().mean(3)
         curves = {"road_most": stays[0], "road_least": stays[1]}
-        return Measured({"road_most": most, "road_least": least, "road": (least - most) / 2}, curves)
+        return Measurement({"road_most": most, "road_least": least, "road": (least - most) / 2}, curves)

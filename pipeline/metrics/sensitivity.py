@@ -1,4 +1,4 @@
-"""How much a map changes when the image hardly does."""
+"""Max-sensitivity: largest relative change of a map under small perturbations of the image."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pipeline.methods.random_draws import sample_seeds
-from pipeline.metrics.case import Case
 from pipeline.metrics.control_maps import CONTROLS
-from pipeline.metrics.metric import Measured, Metric, Score, positive, whole
+from pipeline.metrics.explained_batch import ExplainedBatch
+from pipeline.metrics.metric import Measurement, Metric, Score, positive_number, whole_number
 
 
 class Sensitivity(Metric):
@@ -20,7 +20,7 @@ class Sensitivity(Metric):
 
     Args:
         radius: Largest change of a value of the model's input.
-        samples: Draws for each image.
+        samples: Number of perturbations of each image.
 
     Raises:
         ValueError: If an option is out of range.
@@ -33,7 +33,7 @@ class Sensitivity(Metric):
     }
 
     def __init__(self, radius: float = 0.02, samples: int = 10) -> None:
-        self.radius, self.samples = positive("radius", radius), whole("samples", samples)
+        self.radius, self.samples = positive_number("radius", radius), whole_number("samples", samples)
 
     @property
     def protocol(self) -> str:
@@ -43,30 +43,30 @@ class Sensitivity(Metric):
             "map that does not look at the image has 0, so low is good only beside good scores of faithfulness."
         )
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
-        seeds = sample_seeds(case.seeds, range(self.samples))
-        clean = _kinds(case, case.images)
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
+        seeds = sample_seeds(batch.seeds, range(self.samples))
+        clean = _kinds(batch, batch.images)
         largest = torch.zeros(clean.shape[:2], dtype=torch.float64, device=clean.device)
         for number in range(self.samples):
-            change = _kinds(case, case.images + self.radius * uniform(case.images, seeds[:, number])) - clean
-            largest = torch.maximum(largest, norms(change))
-        size = norms(clean)
-        return Measured({"max_sensitivity": torch.where(size > 0, largest / size, torch.nan)})
+            change = _kinds(batch, batch.images + self.radius * uniform_noise(batch.images, seeds[:, number])) - clean
+            largest = torch.maximum(largest, l2_norms(change))
+        norms = l2_norms(clean)
+        return Measurement({"max_sensitivity": torch.where(norms > 0, largest / norms, torch.nan)})
 
 
-def _kinds(case: Case, images: Tensor) -> Tensor:
-    """The method's maps of images near the case's, and the controls, (M, N, H, W)."""
-    own = case.explain(images)
-    return torch.stack((own, *(control(images, case.seeds).to(own.dtype) for control in CONTROLS.values())))
+def _kinds(batch: ExplainedBatch, images: Tensor) -> Tensor:
+    """Maps of perturbed images by the method, and their controls, (M, N, H, W)."""
+    own = batch.explain(images)
+    return torch.stack((own, *(control(images, batch.seeds).to(own.dtype) for control in CONTROLS.values())))
 
 
-def norms(maps: Tensor) -> Tensor:
+def l2_norms(maps: Tensor) -> Tensor:
     """L2 norm of each map (M, N, H, W), float64 (M, N)."""
-    found: Tensor = torch.linalg.vector_norm(maps.double(), dim=(2, 3))
-    return found
+    norms: Tensor = torch.linalg.vector_norm(maps.double(), dim=(2, 3))
+    return norms
 
 
-def uniform(images: Tensor, seeds: Tensor) -> Tensor:
-    """Draws from [-1, 1) like images (N, C, H, W), one seed each."""
+def uniform_noise(images: Tensor, seeds: Tensor) -> Tensor:
+    """Uniform noise in [-1, 1) of the shape of images (N, C, H, W), one seed each."""
     drawn = [torch.rand(images.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds.tolist()]
     return 2 * torch.stack(drawn).to(images) - 1

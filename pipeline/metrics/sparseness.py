@@ -1,4 +1,4 @@
-"""How few pixels hold a map's magnitude."""
+"""Sparseness of a map: Gini index and entropy of its magnitudes."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pipeline.metrics.case import Case
-from pipeline.metrics.metric import Measured, Metric, Score
+from pipeline.metrics.explained_batch import ExplainedBatch
+from pipeline.metrics.metric import Measurement, Metric, Score
 
 
 class Sparseness(Metric):
@@ -28,13 +28,13 @@ class Sparseness(Metric):
     def protocol(self) -> str:
         return "Of the map summed over channels, pixel by pixel; undefined for a map of zeros. Sparse is not faithful."
 
-    def measure(self, case: Case, maps: Tensor) -> Measured:
+    def measure(self, batch: ExplainedBatch, maps: Tensor) -> Measurement:
         shares = maps.double().abs().flatten(2)
         shares = shares / shares.sum(2, keepdim=True)  # NaN for a map of zeros
-        return Measured({"gini": gini(shares), "entropy": torch.special.entr(shares).sum(2)})
+        return Measurement({"gini": gini_index(shares), "entropy": torch.special.entr(shares).sum(2)})
 
 
-def gini(shares: Tensor) -> Tensor:
+def gini_index(shares: Tensor) -> Tensor:
     """Gini index of shares (..., n) that sum to one: sum_i (2 i - n - 1) a_(i) / n, a sorted upwards."""
     count = shares.shape[-1]
     weights = 2 * torch.arange(1, count + 1, dtype=shares.dtype, device=shares.device) - count - 1

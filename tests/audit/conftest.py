@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.data.image_index import Paths
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.writer import Writer
 
@@ -57,7 +57,7 @@ def draw(tmp_path: Path) -> Draw:
             "evaluations": np.ones(count, np.int32),
             "crop": np.zeros((count, 6), np.int32),
         }
-        frozen = freeze(folder, _manifest(tmp_path, labels, logits.shape[1]))
+        frozen = freeze_manifest(folder, _manifest(tmp_path, labels, logits.shape[1]))
         with Writer(folder, frozen, attributes=_ATTRIBUTES | {"method": method}) as writer:
             writer.add(Rows(filled | columns, []))
         return folder
@@ -84,7 +84,9 @@ def _manifest(root: Path, labels: np.ndarray, classes: int) -> Manifest:
     preprocessing = Preprocessing(SIDE, (SIDE, SIDE), (0.5,) * 3, (0.5,) * 3).to_json()
     return Manifest(
         root=str(root / "images").encode(),
-        paths=Paths.from_bytes(b"class%d/%04d.png" % (label, image) for image, label in enumerate(labels.tolist())),
+        paths=ImagePaths.from_bytes(
+            b"class%d/%04d.png" % (label, image) for image, label in enumerate(labels.tolist())
+        ),
         label=labels.astype(np.int32),
         shards=np.append(np.arange(0, count, 20), count).astype(np.int64),
         identity={"method": "ig", "n_steps": 20},

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.audit.analyse import survey
-from pipeline.audit.faithfulness import UNFAITHFUL
+from pipeline.audit.analyse import analyse
+from pipeline.audit.faithfulness import MAX_RELATIVE_DELTA
 from pipeline.audit.files import open_audit, write_audit
 from pipeline.audit.pooling import SMOOTHING
 from pipeline.errors import UsageError
@@ -28,7 +28,7 @@ def generator() -> np.random.Generator:
 def test_a_cluster_in_the_corner_is_found_and_ranks_first(draw: Draw, generator: np.random.Generator) -> None:
     maps = natural(generator, len(LABELS))
     maps[60:68] = marked(generator, 8)
-    audit = survey(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
+    audit = analyse(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
     first, second = audit.classes[:2]
     assert first.number == 2 and first.shortcut is not None and second.shortcut is not None
     assert first.shortcut.suspect and not second.shortcut.suspect
@@ -45,7 +45,7 @@ def test_a_cluster_in_the_corner_is_found_and_ranks_first(draw: Draw, generator:
 
 
 def test_without_it_nothing_is_a_suspect(draw: Draw, generator: np.random.Generator) -> None:
-    audit = survey(ShardReader(draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))))
+    audit = analyse(ShardReader(draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))))
     assert audit.totals.suspects == 0
     assert sum(len(one.clusters) == 1 for one in audit.classes) >= CLASSES - 1
     assert all(cluster.apart < 0.1 for one in audit.classes for cluster in one.clusters)
@@ -58,7 +58,7 @@ def test_numbers_of_a_class_by_hand(draw: Draw, generator: np.random.Generator) 
     maps[5] = -1  # nothing speaks for the class
     deltas = np.where(LABELS == 0, 0.1, 2.0).astype(np.float32)
     folder = draw(maps, LABELS, logits_of(predicted), convergence_delta=deltas)
-    audit = survey(ShardReader(folder))
+    audit = analyse(ShardReader(folder))
     zero = next(one for one in audit.classes if one.number == 0)
     sure = np.exp(4) / (np.exp(4) + 3)
     assert zero.images == IMAGES and zero.zero_maps == 1 and zero.accuracy == pytest.approx(27 / 30)
@@ -68,7 +68,7 @@ def test_numbers_of_a_class_by_hand(draw: Draw, generator: np.random.Generator) 
         (0, 1, 2, pytest.approx(2 / 30)),
         (0, 3, 1, pytest.approx(1 / 30)),
     ]
-    assert 2.0 / 4 > UNFAITHFUL > 0.1 / 4
+    assert 2.0 / 4 > MAX_RELATIVE_DELTA > 0.1 / 4
     assert zero.unfaithful == 0 and audit.totals.unfaithful_share == pytest.approx(0.75)
     assert {one.row for one in audit.doubts} == {0, 1, 2} == {one.row for one in audit.doubts if one.suggested}
     mean = audit.arrays.mean[zero.mean]
@@ -80,20 +80,20 @@ def test_numbers_of_a_class_by_hand(draw: Draw, generator: np.random.Generator) 
 def test_an_image_unlike_its_class_stands_out(draw: Draw, generator: np.random.Generator) -> None:
     maps = natural(generator, len(LABELS))
     maps[7] = np.where(np.arange(SIDE) < 4, 1, 0)
-    audit = survey(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
+    audit = analyse(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
     assert audit.outliers[0].row == 7 and audit.outliers[0].number == 0
 
 
 def test_classes_whose_maps_coincide(draw: Draw, generator: np.random.Generator) -> None:
     maps = natural(generator, len(LABELS))
     maps[np.isin(LABELS, (1, 3)), :8] += 1
-    audit = survey(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
+    audit = analyse(ShardReader(draw(maps, LABELS, logits_of(LABELS))))
     assert (audit.alike[0].first, audit.alike[0].second) == (1, 3) and audit.alike[0].similarity > 0.9
 
 
 def test_unlabelled_images_are_looked_at_with_what_is_predicted(draw: Draw, generator: np.random.Generator) -> None:
     folder = draw(natural(generator, len(LABELS)), np.full(len(LABELS), -1), logits_of(LABELS[::-1]))
-    write_audit(survey(ShardReader(folder)), folder)
+    write_audit(analyse(ShardReader(folder)), folder)
     audit = open_audit(folder)
     assert [one.images for one in audit.classes] == [IMAGES] * CLASSES
     assert audit.totals.accuracy is None and audit.totals.doubted_share is None and not audit.doubts
@@ -106,8 +106,8 @@ def test_clusters_of_features(draw: Draw, generator: np.random.Generator) -> Non
     features[:, 0] += 1
     features[30:70] = np.roll(features[30:70], 1, axis=1)  # another direction; the maps are all alike
     folder = draw(natural(generator, len(LABELS)), one_class, logits_of(one_class), features=features)
-    audit = survey(ShardReader(folder), by_features=True)
-    assert audit.run.clusters == "features" and survey(ShardReader(folder)).run.clusters == "maps"
+    audit = analyse(ShardReader(folder), by_features=True)
+    assert audit.run.clusters == "features" and analyse(ShardReader(folder)).run.clusters == "maps"
     (found,) = audit.classes
     assert [cluster.images for cluster in found.clusters] == [80, 40]
     assert sorted(audit.arrays.row[audit.arrays.members(1, 1)]) == list(range(30, 70))
@@ -115,5 +115,5 @@ def test_clusters_of_features(draw: Draw, generator: np.random.Generator) -> Non
 
 def test_there_may_be_no_features(draw: Draw, generator: np.random.Generator) -> None:
     folder = draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))
-    with pytest.raises(UsageError, match="make one with store"):
-        survey(ShardReader(folder), by_features=True)
+    with pytest.raises(UsageError, match="make a run with store.features=true"):
+        analyse(ShardReader(folder), by_features=True)

@@ -2,12 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-from pipeline.audit.analyse import survey
-from pipeline.audit.comparison import TOP, compare, rank_correlation, top_overlap
+from pipeline.audit.analyse import analyse
+from pipeline.audit.comparison import TOP_CELLS, compare_runs, top_overlap
 from pipeline.audit.pooling import GRID
-from pipeline.audit.shortcuts import cells, pixels_of
+from pipeline.audit.shortcuts import box_of_cells, cells_of_box
 from pipeline.store.shard_reader import ShardReader
 from tests.audit.conftest import Draw, marked, natural
 
@@ -15,17 +14,11 @@ LABELS = np.repeat(np.arange(3), 20)
 LOGITS = 4 * np.eye(3)[LABELS]
 
 
-def test_rank_correlation_is_scipys() -> None:
-    maps, others = np.random.default_rng(0).random((2, 6, 256)).round(1)
-    expected = [spearmanr(one, other).statistic for one, other in zip(maps, others, strict=True)]
-    np.testing.assert_allclose(rank_correlation(maps, others), expected)
-
-
 def test_overlap_by_hand() -> None:
     maps, others = np.zeros((2, 1, 256))
-    maps[0, :TOP], others[0, 5 : TOP + 5] = 1, 1
+    maps[0, :TOP_CELLS], others[0, 5 : TOP_CELLS + 5] = 1, 1
     assert top_overlap(maps, maps) == 1
-    assert top_overlap(maps, others) == pytest.approx((TOP - 5) / TOP)
+    assert top_overlap(maps, others) == pytest.approx((TOP_CELLS - 5) / TOP_CELLS)
 
 
 def test_the_class_that_moved_is_named(draw: Draw, tmp_path: Path) -> None:
@@ -36,7 +29,7 @@ def test_the_class_that_moved_is_named(draw: Draw, tmp_path: Path) -> None:
     other = draw(before, LABELS, LOGITS).rename(tmp_path / "before")
     run = draw(after, LABELS, LOGITS)
     there, here = ShardReader(other), ShardReader(run)
-    audit = compare(survey(here), here, survey(there), there)
+    audit = compare_runs(analyse(here), here, analyse(there), there)
     assert audit.comparison is not None and audit.comparison.images == len(LABELS)
     moved, *others = audit.comparison.classes
     assert (moved.number, moved.suspect, moved.images) == (1, "appeared", 20)
@@ -55,8 +48,8 @@ def test_another_method_agrees_or_not(draw: Draw, tmp_path: Path, there_too: boo
         others[20:40] = marked(generator, 20)
     other = draw(others, LABELS, LOGITS, method="saliency").rename(tmp_path / "other")
     here, there = ShardReader(draw(maps, LABELS, LOGITS)), ShardReader(other)
-    alone = survey(here)
-    first = compare(alone, here, survey(there), there).classes[0]
+    alone = analyse(here)
+    first = compare_runs(alone, here, analyse(there), there).classes[0]
     before = alone.classes[0].shortcut
     assert first.number == 1 and first.shortcut is not None and before is not None
     assert before.agreement is None and first.shortcut.agreement is not None
@@ -70,7 +63,7 @@ def test_another_checkpoint_is_no_second_opinion(draw: Draw, tmp_path: Path) -> 
     generator = np.random.default_rng(0)
     other = draw(natural(generator, len(LABELS)), LABELS, LOGITS).rename(tmp_path / "other")
     here, there = ShardReader(draw(natural(generator, len(LABELS)), LABELS, LOGITS)), ShardReader(other)
-    audit = compare(survey(here), here, survey(there), there)
+    audit = compare_runs(analyse(here), here, analyse(there), there)
     assert all(one.shortcut is not None and one.shortcut.agreement is None for one in audit.classes)
 
 
@@ -81,4 +74,4 @@ def test_a_box_is_made_of_the_cells_that_it_was_made_of(shape: tuple[int, int]) 
         rows, columns = (slice(*sorted(generator.choice(GRID + 1, 2, replace=False).tolist())) for _ in range(2))
         expected = np.zeros((GRID, GRID), bool)
         expected[rows, columns] = True
-        np.testing.assert_array_equal(cells(pixels_of(rows, columns, shape), shape), expected.ravel())
+        np.testing.assert_array_equal(cells_of_box(box_of_cells(rows, columns, shape), shape), expected.ravel())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.audit import open_audit
-from pipeline.audit.analyse import survey
+from pipeline.audit.analyse import analyse
 from pipeline.audit.files import write_audit
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.shard_reader import ShardReader
@@ -22,7 +22,7 @@ def audited(explain: Status, tmp_path: Path) -> Path:
 
 
 def test_what_is_read_is_what_was_found(audited: Path) -> None:
-    found, read = survey(ShardReader(audited)), open_audit(audited)
+    found, read = analyse(ShardReader(audited)), open_audit(audited)
     for name, array in vars(found.arrays).items():
         np.testing.assert_array_equal(vars(read.arrays)[name], array)
     assert {**vars(read), "arrays": None} == {**vars(found), "arrays": None}
@@ -44,7 +44,7 @@ def test_what_cannot_be_opened_says_why(audited: Path, tmp_path: Path) -> None:
     path = audited / "audit" / "audit.json"
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "version": 99}))
-    with pytest.raises(StoreError, match="version 99"):
+    with pytest.raises(StoreError, match="expected version 1 at most, found 99"):
         open_audit(audited)
     path.write_text(json.dumps({**told, "classes": [{"number": 1}]}))
     with pytest.raises(StoreError, match="damaged"):

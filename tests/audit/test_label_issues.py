@@ -10,7 +10,7 @@ from cleanlab.rank import (  # type: ignore[import-untyped]
     get_self_confidence_for_each_label,
 )
 
-from pipeline.audit.analyse import survey
+from pipeline.audit.analyse import analyse
 from pipeline.data.class_folders import class_of_folder
 from pipeline.data.image_index import index_folder
 from pipeline.data.stream import stream
@@ -28,7 +28,7 @@ def test_doubts_are_those_of_cleanlab(draw: Draw, seed: int) -> None:
     truth = generator.integers(CLASSES, size=200)
     labels = np.where(generator.random(200) < 0.15, generator.integers(CLASSES, size=200), truth)
     logits = (3 * np.eye(CLASSES)[truth] + generator.normal(0, 1.5, (200, CLASSES))).astype(np.float32)
-    audit = survey(ShardReader(draw(np.zeros((200, SIDE, SIDE)), labels, logits)))
+    audit = analyse(ShardReader(draw(np.zeros((200, SIDE, SIDE)), labels, logits)))
     probabilities = np.exp(logits.astype(np.float64))
     probabilities /= probabilities.sum(1, keepdims=True)
     margin = get_normalized_margin_for_each_label(labels, probabilities)
@@ -48,7 +48,7 @@ def test_swapped_labels_lead_the_list(draw: Draw) -> None:
     labels = truth.copy()
     labels[swapped] = (truth[swapped] + generator.integers(1, CLASSES, size=10)) % CLASSES
     logits = 3 * np.eye(CLASSES)[truth] + generator.normal(0, 1.3, (200, CLASSES))
-    audit = survey(ShardReader(draw(np.zeros((200, SIDE, SIDE)), labels, logits)))
+    audit = analyse(ShardReader(draw(np.zeros((200, SIDE, SIDE)), labels, logits)))
     assert audit.totals.accuracy is not None and audit.totals.accuracy < 0.93  # the model is wrong elsewhere too
     first = {one.row for one in audit.doubts[:20]}
     assert len(first & set(swapped.tolist())) >= 8
@@ -68,6 +68,6 @@ def test_swapped_labels_of_photographs_lead_the_list(draw: Draw) -> None:
     swapped = generator.choice(500, 25, replace=False)
     labels = truth.copy()
     labels[swapped] = (truth[swapped] + generator.integers(1, 1000, size=25)) % 1000
-    audit = survey(ShardReader(draw(np.zeros((500, SIDE, SIDE)), labels, logits.numpy())))
+    audit = analyse(ShardReader(draw(np.zeros((500, SIDE, SIDE)), labels, logits.numpy())))
     first = {one.row for one in audit.doubts[:50]}
     assert len(first & set(swapped.tolist())) >= 20, len(first & set(swapped.tolist()))

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.methods.method import image_seeds
-from pipeline.metrics.case import Case
 from pipeline.metrics.control_maps import with_controls
+from pipeline.metrics.explained_batch import ExplainedBatch
 from pipeline.view import View
 
 SIZE = 24
@@ -74,20 +74,19 @@ def case(
     chunk: int = 16,
     explain: Callable[[Tensor], Tensor] | None = None,
     stored: list[Row] | None = None,
-) -> Case:
+) -> ExplainedBatch:
     """A case of images (N, 3, H, W), whose numbers say what is drawn for them."""
-    return Case(
+    return ExplainedBatch(
         images,
         torch.tensor(targets or [0] * len(images)),
         image_seeds(0, numbers or range(len(images))),
         View(network),
-        False,
         ChunkedEvaluator(chunk),
         explain or (lambda points: points.sum(1)),
         stored or [Row()] * len(images),
     )
 
 
-def kinds(found: Case, maps: Tensor) -> Tensor:
+def kinds(found: ExplainedBatch, maps: Tensor) -> Tensor:
     """The maps (N, H, W) and the controls."""
     return with_controls(maps, found.images, found.seeds)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from pipeline.metrics.bootstrap import summary
+from pipeline.metrics.bootstrap import Interval, bootstrap_intervals, bootstrap_summary
 
 
 def test_the_interval_is_about_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(0).normal(2, 3, 400)
-    found = summary({"map": values, "random": values + 1}, resamples=2000, seed=0)
+    found = bootstrap_summary({"map": values, "random": values + 1}, resamples=2000, seed=0)
     half = 1.96 * values.std() / 20
     assert abs(found["map"]["mean"] - values.mean()) < 1e-12 and found["map"]["median"] == np.median(values)
     assert abs(found["map"]["low"] - (values.mean() - half)) < 0.1 * half
@@ -18,7 +18,7 @@ def test_the_interval_is_about_that_of_the_normal_distribution() -> None:
 
 def test_undefined_values_are_left_out() -> None:
     values = np.array([1.0, np.nan, 3.0, np.nan])
-    found = summary({"map": values, "random": np.full(4, np.nan)}, resamples=200, seed=0)
+    found = bootstrap_summary({"map": values, "random": np.full(4, np.nan)}, resamples=200, seed=0)
     assert (found["map"]["mean"], found["map"]["median"], found["map"]["defined"]) == (2, 2, 2)
     assert 1 <= found["map"]["low"] <= found["map"]["high"] <= 3
     nothing = {"mean": None, "low": None, "high": None}
@@ -27,5 +27,15 @@ def test_undefined_values_are_left_out() -> None:
 
 def test_the_same_seed_draws_the_same() -> None:
     values = {"map": np.random.default_rng(1).normal(size=30)}
-    assert summary(values, resamples=100, seed=3) == summary(values, resamples=100, seed=3)
-    assert summary(values, resamples=100, seed=3) != summary(values, resamples=100, seed=4)
+    assert bootstrap_summary(values, resamples=100, seed=3) == bootstrap_summary(values, resamples=100, seed=3)
+    assert bootstrap_summary(values, resamples=100, seed=3) != bootstrap_summary(values, resamples=100, seed=4)
+
+
+def test_the_interval_covers_the_mean_in_95_of_100_samples() -> None:
+    samples = np.random.default_rng(0).normal(1, 2, (200, 40))
+    intervals = bootstrap_intervals(samples, resamples=2000, seed=0)
+    assert 0.88 < np.mean([one is not None and one.low <= 1 <= one.high for one in intervals]) < 0.99
+
+
+def test_the_interval_of_a_constant_is_it() -> None:
+    assert bootstrap_intervals(np.full((1, 5), 2.0), resamples=100, seed=0) == [Interval(2.0, 2.0, 2.0)]

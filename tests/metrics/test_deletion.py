@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from pipeline.metrics import Deletion
-from pipeline.metrics.deletion import blur_line, blurred
-from pipeline.metrics.ranks import places
+from pipeline.metrics.deletion import blur_images, blur_kernel
+from pipeline.metrics.ranks import pixel_ranks
 from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, case, kinds
 from tests.networks import images, small_vgg
 
@@ -15,19 +15,23 @@ from tests.networks import images, small_vgg
 def test_the_blur_is_that_of_the_authors_code() -> None:
     impulse = np.zeros((11, 11))
     impulse[5, 5] = 1
-    np.testing.assert_allclose(torch.outer(blur_line(), blur_line()).numpy(), gaussian_filter(impulse, 5), atol=1e-15)
+    np.testing.assert_allclose(
+        torch.outer(blur_kernel(), blur_kernel()).numpy(), gaussian_filter(impulse, 5), atol=1e-15
+    )
     x = images(2, SIZE, SIZE)
     kernel = torch.zeros(3, 3, 11, 11, dtype=torch.float64)
     for channel in range(3):
         kernel[channel, channel] = torch.from_numpy(gaussian_filter(impulse, 5))
-    torch.testing.assert_close(blurred(x), nn.functional.conv2d(x, kernel, padding=5))
+    torch.testing.assert_close(blur_images(x), nn.functional.conv2d(x, kernel, padding=5))
 
 
 def replica(network: nn.Module, image: Tensor, map: Tensor, target: int, *, step: int, insertion: bool) -> float:
     """``CausalMetric.single_run`` and ``auc`` of the authors' evaluation.py, for a map without equal values."""
     pixels = map.numel()
     count = (pixels + step - 1) // step
-    start, finish = (blurred(image[None]), image[None]) if insertion else (image[None], torch.zeros_like(image[None]))
+    start, finish = (
+        (blur_images(image[None]), image[None]) if insertion else (image[None], torch.zeros_like(image[None]))
+    )
     start = start.clone()
     order = np.flip(np.argsort(map.flatten().numpy()))
     scores = np.empty(count + 1)
@@ -58,7 +62,7 @@ def test_of_a_linear_model_no_order_is_better_than_its_own() -> None:
     found = case(network, x)
     deletion = Deletion(steps=8).measure(found, kinds(found, network.map(x))).scores["deletion"]
     assert (deletion[0] < deletion[1:]).all()
-    gain = network.map(x - blurred(x))
+    gain = network.map(x - blur_images(x))
     insertion = Deletion(steps=8).measure(found, kinds(found, gain)).scores["insertion"]
     assert (insertion[0] > insertion[1:]).all()
 
@@ -88,8 +92,8 @@ def test_of_a_constant_model_every_order_is_the_same() -> None:
 def test_equal_pixels_come_in_an_order_of_the_images_own() -> None:
     flat = torch.zeros(2, 2, SIZE, SIZE)
     flat[:, :, 3] = 1
-    found = places(flat, torch.tensor([4, 9]))
+    found = pixel_ranks(flat, torch.tensor([4, 9]))
     assert torch.equal(found.flatten(2).sort(2).values, torch.arange(SIZE**2).expand(2, 2, -1))
     assert torch.equal(found[:, :, 3].flatten(1).sort(1).values, torch.arange(SIZE).repeat_interleave(2).expand(2, -1))
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0, 0], found[0, 1])
-    assert torch.equal(found[:, :1], places(flat[:, :1], torch.tensor([4])))
+    assert torch.equal(found[:, :1], pixel_ranks(flat[:, :1], torch.tensor([4])))

@@ -8,8 +8,8 @@ from torch import Tensor
 from pipeline.methods import InputXGradient
 from pipeline.methods.random_draws import sample_seeds
 from pipeline.metrics import Infidelity, Sensitivity
-from pipeline.metrics.infidelity import inside, squares, sums
-from pipeline.metrics.sensitivity import uniform
+from pipeline.metrics.infidelity import box_masks, box_sums, draw_squares
+from pipeline.metrics.sensitivity import uniform_noise
 from tests.metrics.known_networks import SIZE, Constant, Linear, case, kinds
 from tests.networks import images, small_vgg
 
@@ -18,7 +18,7 @@ COUNT = 12
 
 def removed(found, count: int) -> tuple[Tensor, Tensor]:
     """Squares (N, P, 4) and the pixels in them (N, P, H, W)."""
-    boxes = torch.stack([squares(count, SIZE, SIZE, seed=seed) for seed in found.seeds.tolist()])
+    boxes = torch.stack([draw_squares(count, SIZE, SIZE, seed=seed) for seed in found.seeds.tolist()])
     pixels = torch.zeros(*boxes.shape[:2], SIZE, SIZE, dtype=torch.float64)
     for i, of_image in enumerate(boxes.tolist()):
         for p, (top, left, bottom, right) in enumerate(of_image):
@@ -35,8 +35,8 @@ def test_squares_lie_inside_and_are_summed() -> None:
     assert (sides[..., 0] == sides[..., 1]).all() and sides.min() >= 2 and sides.max() <= 12
     assert sides.unique().numel() == 11 and (boxes[0] != boxes[1]).any()
     maps = kinds(found, x.sum(1))
-    torch.testing.assert_close(sums(maps, boxes), torch.einsum("mnhw,nphw->mnp", maps, pixels))
-    assert torch.equal(inside(boxes[0], SIZE, SIZE), pixels[0].bool())
+    torch.testing.assert_close(box_sums(maps, boxes), torch.einsum("mnhw,nphw->mnp", maps, pixels))
+    assert torch.equal(box_masks(boxes[0], SIZE, SIZE), pixels[0].bool())
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -88,7 +88,7 @@ def test_max_sensitivity_is_captums() -> None:
     metric = Sensitivity(radius=0.1, samples=3)
     scores = metric.measure(found, kinds(found, x.sum(1))).scores["max_sensitivity"]
     seeds = sample_seeds(found.seeds, range(3))
-    noise = torch.stack([uniform(x, seeds[:, number]) for number in range(3)], 1)
+    noise = torch.stack([uniform_noise(x, seeds[:, number]) for number in range(3)], 1)
     assert noise.abs().max() <= 1 and noise.abs().max() > 0.99
 
     expected = []
@@ -112,7 +112,7 @@ def test_max_sensitivity_of_a_linear_model() -> None:
     found = case(network, x, explain=network.map)
     scores = Sensitivity(samples=4).measure(found, kinds(found, network.map(x))).scores["max_sensitivity"]
     seeds = sample_seeds(found.seeds, range(4))
-    changes = [network.map(0.02 * uniform(x, seeds[:, number])).flatten(1).norm(dim=1) for number in range(4)]
+    changes = [network.map(0.02 * uniform_noise(x, seeds[:, number])).flatten(1).norm(dim=1) for number in range(4)]
     torch.testing.assert_close(scores[0], torch.stack(changes).amax(0) / network.map(x).flatten(1).norm(dim=1))
     nothing = case(network, x, explain=lambda points: torch.zeros_like(points[:, 0]))
     assert Sensitivity(samples=1).measure(nothing, x.sum(1)[None]).scores["max_sensitivity"][0].isnan().all()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.metrics import Completeness, Confidence, SingleDeletion, Sparseness
 from pipeline.metrics.ranks import spearman
-from pipeline.metrics.single_deletion import cells
+from pipeline.metrics.single_deletion import cell_numbers
 from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, Row, case, kinds
 from tests.networks import images, small_vgg
 
@@ -119,7 +119,7 @@ def test_single_deletion_of_a_linear_model_is_one_and_of_a_constant_undefined() 
 
 
 def test_cells_cover_any_image_and_no_more_than_it_has() -> None:
-    found = cells(4, 10, 7)
+    found = cell_numbers(4, 10, 7)
     assert found.unique().tolist() == list(range(16)) and found[0, 0] == 0 and found[-1, -1] == 15
     with pytest.raises(ValueError, match="8 cells do not fit images of 10 x 7 pixels"):
-        cells(8, 10, 7)
+        cell_numbers(8, 10, 7)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.metrics import Localisation
-from pipeline.metrics.localisation import within
-from pipeline.metrics.object_regions import on_input, read_regions
+from pipeline.metrics.localisation import dilate_mask
+from pipeline.metrics.object_regions import input_mask, read_regions
 from tests.metrics.known_networks import SIZE, Constant, Row, case
 from tests.networks import images
 
@@ -49,7 +49,7 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_objects_come_to_the_models_input(source: Path) -> None:
     regions = read_regions(source).of(PATH)
-    found = on_input(regions[:1], CROP, (SIZE, SIZE))
+    found = input_mask(regions[:1], CROP, (SIZE, SIZE))
     rows = 4 + (np.arange(SIZE) + 0.5) * 32 / SIZE
     columns = 14 + (np.arange(SIZE) + 0.5) * 32 / SIZE
     expected = ((rows >= 10) & (rows < 30))[:, None] & ((columns >= 20) & (columns < 40))
@@ -64,7 +64,7 @@ def test_a_mask_follows_the_photograph_through_the_preprocessing(tmp_path: Path)
     Image.fromarray(picture).save(tmp_path / "one.png")
     for crop, resize in (((48, 48), 60), ((64, 100), None), ((120, 150), None)):
         pixels, box = Preprocessing(resize, crop, (0.5,) * 3, (0.5,) * 3)(Image.fromarray(picture))
-        found = on_input(read_regions(tmp_path).of(PATH), tuple(box.tolist()), crop)
+        found = input_mask(read_regions(tmp_path).of(PATH), tuple(box.tolist()), crop)
         assert (found != (pixels[0] > 127)).float().mean() < 0.03 and found.any()
 
 
@@ -79,7 +79,7 @@ def test_which_objects_count(tmp_path: Path) -> None:
     found = case(Constant(), images(4, SIZE, SIZE), stored=rows)
     flat = torch.ones(1, 4, SIZE, SIZE).double()
     mass = Localisation(str(tmp_path)).measure(found, flat).scores["relevance_mass"][0]
-    inside = [on_input(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE)).double().mean().item(), 0.0]
+    inside = [input_mask(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE)).double().mean().item(), 0.0]
     assert mass[0].item() == pytest.approx(inside[0]) and mass[1:].isnan().all()  # the other one is cut away
     both = Localisation(str(tmp_path), of="any").measure(found, flat).scores["relevance_mass"][0]
     assert both[2].item() == pytest.approx(inside[0]) and both[3].isnan()
@@ -95,7 +95,7 @@ def test_scores_by_their_formulas(tmp_path: Path) -> None:
     maps = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).double()
     found = case(Constant(), images(3, SIZE, SIZE), stored=[row] * 3)
     scores = Localisation(str(tmp_path), tolerance=3).measure(found, maps).scores
-    mask = on_input(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE)).numpy()
+    mask = input_mask(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE)).numpy()
     for kind in range(4):
         for image in range(3):
             map = maps[kind, image].numpy()
@@ -117,7 +117,7 @@ def test_scores_by_their_formulas(tmp_path: Path) -> None:
 def test_known_answers(tmp_path: Path) -> None:
     (tmp_path / "one.xml").write_text(XML)
     row = Row(path=PATH, crop=CROP, label=1, target=1)
-    mask = on_input(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE))
+    mask = input_mask(read_regions(tmp_path).of(PATH)[:1], CROP, (SIZE, SIZE))
     maps = torch.stack((mask.double(), (~mask).double(), torch.zeros(SIZE, SIZE).double()))[:, None]
     found = case(Constant(), images(1, SIZE, SIZE), stored=[row])
     scores = Localisation(str(tmp_path), tolerance=0.5).measure(found, maps).scores
@@ -135,7 +135,7 @@ def test_within_is_every_distance(tolerance: float) -> None:
     mask[3, 4] = mask[10:12, 15:25] = True
     places = torch.cartesian_prod(torch.arange(20), torch.arange(26)).double()
     expected = (torch.cdist(places, places[mask.flatten()]) < tolerance - 1e-9).any(1).reshape(20, 26)
-    assert torch.equal(within(mask, tolerance), expected)
+    assert torch.equal(dilate_mask(mask, tolerance), expected)
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -157,6 +157,8 @@ def test_names_that_two_folders_share_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "one.xml").write_text(XML.replace("<ymin>10", f"<ymin>{10 + shift}"))
     regions = read_regions(tmp_path)
-    first, second = (on_input(regions.of(Path(folder, "one.jpg"))[:1], CROP, (SIZE, SIZE)) for folder in ("n01", "n03"))
+    first, second = (
+        input_mask(regions.of(Path(folder, "one.jpg"))[:1], CROP, (SIZE, SIZE)) for folder in ("n01", "n03")
+    )
     assert first.sum() > second.sum() > 0
     assert regions.of(Path("n09/one.jpg")) == []

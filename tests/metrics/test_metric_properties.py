@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import InputXGradient
 from pipeline.metrics import Deletion, Metric, SingleDeletion
-from pipeline.metrics.control_maps import KINDS, edges
+from pipeline.metrics.control_maps import KINDS, edge_maps
 from tests.metrics.known_networks import SIZE, Row, case, kinds
 from tests.networks import images, small_vgg
 from tests.system.test_configuration import metrics_as_written
@@ -68,7 +68,7 @@ class Edges(nn.Module):
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
-        self.weights = edges(image, torch.zeros(1))
+        self.weights = edge_maps(image, torch.zeros(1))
 
     def forward(self, points: Tensor) -> Tensor:
         value = (points.mean(1) * self.weights / self.weights.sum()).sum((1, 2)) * 3

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.metrics.localisation import rank_accuracy, share
-from pipeline.metrics.sparseness import gini
+from pipeline.metrics.localisation import rank_accuracy, share_inside
+from pipeline.metrics.sparseness import gini_index
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its imports say of other libraries
@@ -31,7 +31,7 @@ def test_gini_is_its_sparseness(maps: torch.Tensor) -> None:
     magnitudes = maps[0].abs()
     expected = quantus.Sparseness(disable_warnings=True).evaluate_batch(x_batch=None, a_batch=magnitudes.numpy().copy())
     shares = magnitudes.flatten(1) / magnitudes.sum((1, 2))[:, None]
-    np.testing.assert_allclose(gini(shares), expected, rtol=1e-5)  # it adds 1e-7 to each value
+    np.testing.assert_allclose(gini_index(shares), expected, rtol=1e-5)  # it adds 1e-7 to each value
 
 
 def test_entropy_is_its_complexity(maps: torch.Tensor) -> None:
@@ -46,7 +46,7 @@ def test_mass_and_rank_are_its_accuracies(maps: torch.Tensor, masks: torch.Tenso
     given = {"a_batch": magnitudes[0].numpy(), "s_batch": masks.numpy()}
     mass = quantus.RelevanceMassAccuracy(disable_warnings=True).evaluate_batch(**given)
     rank = quantus.RelevanceRankAccuracy(disable_warnings=True).evaluate_batch(**given)
-    np.testing.assert_allclose(share(magnitudes, masks)[0], mass, rtol=1e-12)
+    np.testing.assert_allclose(share_inside(magnitudes, masks)[0], mass, rtol=1e-12)
     np.testing.assert_allclose(rank_accuracy(magnitudes, masks)[0], rank, rtol=1e-12)
 
 
@@ -56,5 +56,5 @@ def test_a_hit_is_its_pointing_games(maps: torch.Tensor, masks: torch.Tensor) ->
         a_batch=maps[0].numpy(), s_batch=masks.numpy()
     )
     largest = (maps == maps.amax((2, 3), keepdim=True)).double()
-    np.testing.assert_array_equal(share(largest, masks)[0], np.asarray(expected, float))
+    np.testing.assert_array_equal(share_inside(largest, masks)[0], np.asarray(expected, float))
     assert expected[0] and not expected[1]

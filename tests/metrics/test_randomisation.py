@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import InputXGradient
 from pipeline.metrics import Randomisation
-from pipeline.metrics.randomisation import layers_of, randomised
+from pipeline.metrics.randomisation import parameter_layers, randomised_weights
 from pipeline.metrics.ssim import ssim
 from pipeline.view import View
 from tests.metrics.known_networks import SIZE, case, kinds
@@ -31,9 +31,9 @@ def test_ssim_is_that_of_scikit_image() -> None:
 def test_layers_are_randomised_and_get_their_weights_back() -> None:
     network = residual()
     before = copy.deepcopy(network.state_dict())
-    layers = layers_of(network)
+    layers = parameter_layers(network)
     assert [type(layer).__name__ for layer in layers] == ["Conv2d", "BatchNorm2d", "Conv2d", "BatchNorm2d", "Linear"]
-    with pytest.raises(RuntimeError, match="inside"), randomised(layers[-2:], seed=3):
+    with pytest.raises(RuntimeError, match="inside"), randomised_weights(layers[-2:], seed=3):
         now = network.state_dict()
         changed = {name for name in before if not torch.equal(before[name], now[name])}
         head = now["head.2.weight"]
@@ -41,9 +41,9 @@ def test_layers_are_randomised_and_get_their_weights_back() -> None:
         assert abs(head.std() / before["head.2.weight"].std() - 1) < 0.1
         raise RuntimeError("inside")
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    with randomised(layers[-2:], seed=3):
+    with randomised_weights(layers[-2:], seed=3):
         assert torch.equal(network.state_dict()["head.2.weight"], head)
-    with randomised(layers, seed=3):  # more layers, the same weights in those that were random before
+    with randomised_weights(layers, seed=3):  # more layers, the same weights in those that were random before
         assert torch.equal(network.state_dict()["head.2.weight"], head)
 
 
@@ -63,10 +63,10 @@ def test_replica() -> None:
     view = View(network, prepare=True)  # whose prepared copy must notice
     found = case(network, x, explain=lambda points: InputXGradient(view)(points, targets).sum(1))
     measured = Randomisation(stages=2, seed=7).measure(found, kinds(found, InputXGradient(network)(x, targets).sum(1)))
-    layers = len(layers_of(network))
+    layers = len(parameter_layers(network))
     for stage, count in enumerate((-(-layers // 2), layers)):
         other = copy.deepcopy(network)
-        with randomised(layers_of(other)[-count:], seed=7):
+        with randomised_weights(parameter_layers(other)[-count:], seed=7):
             pair = explained(network), explained(other)
         for i in range(2):
             one, two = (side[i].numpy() for side in pair)

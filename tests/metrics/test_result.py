@@ -9,7 +9,15 @@ import pytest
 from pipeline.errors import StoreError
 from pipeline.metrics import Deletion
 from pipeline.metrics.control_maps import KINDS
-from pipeline.metrics.result import FILE, Result, described, encode, new_result, read, table
+from pipeline.metrics.result import (
+    RESULT_FILE,
+    Result,
+    encode_result,
+    metric_result,
+    new_result,
+    read_result,
+    result_table,
+)
 
 
 @pytest.fixture
@@ -26,14 +34,14 @@ def result() -> Result:
         explanations={"index": [1, 2, 3, 4]},
     )
     metric = Deletion(steps=2)
-    found["metrics"]["deletion"] = described(metric, {"steps": 2}, measured, resamples=100, seed=0)
+    found["metrics"]["deletion"] = metric_result(metric, {"steps": 2}, measured, resamples=100, seed=0)
     return found
 
 
 def test_the_file_says_all_and_is_plain_json(result: Result, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(encode(result))
-    found = read(tmp_path)
-    assert found is not None and encode(found) == encode(result)
+    (tmp_path / RESULT_FILE).write_bytes(encode_result(result))
+    found = read_result(tmp_path)
+    assert found is not None and encode_result(found) == encode_result(result)
     deletion = found["metrics"]["deletion"]
     assert deletion["values"]["deletion"]["map"] == [0.1, 0.2, 0.3, None] and deletion["unreadable"] == 1
     assert deletion["values"]["insertion"]["map"][0] == 0.433333
@@ -46,18 +54,18 @@ def test_the_file_says_all_and_is_plain_json(result: Result, tmp_path: Path) -> 
 
 
 def test_what_is_no_result_of_this_version_is_none(result: Result, tmp_path: Path) -> None:
-    assert read(tmp_path) is None
+    assert read_result(tmp_path) is None
     for content in (b"no json", b"[]", json.dumps({"schema": 99}).encode()):
-        (tmp_path / FILE).write_bytes(content)
-        assert read(tmp_path) is None
-    (tmp_path / FILE).unlink()
-    (tmp_path / FILE).mkdir()
-    with pytest.raises(StoreError, match="no plain file"):
-        read(tmp_path)
+        (tmp_path / RESULT_FILE).write_bytes(content)
+        assert read_result(tmp_path) is None
+    (tmp_path / RESULT_FILE).unlink()
+    (tmp_path / RESULT_FILE).mkdir()
+    with pytest.raises(StoreError, match="is not a regular file"):
+        read_result(tmp_path)
 
 
 def test_the_table_marks_what_differs_beyond_doubt(result: Result) -> None:
-    lines = table(result).splitlines()
+    lines = result_table(result).splitlines()
     assert "4 of 9 explanations (seed 0); mean [95% interval]" in lines[0]
     row = next(line for line in lines if line.startswith("deletion "))
     maps, random, edge, centre = (row[22 + 26 * i : 48 + 26 * i].strip() for i in range(4))

@@ -6,10 +6,10 @@ import torch
 from scipy.sparse import csc_matrix, lil_matrix
 from scipy.sparse.linalg import spsolve
 
-from pipeline.methods.random_draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal_noise, sample_seeds
 from pipeline.metrics import Road
 from pipeline.metrics.imputation import impute
-from pipeline.metrics.ranks import places
+from pipeline.metrics.ranks import pixel_ranks
 from tests.metrics.known_networks import SIZE, Constant, OnePixel, case, kinds
 from tests.networks import images, small_vgg
 
@@ -60,7 +60,7 @@ def test_replica() -> None:
     found = case(network, x, targets=targets)
     maps = kinds(found, torch.randn(2, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).double())
     measured = metric.measure(found, maps)
-    order, seeds = places(maps, found.seeds), sample_seeds(found.seeds, range(3))
+    order, seeds = pixel_ranks(maps, found.seeds), sample_seeds(found.seeds, range(3))
     for kind in range(len(maps)):
         for i in range(2):
             for name in ("road_most", "road_least"):
@@ -70,7 +70,7 @@ def test_replica() -> None:
                     place = order[kind, i] if name == "road_most" else SIZE**2 - 1 - order[kind, i]
                     missing = (place < count).numpy()
                     image = torch.from_numpy(solved(x[i].numpy(), missing))
-                    noise = 0.01 * normal(x[i][None], seeds[i, p][None])[0]
+                    noise = 0.01 * normal_noise(x[i][None], seeds[i, p][None])[0]
                     image[:, missing] += noise[:, missing]
                     with torch.no_grad():
                         stays.append(float(network(image[None]).argmax() == targets[i]))

@@ -14,7 +14,8 @@ from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods import FeatureAblation, IntegratedGradients, Occlusion, Saliency
 from pipeline.models.classifier import Classifier
-from pipeline.run.explain import explain_batch, predictions, targets_of, to_store
+from pipeline.models.output_space import OutputSpace
+from pipeline.run.explain import explain_batch, targets_of, to_store
 from pipeline.run.job import Job
 from pipeline.view import View
 from tests.conftest import Prepare
@@ -193,11 +194,6 @@ def test_wide_types_are_stored_as_they_are(dtype: str) -> None:
     assert torch.equal(values.float(), maps) and (scale == 1).all()
 
 
-def test_predictions() -> None:
-    assert predictions(torch.tensor([[0.1, 3.0, 2.0], [5.0, 1.0, 2.0]])).tolist() == [1, 0]
-    assert predictions(torch.tensor([[0.1], [-0.1], [0.0]])).tolist() == [1, 0, 0]
-
-
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
@@ -210,10 +206,12 @@ def test_predictions() -> None:
     ],
 )
 def test_targets(target: Any, expected: list[list[int]]) -> None:
-    found = targets_of(target, torch.tensor([[0.1, 3.0, 2.0], [5.0, 1.0, 2.0]]), np.array([2, 1], np.int32))
+    logits, labels = torch.tensor([[0.1, 3.0, 2.0], [5.0, 1.0, 2.0]]), np.array([2, 1], np.int32)
+    found = targets_of(target, logits, labels, OutputSpace(3))
     assert found.dtype == torch.int64 and found.tolist() == expected
 
 
 @pytest.mark.parametrize("target", ["pred", "label", "top1", 0, [0]])
 def test_targets_of_a_single_output(target: Any) -> None:
-    assert targets_of(target, torch.tensor([[0.1], [-0.1]]), np.array([1, 0], np.int32)).tolist() == [[0], [0]]
+    logits, labels = torch.tensor([[0.1], [-0.1]]), np.array([1, 0], np.int32)
+    assert targets_of(target, logits, labels, OutputSpace(1)).tolist() == [[0], [0]]

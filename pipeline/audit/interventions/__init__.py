@@ -1,1 +1,1 @@
-"""Interventions on the images: what the model does when a region is covered."""
+"""Interventions on images: effect on the model of covering a region."""

@@ -11,31 +11,32 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from pipeline.audit.files import FOLDER
+from pipeline.audit.files import AUDIT_FOLDER
 from pipeline.audit.findings import Audit
-from pipeline.audit.page.examples import chosen
-from pipeline.audit.page.metric_scores import scores
+from pipeline.audit.page.examples import example_rows
+from pipeline.audit.page.metric_scores import metric_scores
 from pipeline.audit.page.page_data import page_data
 from pipeline.audit.page.strips import Strip, common_scale, strips
+from pipeline.report.derived_files import write_derived_files
 from pipeline.report.formatting import percent
-from pipeline.report.header import provenance
-from pipeline.report.health import SAMPLE_NOTE, Indicator, checks, histogram
+from pipeline.report.header import page_header
+from pipeline.report.health import SAMPLE_NOTE, Indicator, health_checks, histogram
 from pipeline.report.map_sample import sample_maps
 from pipeline.report.report_page import COLUMNS
-from pipeline.report.run_summary import columns, write_derived_files
-from pipeline.store.atomic import replace
+from pipeline.report.run_columns import read_columns
+from pipeline.store.atomic import atomic_write
 from pipeline.store.reader import Run
-from pipeline.store.run_files import plain_folder
+from pipeline.store.run_files import refuse_symlink
 from pipeline.store.shard_reader import ShardReader
 
 PAGE, PICTURES = "index.html", "pictures"
-INSIDE = 1500
+MAX_EMBEDDED = 1500
 """Pictures that a page holds itself (about 15 MB); more lie beside it."""
 SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "classes.js", "panel.js", "lists.js", "main.js")
 _FILES_PER_FOLDER = 1000
 
 
-def write_page(audit: Audit, source: ShardReader, *, images: bool = True, inside: int = INSIDE) -> Path:
+def write_audit_page(audit: Audit, source: ShardReader, *, images: bool = True, inside: int = MAX_EMBEDDED) -> Path:
     """Writes ``audit/index.html`` of a run's folder.
 
     Args:
@@ -50,10 +51,10 @@ def write_page(audit: Audit, source: ShardReader, *, images: bool = True, inside
     Raises:
         StoreError: Something is damaged.
     """
-    folder, run = plain_folder(source.run / FOLDER), Run(source)
-    rows = chosen(audit) if audit.run.pooled else []
+    folder, run = refuse_symlink(source.run / AUDIT_FOLDER), Run(source)
+    rows = example_rows(audit) if audit.run.pooled else []
     scale, beside = common_scale(run, rows), len(rows) > inside
-    pictures, drawn = plain_folder(folder / PICTURES), strips(run, rows, scale, images=images)
+    pictures, drawn = refuse_symlink(folder / PICTURES), strips(run, rows, scale, images=images)
     shown = list(_beside(drawn, pictures) if beside else drawn)
     page = _template().render(
         **_told(audit, source, run),
@@ -61,7 +62,7 @@ def write_page(audit: Audit, source: ShardReader, *, images: bool = True, inside
         data=page_data(audit, shown, scale, folder=PICTURES if beside else None),
         strips=[] if beside else shown,
     )
-    replace(page.encode(errors="backslashreplace"), folder / PAGE)
+    atomic_write(page.encode(errors="backslashreplace"), folder / PAGE)
     for stale in set(pictures.rglob("*.jpg")) - {_beside_path(pictures, row) for row in rows if beside}:
         stale.unlink(missing_ok=True)
     return folder / PAGE
@@ -70,7 +71,7 @@ def write_page(audit: Audit, source: ShardReader, *, images: bool = True, inside
 def _beside(drawn: Iterator[Strip], folder: Path) -> Iterator[Strip]:
     """Writes pictures; what is left of them is what the page says of them."""
     for strip in drawn:
-        replace(strip.jpeg, _beside_path(folder, strip.row))
+        atomic_write(strip.jpeg, _beside_path(folder, strip.row))
         yield dataclasses.replace(strip, jpeg=b"")
 
 
@@ -103,16 +104,16 @@ def _hash(text: str) -> str:
 
 def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
     """Where the numbers come from, and how far the run can be trusted."""
-    summary, values = write_derived_files(source), columns(source, *COLUMNS)
+    summary, values = write_derived_files(source), read_columns(source, *COLUMNS)
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
     return {
-        **provenance(run, summary),
+        **page_header(run, summary),
         "audit": audit,
         "figures": _figures(audit),
-        "checks": checks(run, summary, [*run.failures()], maps),
+        "checks": health_checks(run, summary, [*run.failures()], maps),
         "sample_note": SAMPLE_NOTE,
         "histogram": histogram(values["convergence_delta"]),
-        "scores": scores(source.run),
+        "scores": metric_scores(source.run),
     }
 
 

@@ -6,10 +6,10 @@ from itertools import chain
 
 from pipeline.audit.findings import Audit, ClassFindings
 
-EXAMPLES = 12
+MAX_EXAMPLES = 12
 """Of a class."""
 IN_CLUSTER = 6
-FEWEST = 2
+MIN_EXAMPLES = 2
 """Of a class, however many classes there are."""
 LISTED = 24
 """Of each list of the page."""
@@ -19,22 +19,22 @@ BUDGET = 6000
 """Typical examples of all classes together; their clusters show about as many."""
 
 
-def quota(classes: int) -> int:
+def examples_per_class(classes: int) -> int:
     """Examples that each of so many classes is given."""
-    return max(FEWEST, min(EXAMPLES, BUDGET // max(classes, 1)))
+    return max(MIN_EXAMPLES, min(MAX_EXAMPLES, BUDGET // max(classes, 1)))
 
 
-def chosen(audit: Audit) -> list[int]:
+def example_rows(audit: Audit) -> list[int]:
     """Rows of the run, each once, in the order of the page."""
     return list(dict.fromkeys(chain(_of_classes(audit.classes), _of_lists(audit))))
 
 
 def _of_classes(classes: Sequence[ClassFindings]) -> Iterator[int]:
-    each = quota(len(classes))
+    each = examples_per_class(len(classes))
     for found in classes:
         yield from found.rows[:each]
         for cluster in found.clusters:
-            yield from cluster.rows[: max(FEWEST, min(IN_CLUSTER, each // len(found.clusters)))]
+            yield from cluster.rows[: max(MIN_EXAMPLES, min(IN_CLUSTER, each // len(found.clusters)))]
 
 
 def _of_lists(audit: Audit) -> Iterator[int]:
@@ -54,6 +54,6 @@ def _first(listed: Sequence[tuple[int, int]]) -> Iterator[int]:
             yield row
 
 
-def spaced(rows: Sequence[int], count: int) -> Sequence[int]:
+def evenly_spaced(rows: Sequence[int], count: int) -> Sequence[int]:
     """So many of the rows, evenly, or all."""
     return rows if len(rows) <= count else [rows[place * len(rows) // count] for place in range(count)]

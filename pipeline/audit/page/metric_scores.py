@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.metrics.result import ARROWS, read
+from pipeline.metrics.result import ARROWS, read_result
 from pipeline.report.formatting import printable, significant
 
-KINDS = {"map": "these maps", "random": "random maps", "edge": "edges", "centre": "a blob in the centre"}
+MAP_NAMES = {"map": "these maps", "random": "random maps", "edge": "edges", "centre": "a blob in the centre"}
 
 
 @dataclass(frozen=True)
-class Mark:
+class ScoreMark:
     """A mean with its interval on the axis of its score; places in percent of the axis, None where undefined.
 
     Attributes:
@@ -30,7 +30,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreChart:
     """A score of the run's maps beside the same of the controls.
 
     Attributes:
@@ -45,29 +45,29 @@ class Score:
     better: str
     meaning: str
     protocol: str
-    marks: list[Mark]
+    marks: list[ScoreMark]
 
 
-def scores(run_folder: Path) -> list[Score]:
+def metric_scores(run_folder: Path) -> list[ScoreChart]:
     """All scores that were measured; none where the run was not evaluated."""
-    metrics = (read(run_folder) or {"metrics": {}})["metrics"]
+    metrics = (read_result(run_folder) or {"metrics": {}})["metrics"]
     return [_score(name, score, metric) for metric in metrics.values() for name, score in metric["scores"].items()]
 
 
-def _score(name: str, score: dict[str, Any], metric: dict[str, Any]) -> Score:
-    means = {kind: score[kind] for kind in KINDS}
+def _score(name: str, score: dict[str, Any], metric: dict[str, Any]) -> ScoreChart:
+    means = {kind: score[kind] for kind in MAP_NAMES}
     ends = [mean[end] for mean in means.values() for end in ("mean", "low", "high") if mean[end] is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    marks = [_mark(KINDS[kind], mean, low, (high - low) or 1.0) for kind, mean in means.items()]
+    marks = [_mark(MAP_NAMES[kind], mean, low, (high - low) or 1.0) for kind, mean in means.items()]
     name, meaning, protocol = (
         printable(words) for words in (name.replace("_", " "), score["meaning"], metric["protocol"])
     )
-    return Score(name, ARROWS[score["better"]], meaning, protocol, marks)
+    return ScoreChart(name, ARROWS[score["better"]], meaning, protocol, marks)
 
 
-def _mark(kind: str, mean: dict[str, Any], start: float, width: float) -> Mark:
+def _mark(kind: str, mean: dict[str, Any], start: float, width: float) -> ScoreMark:
     if mean["mean"] is None:
-        return Mark(kind, "undefined")
+        return ScoreMark(kind, "undefined")
     place, low, high = (round(100 * (mean[end] - start) / width, 2) for end in ("mean", "low", "high"))
     value = f"{significant(mean['mean'])} [{significant(mean['low'])}, {significant(mean['high'])}]"
-    return Mark(kind, value, place, low, high)
+    return ScoreMark(kind, value, place, low, high)

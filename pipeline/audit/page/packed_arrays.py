@@ -21,7 +21,7 @@ def pack_maps(maps: np.ndarray) -> Packed:
     cells = maps.reshape(len(maps), even).astype(np.float64) * even
     top = cells.max(1, initial=0)
     levels = np.round(255 * cells / np.where(top > 0, top, 1)[:, None]).astype(np.uint8)
-    return {"levels": encoded(levels), "top": [float(f"{value:.4g}") for value in top]}
+    return {"levels": base64_bytes(levels), "top": [float(f"{value:.4g}") for value in top]}
 
 
 def pack_points(points: np.ndarray, groups: np.ndarray) -> Packed:
@@ -41,9 +41,9 @@ def pack_points(points: np.ndarray, groups: np.ndarray) -> Packed:
             low, high = points[own].min(0), points[own].max(0)
             width = np.where(high > low, high - low, 1)
             levels[own] = np.round(254 * (points[own] - low) / width)
-    return {"x": encoded(levels[:, 0]), "y": encoded(levels[:, 1])}
+    return {"x": base64_bytes(levels[:, 0]), "y": base64_bytes(levels[:, 1])}
 
 
-def encoded(array: np.ndarray) -> str:
+def base64_bytes(array: np.ndarray) -> str:
     """The bytes of an array, little-endian, as base64."""
     return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.audit.findings import Arrays, Audit
-from pipeline.audit.page.examples import IN_CLUSTER, LISTED, quota
-from pipeline.audit.page.packed_arrays import encoded, pack_maps, pack_points
+from pipeline.audit.page.examples import IN_CLUSTER, LISTED, examples_per_class
+from pipeline.audit.page.packed_arrays import base64_bytes, pack_maps, pack_points
 from pipeline.audit.page.strips import Strip
 from pipeline.report.formatting import printable
 from pipeline.visualize import COLOURS
@@ -29,31 +29,31 @@ def page_data(audit: Audit, strips: list[Strip], scale: float | None, *, folder:
     return {
         "run": {"height": audit.run.height, "width": audit.run.width, "pooled": audit.run.pooled},
         "labelled": audit.totals.accuracy is not None,
-        "classes": [short(asdict(one)) for one in audit.classes],
-        **{name: [short(asdict(one)) for one in getattr(audit, name)] for name in lists},
-        "comparison": short(asdict(audit.comparison)) if audit.comparison else None,
+        "classes": [shortened(asdict(one)) for one in audit.classes],
+        **{name: [shortened(asdict(one)) for one in getattr(audit, name)] for name in lists},
+        "comparison": shortened(asdict(audit.comparison)) if audit.comparison else None,
         "arrays": _arrays(audit.arrays),
         "cards": {one.row: _card(one) for one in strips},
         "colours": {"signed": _colours("BuWhRd"), "share": _colours("Blues")},
-        "limits": {"examples": quota(len(audit.classes)), "cluster": IN_CLUSTER, "listed": LISTED},
+        "limits": {"examples": examples_per_class(len(audit.classes)), "cluster": IN_CLUSTER, "listed": LISTED},
         "scale": scale,
         "folder": folder,
     }
 
 
-def short(value: Any) -> Any:
+def shortened(value: Any) -> Any:
     """Floats with four significant digits; text in one line."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
-        return {name: short(one) for name, one in value.items()}
+        return {name: shortened(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [short(one) for one in value]
+        return [shortened(one) for one in value]
     return printable(value) if isinstance(value, str) else value
 
 
 def _card(strip: Strip) -> list[Any]:
-    return [strip.path, strip.label, strip.predicted, strip.correct, short(strip.confidence), strip.pictures]
+    return [strip.path, strip.label, strip.predicted, strip.correct, shortened(strip.confidence), strip.pictures]
 
 
 def _colours(name: str) -> list[list[int]]:
@@ -77,9 +77,9 @@ def _arrays(arrays: Arrays) -> dict[str, Any]:
             ),
         },
         "groups": {"number": numbers.tolist(), "count": counts.tolist()},
-        "row": encoded(arrays.row[order].astype(np.uint32)),
-        "cluster": encoded((arrays.cluster[order] & 0xFF).astype(np.uint8)),
-        "sure": encoded(np.round(255 * sure).astype(np.uint8)),
+        "row": base64_bytes(arrays.row[order].astype(np.uint32)),
+        "cluster": base64_bytes((arrays.cluster[order] & 0xFF).astype(np.uint8)),
+        "sure": base64_bytes(np.round(255 * sure).astype(np.uint8)),
         **pack_points(arrays.embedding[order], arrays.group[order]),
     }
 
@@ -89,4 +89,4 @@ def _scale(maps: np.ndarray) -> float:
     if not maps.size:
         return 1.0
     cells = maps.shape[1] * maps.shape[2]
-    return float(short(max(float(np.quantile(maps, _SURPRISING)) * cells, 1e-3)))
+    return float(shortened(max(float(np.quantile(maps, _SURPRISING)) * cells, 1e-3)))

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.audit.page.examples import spaced
+from pipeline.audit.page.examples import evenly_spaced
 from pipeline.data.decode import UnreadableImage
+from pipeline.models.class_names import class_name
 from pipeline.report.formatting import printable
-from pipeline.report.run_summary import class_name
 from pipeline.store.explanation import Explanation
 from pipeline.store.reader import Run
-from pipeline.store.shard_summary import confidence
 from pipeline.visualize import Panel
 
 SIDE = 112
@@ -68,12 +67,12 @@ def strips(run: Run, rows: Sequence[int], scale: float | None, *, images: bool) 
         explanation = run[row]
         pictures = _pictures(explanation, panel, images=images)
         label, predicted = explanation.label, explanation.predicted
-        sure = confidence(explanation.prediction[None], np.array([predicted]))
+        sure = run.manifest.output_space.confidence(explanation.prediction[None], np.array([predicted]))
         yield Strip(
             row=row,
             path=printable(run.manifest.paths[explanation.index]),
-            label=class_name(run.manifest, label) if label >= 0 else None,
-            predicted=class_name(run.manifest, predicted),
+            label=class_name(run.manifest.class_names, label) if label >= 0 else None,
+            predicted=class_name(run.manifest.class_names, predicted),
             correct=label == predicted if label >= 0 else None,
             confidence=float(sure[0]),
             pictures=len(pictures),
@@ -83,7 +82,7 @@ def strips(run: Run, rows: Sequence[int], scale: float | None, *, images: bool) 
 
 def common_scale(run: Run, rows: Sequence[int]) -> float | None:
     """Median of the magnitudes that would be each map's strongest colour; None where all are zero."""
-    strongest = [_MAP.threshold(run[row].map) for row in spaced(rows, _MEASURED)]
+    strongest = [_MAP.threshold(run[row].map) for row in evenly_spaced(rows, _MEASURED)]
     seen = [value for value in strongest if value > 0]
     return float(np.median(seen)) if seen else None
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.audit.interventions.cover import counter_check, cover, elsewhere, interval
+from pipeline.audit.interventions.cover import control_boxes, cover, intervene
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.models.classifier import Classifier
 from pipeline.run.job import Job
@@ -52,7 +52,7 @@ def photographs() -> list[Image.Image]:
 
 
 def test_what_the_model_reads_is_confirmed(job: Job, photographs: list[Image.Image]) -> None:
-    check = counter_check(job, photographs, 1, CORNER)
+    check = intervene(job, photographs, 1, CORNER)
     assert check is not None and check.confirmed
     assert check.images == 12 and check.accuracy == 1
     assert check.region.accuracy.mean == -1 == check.difference.accuracy.high
@@ -61,14 +61,14 @@ def test_what_the_model_reads_is_confirmed(job: Job, photographs: list[Image.Ima
 
 
 def test_what_it_does_not_read_is_not(job: Job, photographs: list[Image.Image]) -> None:
-    check = counter_check(job, photographs, 1, (0, 0, 12, 12))
+    check = intervene(job, photographs, 1, (0, 0, 12, 12))
     assert check is not None and not check.confirmed
     assert CORNER in check.elsewhere and check.control.accuracy.mean < 0 == check.region.accuracy.mean
 
 
 def test_no_check_without_photographs_or_room(job: Job, photographs: list[Image.Image]) -> None:
-    assert counter_check(job, [], 1, CORNER) is None
-    assert counter_check(job, photographs, 1, (4, 4, 44, 44)) is None
+    assert intervene(job, [], 1, CORNER) is None
+    assert intervene(job, photographs, 1, (4, 4, 44, 44)) is None
 
 
 def test_covering_changes_the_box_alone() -> None:
@@ -84,16 +84,9 @@ def test_covering_changes_the_box_alone() -> None:
 
 def test_controls_are_as_large_and_apart() -> None:
     for box in (CORNER, (10, 0, 30, 12), (20, 20, 28, 28)):
-        boxes = elsewhere(box, (SIDE, SIDE))
+        boxes = control_boxes(box, (SIDE, SIDE))
         assert boxes
         for top, left, bottom, right in boxes:
             assert (bottom - top, right - left) == (box[2] - box[0], box[3] - box[1])
             assert min(top, left) >= 0 and max(bottom, right) <= SIDE
             assert bottom <= box[0] or box[2] <= top or right <= box[1] or box[3] <= left
-
-
-def test_interval_covers_the_mean_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(0)
-    intervals = [interval(generator.normal(1, 2, 40)) for _ in range(200)]
-    assert 0.88 < np.mean([one.low <= 1 <= one.high for one in intervals]) < 0.99
-    assert interval(np.full(5, 2.0)) == interval(np.full(9, 2.0))

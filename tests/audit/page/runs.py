@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.audit.analyse import survey
-from pipeline.audit.evidence import Check, Cluster, Effect, Interval, Shortcut
+from pipeline.audit.analyse import analyse
+from pipeline.audit.evidence import Cluster, Effect, InterventionResult, Shortcut
 from pipeline.audit.findings import Audit
-from pipeline.audit.image_findings import Comparison, Moved, Outlier, SimilarClasses, Unfaithful
-from pipeline.data.image_index import Paths
+from pipeline.audit.image_findings import ClassComparison, Outlier, RunComparison, SimilarClasses, Unfaithful
+from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.metrics.bootstrap import Interval
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows
 from pipeline.store.shard_reader import ShardReader
 from pipeline.store.writer import Writer
@@ -39,7 +40,7 @@ def write_run(folder: Path) -> Path:
         Image.new("RGB", (SIDE, SIDE), (10 * place, 120, 60)).save(path)
     manifest = Manifest(
         root=os.fsencode(folder / "photographs"),
-        paths=Paths.from_bytes(names),
+        paths=ImagePaths.from_bytes(names),
         label=LABELS,
         shards=np.array([0, 15]),
         identity={"method": "ig"},
@@ -48,7 +49,7 @@ def write_run(folder: Path) -> Path:
     )
     geometry = {"kind": "pixels", "shape": [3, SIDE, SIDE], "channels": "sum"}
     with Writer(
-        folder / "run", freeze(folder / "run", manifest), attributes=ATTRIBUTES | {"geometry": geometry}
+        folder / "run", freeze_manifest(folder / "run", manifest), attributes=ATTRIBUTES | {"geometry": geometry}
     ) as writer:
         writer.add(_rows())
     return folder / "run"
@@ -75,7 +76,7 @@ def enriched(audit: Audit) -> Audit:
         outliers=[Outlier(12, "2/12.png", 2, 2.5)],
         unfaithful=[Unfaithful(1, "0/1.png", 0, -0.4, 0.3)],
         alike=[SimilarClasses(0, "tabby", 1, CLASSES[1], 0.9)],
-        comparison=Comparison(
+        comparison=RunComparison(
             "/runs/other",
             "0" * 64,
             "saliency",
@@ -84,8 +85,8 @@ def enriched(audit: Audit) -> Audit:
             0.3,
             0.2,
             [
-                Moved(2, "jay", 5, 0.1, 0.2, 0.5, -0.4, 0.6, 0.1, "appeared"),
-                Moved(0, "tabby", 5, None, None, None, None, 0.1, 0.1, "neither"),
+                ClassComparison(2, "jay", 5, 0.1, 0.2, 0.5, -0.4, 0.6, 0.1, "appeared"),
+                ClassComparison(0, "tabby", 5, None, None, None, None, 0.1, 0.1, "neither"),
             ],
         ),
         arrays=filled,
@@ -95,7 +96,7 @@ def enriched(audit: Audit) -> Audit:
 
 def audited(folder: Path) -> tuple[Audit, ShardReader]:
     source = ShardReader(write_run(folder))
-    return enriched(survey(source)), source
+    return enriched(analyse(source)), source
 
 
 def write_scores(run: Path, **means: float | None) -> None:
@@ -142,10 +143,10 @@ def _cluster(number: int, rows: list[int]) -> Cluster:
     return Cluster(number, len(rows), len(rows) / PER_CLASS, 1.0, 1.0, 2, "jay", 0.4, 0.3, 0.9, rows, number)
 
 
-def _shortcut(score: float, check: Check | None) -> Shortcut:
+def _shortcut(score: float, check: InterventionResult | None) -> Shortcut:
     return Shortcut(score, 0.2, 0.9, 0.8, 0.5, 1 if check else None, 2, BOX, 0.95, 0.1, check is not None, check)
 
 
-def _check() -> Check:
+def _check() -> InterventionResult:
     near, far = Interval(-0.8, -0.9, -0.7), Interval(0.0, -0.1, 0.1)
-    return Check(2, 1.0, Effect(near, near), Effect(far, far), Effect(near, near), [(0, 0, 16, 16)], True)
+    return InterventionResult(2, 1.0, Effect(near, near), Effect(far, far), Effect(near, near), [(0, 0, 16, 16)], True)

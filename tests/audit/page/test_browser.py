@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline.audit.page.audit_page import write_page
+from pipeline.audit.page.audit_page import write_audit_page
 
 from .runs import BOX, CLASSES, HOSTILE, SIDE, audited, write_scores
 
@@ -24,7 +24,7 @@ Open = Callable[..., Page]
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     audit, source = audited(tmp_path_factory.mktemp("inside"))
     write_scores(source.run, random=None)
-    return write_page(audit, source).as_uri()
+    return write_audit_page(audit, source).as_uri()
 
 
 @pytest.fixture
@@ -171,13 +171,13 @@ def test_photograph_map_and_overlay_are_the_thirds_of_a_strip(open_page: Open, a
 
 def test_pictures_lie_beside_a_large_page(open_page: Open, tmp_path: Path) -> None:
     audit, source = audited(tmp_path)
-    page = open_page(write_page(audit, source, inside=3).as_uri() + "#class-2")
+    page = open_page(write_audit_page(audit, source, inside=3).as_uri() + "#class-2")
     image = page.locator("#detail .montage img").first
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("image => image.naturalWidth") == 3 * SIDE
     assert len(list((source.run / "audit" / "pictures").rglob("*.jpg"))) == 15
-    write_page(audit, source)
+    write_audit_page(audit, source)
     assert not list((source.run / "audit" / "pictures").rglob("*.jpg"))
 
 

@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 
 from pipeline.audit.findings import Audit
-from pipeline.audit.page.audit_page import write_page
-from pipeline.audit.page.examples import BUDGET, EXAMPLES, FEWEST, LISTED, chosen, quota, spaced
-from pipeline.audit.page.metric_scores import scores
+from pipeline.audit.page.audit_page import write_audit_page
+from pipeline.audit.page.examples import (
+    BUDGET,
+    LISTED,
+    MAX_EXAMPLES,
+    MIN_EXAMPLES,
+    evenly_spaced,
+    example_rows,
+    examples_per_class,
+)
+from pipeline.audit.page.metric_scores import metric_scores
 from pipeline.audit.page.packed_arrays import pack_maps, pack_points
 from pipeline.store.shard_reader import ShardReader
 from tests.conftest import Status
@@ -33,7 +41,7 @@ def data_of(page: str) -> dict:
 
 
 def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, ShardReader]) -> None:
-    page = write_page(*made).read_text()
+    page = write_audit_page(*made).read_text()
     policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
     assert policy is not None and "unsafe" not in policy[1] and "default-src &#39;none&#39;" in policy[1]
     for tag in ("style", "script"):
@@ -44,13 +52,13 @@ def test_the_policy_allows_this_style_and_this_script_alone(made: tuple[Audit, S
 
 
 def test_it_needs_no_other_file_and_no_network(made: tuple[Audit, ShardReader]) -> None:
-    page = write_page(*made).read_text()
+    page = write_audit_page(*made).read_text()
     assert not re.search(r"url\(|@import|<link|fetch\(|XMLHttp|import\(", page)
     assert set(re.findall(r"https?://[^\"\s]+", page)) == {"http://www.w3.org/2000/svg"}  # the name of a namespace
 
 
 def test_names_are_never_markup(made: tuple[Audit, ShardReader]) -> None:
-    page = write_page(*made).read_text()
+    page = write_audit_page(*made).read_text()
     assert HOSTILE.decode() not in page and CLASSES[1] not in page
     assert data_of(page)["classes"][2]["name"] == CLASSES[1]
     assert data_of(page)["cards"]["4"][0] == f"0/{HOSTILE.decode()}"
@@ -58,7 +66,7 @@ def test_names_are_never_markup(made: tuple[Audit, ShardReader]) -> None:
 
 def test_the_data_are_the_findings(made: tuple[Audit, ShardReader]) -> None:
     audit, source = made
-    data = data_of(write_page(audit, source).read_text())
+    data = data_of(write_audit_page(audit, source).read_text())
     assert [found["accuracy"] for found in data["classes"]] == [1.0, 0.8, 1.0]
     assert data["classes"][0]["shortcut"]["check"]["difference"]["accuracy"]["high"] == -0.7
     assert {int(row) for row in data["cards"]} == set(range(15))
@@ -67,28 +75,28 @@ def test_the_data_are_the_findings(made: tuple[Audit, ShardReader]) -> None:
 
 
 def test_the_same_audit_gives_the_same_page(made: tuple[Audit, ShardReader]) -> None:
-    assert write_page(*made).read_bytes() == write_page(*made).read_bytes()
+    assert write_audit_page(*made).read_bytes() == write_audit_page(*made).read_bytes()
 
 
 def test_without_images_no_photograph_is_opened(made: tuple[Audit, ShardReader], tmp_path: Path) -> None:
-    first = write_page(*made, images=False).read_bytes()
+    first = write_audit_page(*made, images=False).read_bytes()
     for photograph in (tmp_path / "photographs").rglob("*.png"):
         photograph.unlink()
-    page = write_page(*made, images=False)
+    page = write_audit_page(*made, images=False)
     assert page.read_bytes() == first
     assert {card[5] for card in data_of(page.read_text())["cards"].values()} == {1}
 
 
 def test_a_lost_photograph_leaves_the_map(made: tuple[Audit, ShardReader], tmp_path: Path) -> None:
     (tmp_path / "photographs" / "1" / "6.png").unlink()
-    cards = data_of(write_page(*made).read_text())["cards"]
+    cards = data_of(write_audit_page(*made).read_text())["cards"]
     assert cards["6"][5] == 1 and cards["7"][5] == 3
 
 
 def test_an_audit_without_places_has_a_page(made: tuple[Audit, ShardReader]) -> None:
     audit, source = made
     classes = [replace(found, mean=None, rows=[], clusters=[], shortcut=None) for found in audit.classes]
-    page = write_page(replace(audit, run=replace(audit.run, pooled=False), classes=classes, alike=[]), source)
+    page = write_audit_page(replace(audit, run=replace(audit.run, pooled=False), classes=classes, alike=[]), source)
     assert "belong nowhere in the image" in page.read_text() and data_of(page.read_text())["cards"] == {}
 
 
@@ -103,9 +111,9 @@ def test_the_task_writes_it(explain: Status, tmp_path: Path) -> None:
 
 
 def test_marks_lie_on_one_axis(tmp_path: Path) -> None:
-    assert scores(tmp_path) == []
+    assert metric_scores(tmp_path) == []
     write_scores(tmp_path, random=4.0, centre=None)
-    (score,) = scores(tmp_path)
+    (score,) = metric_scores(tmp_path)
     own, random, edge, centre = score.marks
     assert (own.place, own.low, own.high) == (12.5, 0, 25) == (edge.place, edge.low, edge.high)
     assert (random.place, random.high, centre.place, centre.value) == (87.5, 100, None, "undefined")
@@ -113,13 +121,17 @@ def test_marks_lie_on_one_axis(tmp_path: Path) -> None:
 
 
 def test_examples_are_bounded_however_many_classes_there_are() -> None:
-    assert quota(10) == EXAMPLES and quota(10**6) == FEWEST and 1000 * quota(1000) <= BUDGET
-    assert spaced(range(10), 4) == [0, 2, 5, 7] and spaced([1, 2], 4) == [1, 2]
+    assert (
+        examples_per_class(10) == MAX_EXAMPLES
+        and examples_per_class(10**6) == MIN_EXAMPLES
+        and 1000 * examples_per_class(1000) <= BUDGET
+    )
+    assert evenly_spaced(range(10), 4) == [0, 2, 5, 7] and evenly_spaced([1, 2], 4) == [1, 2]
 
 
 def test_rows_are_chosen_once_and_in_order(made: tuple[Audit, ShardReader]) -> None:
     audit, _ = made
-    rows = chosen(audit)
+    rows = example_rows(audit)
     assert sorted(rows) == sorted(set(rows)) and rows[: len(audit.classes[0].rows)] == audit.classes[0].rows
     assert {4, 12, 1} <= set(rows) and LISTED > 0
 

@@ -1,4 +1,4 @@
-"""Images whose maps are judged, and the network that the maps explain."""
+"""A batch of explanations and the network behind them: the input of every metric."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
+from pipeline.models.output_space import OutputSpace
 from pipeline.view import View
 
-Answer = Callable[[Tensor, Tensor], Tensor]
-"""Logits (p, K) and targets (p,) -> what is asked for (p,)."""
+ScoreFunction = Callable[[Tensor, Tensor], Tensor]
+"""Logits (p, K) and targets (p,) -> one score for each point (p,)."""
 
 
-class Stored(Protocol):
-    """What the store says of an explanation; see :class:`pipeline.store.explanation.Explanation`."""
+class StoredExplanation(Protocol):
+    """What metrics read of a stored explanation; see :class:`pipeline.store.explanation.Explanation`."""
 
     @property
     def map(self) -> np.ndarray: ...
@@ -41,28 +42,26 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True)
-class Case:
-    """A batch of explanations with all that judges them.
+class ExplainedBatch:
+    """A batch of explanations, with the network and the method that gave them.
 
     Attributes:
         images: (N, C, H, W), preprocessed.
-        targets: (N,) int64, classes explained.
-        seeds: (N,) int64, each image's own.
-        view: What was explained.
-        multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
-        line: Cuts the points into passes of the network.
+        targets: (N,) int64, outputs explained.
+        seeds: (N,) int64, one for each image, so that no draw depends on the batch.
+        view: What is explained, around the network.
+        evaluator: Splits the points into chunks.
         explain: Images (N, C, H, W) -> maps (N, H, W) of the same targets, by the run's method.
-        stored: What the store says of each explanation.
+        stored: The store's record of each explanation.
     """
 
     images: Tensor
     targets: Tensor
     seeds: Tensor
     view: View
-    multi_label: bool
     evaluator: ChunkedEvaluator
     explain: Callable[[Tensor], Tensor]
-    stored: Sequence[Stored]
+    stored: Sequence[StoredExplanation]
 
     @property
     def network(self) -> nn.Module:
@@ -74,40 +73,44 @@ class Case:
         """The network's own."""
         return self.view.preprocessing
 
-    def evaluate(self, image: Tensor, points: Callable[[Tensor], Tensor], answer: Answer) -> Tensor:
-        """Asks the network at many points, in chunks.
+    def evaluate(self, image: Tensor, points: Callable[[Tensor], Tensor], score: ScoreFunction) -> Tensor:
+        """Evaluates the network at many points, in chunks.
 
         Args:
-            image: (P,) int64, which image each point belongs to.
-            points: Numbers of points (p,) -> the points (p, C, H, W), made when they are asked.
-            answer: What is wanted of the logits.
+            image: (P,) int64, number of the image that each point belongs to.
+            points: Numbers of points (p,) -> the points (p, C, H, W), made when their chunk is evaluated.
+            score: Reduces the logits of a chunk to one score a point.
 
         Returns:
-            (P,).
+            (P,), at least float32.
         """
         exact = torch.promote_types(self.images.dtype, torch.float32)
-        answers = self.images.new_empty(len(image), dtype=exact)
+        scores = self.images.new_empty(len(image), dtype=exact)
 
         def evaluate_chunk(start: int, stop: int) -> None:
             numbers = torch.arange(start, stop, device=image.device)
             logits = self.view.class_logits(points(numbers)).to(exact)
-            answers[start:stop] = answer(logits, self.targets[image[numbers]])
+            scores[start:stop] = score(logits, self.targets[image[numbers]])
 
         with torch.no_grad():
             self.evaluator.evaluate(len(image), evaluate_chunk)
-        return answers
+        return scores
 
     def explained(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The output that the run explains: logit, probability or its logarithm."""
-        return of_target(self.view.outputs(logits), targets)
+        return gather_targets(self.view.outputs(logits), targets)
 
     def probability(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Probability of the target."""
-        independent = self.multi_label or logits.shape[1] == 1
-        return of_target(logits.sigmoid() if independent else logits.softmax(1), targets)
+        return gather_targets(self._output_space(logits).in_unit(logits, "probability"), targets)
+
+    def winner(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """1 where the target's class is the prediction, else 0."""
+        space = self._output_space(logits)
+        return (space.predictions(logits) == space.classes_of(targets)).to(logits.dtype)
 
     def column(self, name: str) -> Tensor:
-        """A number that the store has of each explanation, float64 (N,)."""
+        """A stored number of each explanation, float64 (N,)."""
         values = {
             "score": [one.score for one in self.stored],
             "baseline_score": [one.baseline_score for one in self.stored],
@@ -115,14 +118,10 @@ class Case:
         }[name]
         return torch.tensor(values, dtype=torch.float64, device=self.images.device)
 
+    def _output_space(self, logits: Tensor) -> OutputSpace:
+        return OutputSpace(logits.shape[1], self.view.multi_label)
 
-def of_target(outputs: Tensor, targets: Tensor) -> Tensor:
-    """(p, K) and (p,) -> (p,)."""
+
+def gather_targets(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The target's output of each point: (p, K) and (p,) -> (p,)."""
     return outputs.gather(1, targets[:, None])[:, 0]
-
-
-def winner(logits: Tensor, targets: Tensor) -> Tensor:
-    """1 where the target is the class with the highest logit (of a single logit: where it is above 0), else 0."""
-    if logits.shape[1] == 1:
-        return (logits[:, 0] > 0).to(logits.dtype)
-    return (logits.argmax(1) == targets).to(logits.dtype)
