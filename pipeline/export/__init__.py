@@ -1,4 +1,4 @@
-"""A run for the viewers and libraries that people have: ViRelAy, PNG, NumPy, Zarr, Quantus."""
+"""Export of a run to other viewers and libraries: ViRelAy, PNG, NumPy, Zarr, Quantus."""
 
 from pipeline.export.formats import export
 from pipeline.export.quantus import QuantusArrays, quantus_arrays

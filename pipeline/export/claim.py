@@ -1,4 +1,4 @@
-"""Whose export a folder holds: the same command goes on in it, and another is refused."""
+"""Claim of an export's folder by export.json: the same export resumes in it, any other is refused."""
 
 import json
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.export.excerpt import ROWS, Excerpt
 from pipeline.store.atomic import publish, remove_orphans
-from pipeline.store.object_store import is_object
+from pipeline.store.object_store import is_object_path
 from pipeline.store.schema import canonical_json
 
 FILE = "export.json"
 VERSION = 1
-"""Of what is written; a folder of another one is refused."""
+"""Of the files of an export; a folder of another version is refused."""
 
 
 def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
-    """Makes a folder that of an export, or finds that it is.
+    """Claims a folder for an export, or checks that it is claimed by the same one; removes temporary files.
 
     Raises:
-        UsageError: It holds another export, or is no folder of this machine.
-        DiskFull: There is no room for it.
+        UsageError: The folder has another export, or is in an object store.
+        DiskFull: The disk is full.
     """
-    if is_object(folder):
-        raise UsageError(f"{folder}: an export needs a folder of this machine: task.folder=PATH")
+    if is_object_path(folder):
+        raise UsageError(f"{folder}: an export needs a local folder: task.folder=PATH")
     content = {
         "format": format,
         "run": excerpt.run.manifest.fingerprint,
@@ -33,13 +33,13 @@ def claim(folder: Path, excerpt: Excerpt, format: str) -> None:
     }
     publish(canonical_json(content).encode(), folder / FILE)
     try:
-        found = json.loads((folder / FILE).read_bytes())
+        stored = json.loads((folder / FILE).read_bytes())
     except ValueError as error:
         raise UsageError(f"{folder / FILE} is damaged: remove {folder}, or give another task.folder") from error
-    if found != content:
+    if stored != content:
         raise UsageError(
-            f"{folder} holds another export, of another run, other rows or before shards changed: "
+            f"{folder} has another export, of another run, other rows or before shards changed: "
             "remove it, or give another task.folder"
         )
-    for place in (folder, *folder.glob("*/")):
-        remove_orphans(place)
+    for directory in (folder, *folder.glob("*/")):
+        remove_orphans(directory)

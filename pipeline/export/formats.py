@@ -1,4 +1,4 @@
-"""A run in the form that another program opens."""
+"""Export of a run in a format that another program opens."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.export.png import write_png
 from pipeline.export.virelay import write_virelay
 from pipeline.export.zarr import write_zarr
 from pipeline.store.reader import Run
-from pipeline.system.remote import locate
+from pipeline.system.remote import to_path
 from pipeline.system.signals import StopRequest
 
 FORMATS = ("virelay", "png", "npz", "zarr")
@@ -28,39 +28,39 @@ def export(
     stop: StopRequest | None = None,
     num_workers: int = 0,
 ) -> Path:
-    """Writes a run, or some of it, for another program; docs/export.md says how each format looks.
+    """Exports a run, or some of it, for another program; docs/export.md describes each format.
 
-    The same call again writes what is missing. Files appear whole or not at all.
+    Idempotent: the same call again writes what is missing. Writes are atomic.
 
     Args:
-        run: As :func:`pipeline.open_run` gives it, or some of it, as its ``where`` does.
+        run: As :func:`pipeline.open_run` returns it, or a part of it, as its ``where`` returns it.
         format: ``virelay``, ``png``, ``npz`` or ``zarr``.
-        folder: Where to; by default ``export/FORMAT`` in the run's folder.
-        limit: Only so many explanations, the first.
-        stop: Asked between blocks.
+        folder: To write to; by default ``export/FORMAT`` in the run's folder.
+        limit: Maximum number of explanations, the first ones.
+        stop: Checked between blocks.
         num_workers: Processes that decode photographs, for ViRelAy; 0 decodes in this one.
 
     Returns:
-        What is opened: ViRelAy's project file, the table of the pictures, the folder of .npz files, the Zarr group.
+        The path to open: ViRelAy's project file, the table of the pictures, the folder of .npz files, the Zarr group.
 
     Raises:
-        UsageError: The format cannot hold such maps, the folder holds another export, or photographs are not at hand.
+        UsageError: The format cannot represent such maps, the folder has another export, or photographs are missing.
         MissingExtra: The format needs a package that is not installed.
-        StoreError: Nothing is published yet, damage was found, or the disk is full.
-        Stopped: It was asked to stop; the same call goes on.
+        StoreError: No shard is published yet, a shard is damaged, or the disk is full.
+        Stopped: A signal stopped the export; the same call resumes it.
     """
     if format not in FORMATS:
         raise UsageError(f"format={format}: expected one of {', '.join(FORMATS)}")
-    excerpt, asked = Excerpt.of(run, limit), stop or StopRequest()
-    _check_places(excerpt)
-    place = run.folder / FOLDER / format if folder is None else locate(str(folder))
+    excerpt, stop = Excerpt.of(run, limit), stop or StopRequest()
+    _check_spatial(excerpt)
+    path = run.folder / FOLDER / format if folder is None else to_path(str(folder))
     if format == "virelay":
-        return write_virelay(excerpt, place, stop=asked, num_workers=num_workers)
-    return {"png": write_png, "npz": write_npz, "zarr": write_zarr}[format](excerpt, place, stop=asked)
+        return write_virelay(excerpt, path, stop=stop, num_workers=num_workers)
+    return {"png": write_png, "npz": write_npz, "zarr": write_zarr}[format](excerpt, path, stop=stop)
 
 
-def _check_places(excerpt: Excerpt) -> None:
-    geometry = excerpt.source.geometry
+def _check_spatial(excerpt: Excerpt) -> None:
+    geometry = excerpt.reader.geometry
     try:
         geometry.expand(torch.zeros(1, *geometry.native_shape))
     except NotSpatial as reason:

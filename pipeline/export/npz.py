@@ -1,4 +1,4 @@
-"""The rows of a run as NumPy's own files: all columns, maps at the model's input size."""
+"""Export as NumPy .npz files: all columns of the store, maps at the model's input size."""
 
 import io
 from pathlib import Path
@@ -16,23 +16,23 @@ from pipeline.system.signals import StopRequest
 
 
 def write_npz(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> Path:
-    """Writes ``rows-FIRST-LAST.npz`` for each block of rows; those that are there are left.
+    """Writes ``rows-FIRST-LAST.npz`` for each block of rows; existing files are kept.
 
-    Maps that were computed on a coarser grid are compressed; gradients would not become smaller.
+    Maps of a coarser native grid are compressed; gradients are not, since they do not compress.
 
     Returns:
         The folder.
     """
     claim(folder, excerpt, "npz")
-    save = np.savez if isinstance(excerpt.source.geometry, Pixels) else np.savez_compressed
+    save = np.savez if isinstance(excerpt.reader.geometry, Pixels) else np.savez_compressed
     attributes = np.array(canonical_json(excerpt.attributes))
     digits = len(str(len(excerpt) - 1))
     with Progress(len(excerpt)) as progress:
-        for first, end in excerpt.ranges():
+        for first, end in excerpt.blocks():
             stop.check()
             path = folder / f"rows-{first:0{digits}d}-{end - 1:0{digits}d}.npz"
             if path.exists():
-                progress.found(end - first)
+                progress.add_existing(end - first)
                 continue
             stream = io.BytesIO()
             columns: dict[str, Any] = {**excerpt.read(first, end), "attributes": attributes}

@@ -1,4 +1,4 @@
-"""A run's explanations as the arrays that the metrics of Quantus are called with."""
+"""Arrays of a run's explanations as arguments of the metrics of Quantus."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from pipeline.store.reader import Run
 
 
 class QuantusArrays(NamedTuple):
-    """What a metric takes, besides the model.
+    """Arguments of a metric of Quantus, besides the model.
 
     Attributes:
-        x_batch: Images as the model sees them, normalised, float32 (n, 3, H, W).
+        x_batch: Input images of the model, normalised, float32 (n, 3, H, W).
         y_batch: Classes explained, int64 (n,).
         a_batch: Maps, float32 (n, 3 or 1, H, W).
     """
@@ -28,22 +28,23 @@ class QuantusArrays(NamedTuple):
 
 
 def quantus_arrays(run: Run, rows: Iterable[int] | None = None) -> QuantusArrays:
-    """Explanations with their images: ``metric(model=model, **arrays._asdict())``; all lie in memory.
+    """Loads explanations and their images into memory: ``metric(model=model, **arrays._asdict())``.
 
     Args:
-        run: All or some of what is published of a run.
+        run: All or some of the published explanations.
         rows: Numbers of the explanations, in any order; all by default.
 
     Raises:
-        UsageError: There are none, a photograph is gone, the maps belong nowhere in the image, or a hidden neuron is
-            explained, for which Quantus has no metric.
+        UsageError: No explanation is selected, a photograph cannot be read, or a hidden neuron is explained, for which
+            Quantus has no metric.
+        NotSpatial: The maps are of a layer without positions in the image.
     """
     chosen = list(run) if rows is None else [run[row] for row in rows]
     if not chosen:
         raise UsageError("there is no explanation to export")
     targets = np.array([explanation.target for explanation in chosen], np.int64)
     if targets.min() < 0:
-        raise UsageError("a hidden neuron is explained, and Quantus' metrics ask for a class")
+        raise UsageError("a hidden neuron is explained, and Quantus' metrics need a class")
     normalize = Preprocessing.from_json(run.manifest.preprocessing).normalize
     pixels = torch.from_numpy(np.stack([_pixels(explanation) for explanation in chosen])).float()
     maps = np.stack([explanation.map for explanation in chosen])

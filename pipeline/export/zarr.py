@@ -1,4 +1,4 @@
-"""The rows of a run as one Zarr group (format 3): an array a column, an image a chunk."""
+"""Export as one Zarr group (format 3): one array a column, chunks of one map."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,52 +21,52 @@ _AXES = {"attribution": ("row", "channel", "height", "width"), "prediction": ("r
 
 
 def write_zarr(excerpt: Excerpt, folder: Path, *, stop: StopRequest) -> Path:
-    """Writes ``run.zarr`` block by block; it has another name until it is whole, under which the same call goes on.
+    """Writes ``run.zarr`` block by block, under the name ``run.zarr.part`` until it is complete; the same call resumes.
 
     Returns:
         The group's folder.
 
     Raises:
         MissingExtra: The package is not installed.
-        Unwritable: The disk is full, or may not be written to.
+        Unwritable: The disk is full, or the folder is read-only.
     """
     try:
         import zarr
     except ImportError as error:
         raise MissingExtra("zarr", "task.format=zarr") from error
     claim(folder, excerpt, "zarr")
-    whole, part = folder / GROUP, folder / f"{GROUP}.part"
+    complete, part = folder / GROUP, folder / f"{GROUP}.part"
     with Progress(len(excerpt)) as progress:
-        if whole.exists():
-            progress.found(len(excerpt))
-            return whole
+        if complete.exists():
+            progress.add_existing(len(excerpt))
+            return complete
         try:
             group = zarr.open_group(part, mode="a", zarr_format=3)
-            progress.found(_written(group))
-            for first, end in excerpt.ranges():
+            progress.add_existing(_rows_written(group))
+            for first, end in excerpt.blocks():
                 stop.check()
-                if end > _written(group):
-                    _append(group, excerpt, first, end)
+                if end > _rows_written(group):
+                    _write_block(group, excerpt, first, end)
                     progress.add(end - first, failed=0)
             del group.attrs[_DONE]
-            part.rename(whole)
+            part.rename(complete)
         except OSError as error:
             raise Unwritable(part, error) from error
-    return whole
+    return complete
 
 
-def _written(group: "zarr.Group") -> int:
+def _rows_written(group: "zarr.Group") -> int:
     return int(str(group.attrs.get(_DONE, 0)))
 
 
-def _append(group: "zarr.Group", excerpt: Excerpt, first: int, end: int) -> None:
-    """Writes a block, then that it is there."""
+def _write_block(group: "zarr.Group", excerpt: Excerpt, first: int, end: int) -> None:
+    """Writes a block, then the number of rows written, at which the same call resumes."""
     columns = excerpt.read(first, end)
     texts = [path.decode("utf-8", "backslashreplace") for path in columns.pop("path").tolist()]
     columns["path"] = np.array(texts, np.dtypes.StringDType())
     if not first:
         for name, values in columns.items():
-            _create(group, name, values, len(excerpt))
+            _create_array(group, name, values, len(excerpt))
         group.attrs.update(excerpt.attributes)
     for name, values in columns.items():
         array = group[name]
@@ -74,8 +74,8 @@ def _append(group: "zarr.Group", excerpt: Excerpt, first: int, end: int) -> None
     group.attrs[_DONE] = end
 
 
-def _create(group: "zarr.Group", name: str, values: np.ndarray, rows: int) -> None:
-    """An array of all rows; a file holds a block of them, of maps in chunks of one."""
+def _create_array(group: "zarr.Group", name: str, values: np.ndarray, rows: int) -> None:
+    """Creates the array of a column; one file (a Zarr shard) for each block of rows, with maps in chunks of one."""
     row = values.shape[1:]
     block = (min(ROWS, rows), *row)
     per_image = name == "attribution"

@@ -1,4 +1,4 @@
-"""Numbers, names and times as a reader meets them."""
+"""Numbers, paths, options and times formatted for readers of the report."""
 
 import math
 import re
@@ -10,7 +10,7 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, without an ``e`` in it."""
+    """Formats a number with this many significant digits, without an ``e`` in it."""
     if not math.isfinite(value):
         return DASH
     mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
@@ -23,7 +23,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """A share with one decimal, and never 0 % or 100 % for what is not none or all."""
+    """Formats a share with one decimal; 0 % and 100 % stand only for exactly none and all."""
     share = part / whole
     if 0 < share < 0.001:
         return "< 0.1 %"
@@ -33,30 +33,30 @@ def percent(part: float, whole: float = 1.0) -> str:
 
 
 def printable(text: str | bytes) -> str:
-    """A path or message on one line, what has no picture of its own (or would turn the line around) escaped."""
+    """Formats a path or message on one line; control, unassigned and text-direction characters are escaped."""
     if isinstance(text, bytes):
         text = text.decode(errors="backslashreplace")
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def options(named: Mapping[str, object]) -> str:
-    """``n_steps=200, baselines=0`` as the command line has it."""
-    return ", ".join(f"{name}={_value(value)}" for name, value in named.items())
+def option_line(options: Mapping[str, object]) -> str:
+    """Formats options as on the command line: ``n_steps=200, baselines=0``."""
+    return ", ".join(f"{name}={_option_value(value)}" for name, value in options.items())
 
 
-def title(target: str) -> str:
-    """The name of a class as words: ``pipeline.methods.IntegratedGradients`` -> ``Integrated Gradients``."""
+def method_title(target: str) -> str:
+    """Splits a class name into words: ``pipeline.methods.IntegratedGradients`` -> ``Integrated Gradients``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", target.rpartition(".")[2])
 
 
-def day(time: datetime) -> str:
-    """``22 November 2026, 20:03 UTC``."""
+def utc_time(time: datetime) -> str:
+    """Formats a time in UTC: ``22 November 2026, 20:03 UTC``."""
     return f"{time.day} {time:%B %Y, %H:%M} UTC"
 
 
-def _value(value: object) -> str:
+def _option_value(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_value, value)) + "]"
+        return "[" + ",".join(map(_option_value, value)) + "]"
     return "null" if value is None else str(value)

@@ -1,11 +1,12 @@
-"""Where a report's numbers come from: what was run, on what, with what, and when."""
+"""Header and footer of a report: method, options, model, images, versions, time and fingerprint of the run."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.report.formatting import day, options, printable, significant, title
-from pipeline.report.run_summary import RunSummary, class_name
+from pipeline.models.class_names import class_name
+from pipeline.report.formatting import method_title, option_line, printable, significant, utc_time
+from pipeline.report.run_summary import RunSummary
 from pipeline.run.provenance import CONFIG, read_config
 from pipeline.store.manifest import Manifest
 from pipeline.store.reader import Run
@@ -15,21 +16,21 @@ CHANNELS = {"sum": "summed", "keep": "kept apart"}
 TARGETS = {"pred": "the class that the model predicts", "label": "the class of its folder"}
 
 
-def provenance(run: Run, summary: RunSummary) -> dict[str, Any]:
-    """Title, lede, facts, command and footer of the page.
+def page_header(run: Run, summary: RunSummary) -> dict[str, Any]:
+    """Fills in title, lede, facts, command and footer of a page.
 
     Raises:
         StoreError: No shard is published yet.
     """
     config = _config(run.folder)
     attributes, root = run.attributes, printable(run.manifest.root)
-    method = title(config["method"]["_target_"]) if "method" in config else attributes["method"]
+    method = method_title(config["method"]["_target_"]) if "method" in config else attributes["method"]
     target = _target(attributes["target_option"], run.manifest)
     versions = {name: version for name, version in attributes["versions"].items() if version}
     if attributes["options"].get("view") == "neuron":
         target = f"neuron {attributes['options']['neuron']} of {attributes['options']['layer']}"
     facts = {
-        "Method": f"{method}\n{options(attributes['options'])}".strip(),
+        "Method": f"{method}\n{option_line(attributes['options'])}".strip(),
         "Explained": f"{target}, by {attributes['output'].replace('_', ' ')}",
         "Model": f"{attributes['model']}\nweights sha256 {attributes['weights_sha256'][:12]}",
         "Images": f"{root}\n{summary.images:,} images, {len(summary.classes):,} classes",
@@ -48,14 +49,16 @@ def provenance(run: Run, summary: RunSummary) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """The stored configuration as data; empty for a run that was written from Python."""
+    """Reads the stored configuration as data; empty for a run that was written from Python."""
     return read_config(folder) if (folder / CONFIG).exists() else {}
 
 
 def _target(option: str | int | list[int], manifest: Manifest) -> str:
     if isinstance(option, str):
         return TARGETS[option] if option in TARGETS else f"its {option[3:]} likeliest classes"
-    return ", ".join(class_name(manifest, number) for number in (option if isinstance(option, list) else [option]))
+    return ", ".join(
+        class_name(manifest.class_names, number) for number in (option if isinstance(option, list) else [option])
+    )
 
 
 def _preprocessing(fields: dict[str, Any]) -> str:
@@ -69,10 +72,10 @@ def _size(size: int | list[int]) -> str:
 
 
 def _finished(run: Run, summary: RunSummary) -> str:
-    """When the last shard was written, by the time of its file."""
+    """Time when the last shard was written: the latest modification time of a shard's file."""
     shards = set(range(run.manifest.n_shards)) - set(summary.missing_shards)
     latest = max(shard_path(run.folder, shard).stat().st_mtime for shard in shards)
-    return day(datetime.fromtimestamp(latest, UTC))
+    return utc_time(datetime.fromtimestamp(latest, UTC))
 
 
 def _footer(config: dict[str, Any], run: Run, summary: RunSummary) -> str:

@@ -1,4 +1,4 @@
-"""How far a run can be trusted: what is missing, what failed, and how its maps behave."""
+"""Health of a run: what is missing, what failed, and statistics of its maps."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,13 @@ SAMPLE_NOTE = (
 
 @dataclass(frozen=True)
 class Indicator:
-    """A number with its name; ``alarm`` if someone should look."""
+    """A named number of the page.
+
+    Attributes:
+        name: Shown beside it.
+        value: Formatted.
+        alarm: True if it needs attention.
+    """
 
     name: str
     value: str
@@ -37,32 +43,38 @@ class HistogramBar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Values between -limit and limit, the outer bars with all beyond."""
+    """A histogram of values between -limit and limit; its first and last bars also count all values beyond."""
 
     bars: list[HistogramBar]
     limit: str
     count: int
 
 
-def figures(summary: RunSummary, columns: dict[str, np.ndarray]) -> list[Indicator]:
-    """The few numbers that are read first."""
+def headline_indicators(summary: RunSummary, columns: dict[str, np.ndarray]) -> list[Indicator]:
+    """The few numbers at the head of the report.
+
+    Args:
+        summary: Of the run.
+        columns: ``score``, ``baseline_score`` and ``convergence_delta`` of all rows.
+    """
     overall = summary.overall
-    found = [Indicator(f"of {summary.images:,} images explained", f"{overall.n:,}")]
+    indicators = [Indicator(f"of {summary.images:,} images explained", f"{overall.n:,}")]
     if overall.accuracy is not None:
-        found.append(Indicator("predicted as labelled", percent(overall.accuracy)))
+        indicators.append(Indicator("predicted as labelled", percent(overall.accuracy)))
     if overall.confidence is not None:
-        found.append(Indicator("mean confidence of the prediction", percent(overall.confidence)))
-    if (missed := _missed(columns)) is not None:
-        found.append(Indicator("of F(x) − F(baseline) that the median map misses", percent(missed)))  # noqa: RUF001
-    return found
+        indicators.append(Indicator("mean confidence of the prediction", percent(overall.confidence)))
+    if (delta := _median_relative_delta(columns)) is not None:
+        name = "of F(x) − F(baseline) that the median map misses"  # noqa: RUF001
+        indicators.append(Indicator(name, percent(delta)))
+    return indicators
 
 
-def checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample) -> list[Indicator]:
-    """All that could be wrong with a run, in the order in which to worry."""
+def health_checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample) -> list[Indicator]:
+    """All that could be wrong with a run, the most serious first."""
     stages = Counter(failure.stage for failure in failed)
     reasons = ", ".join(f"{stage} {count:,}" for stage, count in sorted(stages.items()))
     missing, overall = len(summary.missing_shards), summary.overall
-    found = [
+    indicators = [
         Indicator("Shards missing", f"{missing:,} of {run.manifest.n_shards:,}" if missing else "none", missing > 0),
         Indicator("Images that failed", f"{summary.failures:,} ({reasons})" if stages else "none", bool(stages)),
         Indicator("Explanations", f"{summary.explanations:,}"),
@@ -72,18 +84,19 @@ def checks(run: Run, summary: RunSummary, failed: list[Failure], maps: MapSample
     ]
     if overall.delta_50 is not None and overall.delta_95 is not None:
         quantiles = f"{significant(overall.delta_50, 2)}, {significant(overall.delta_95, 2)}"
-        found.append(Indicator("Convergence delta, 50 and 95 %", quantiles))
+        indicators.append(Indicator("Convergence delta, 50 and 95 %", quantiles))
     if overall.error_50 is not None and overall.error_95 is not None:
         quantiles = f"{percent(overall.error_50)}, {percent(overall.error_95)}"
-        found.append(Indicator("Estimated error of a map, of its norm, 50 and 95 %", quantiles))
-    return found
+        indicators.append(Indicator("Estimated error of a map, of its norm, 50 and 95 %", quantiles))
+    return indicators
 
 
 def histogram(values: np.ndarray) -> Histogram | None:
-    """Of the finite values; None if there are none."""
+    """Histogram of the finite values; None if there are none."""
     values = values[np.isfinite(values)].astype(np.float64)
     if not len(values):
         return None
+    # The 99 % quantile, so that a single outlier does not squeeze all others into one bar
     limit = float(np.quantile(np.abs(values), 0.99)) or 1.0
     counts, edges = np.histogram(np.clip(values, -limit, limit), BARS, (-limit, limit))
     bars = [
@@ -93,7 +106,7 @@ def histogram(values: np.ndarray) -> Histogram | None:
     return Histogram(bars, significant(limit, 2), len(values))
 
 
-def _missed(columns: dict[str, np.ndarray]) -> float | None:
+def _median_relative_delta(columns: dict[str, np.ndarray]) -> float | None:
     """Median of |delta| / |F(x) - F(baseline)|, None without deltas."""
     change = np.abs(columns["score"].astype(np.float64) - columns["baseline_score"])
     delta = np.abs(columns["convergence_delta"])

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained page, for whoever wants to know what the model looks at."""
+"""The report of a run: one self-contained HTML page about what the model looks at."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,18 @@ import jinja2
 import numpy as np
 
 from pipeline.errors import Failure
-from pipeline.report.example_cards import card, data_uri
+from pipeline.report.derived_files import write_derived_files
+from pipeline.report.example_cards import data_uri, example_card
 from pipeline.report.formatting import percent, printable, significant
-from pipeline.report.header import provenance
-from pipeline.report.health import SAMPLE_NOTE, checks, figures, histogram
+from pipeline.report.header import page_header
+from pipeline.report.health import SAMPLE_NOTE, headline_indicators, health_checks, histogram
 from pipeline.report.map_sample import MapSample, sample_maps
-from pipeline.report.run_summary import ClassSummary, RunSummary, columns, write_derived_files
-from pipeline.report.sample_rows import examples
-from pipeline.store.atomic import replace
+from pipeline.report.run_columns import read_columns
+from pipeline.report.run_summary import ClassSummary, RunSummary
+from pipeline.report.sample_rows import example_groups
+from pipeline.store.atomic import atomic_write
 from pipeline.store.reader import Run
-from pipeline.store.run_files import plain_folder
+from pipeline.store.run_files import refuse_symlink
 from pipeline.store.shard_reader import ShardReader
 from pipeline.visualize import COLOURS, HIGHLIGHT, draw
 
@@ -25,11 +27,11 @@ COLUMNS = ("index", "label", "predicted", "score", "baseline_score", "convergenc
 
 
 def write_report(run_folder: Path, images: bool = True) -> Path:
-    """Writes ``report/index.html``, a file that needs no other.
+    """Writes ``report/index.html``, a self-contained file.
 
     Args:
         run_folder: Of a run, finished or not.
-        images: Whether photographs are in it; without, the page has maps and file names.
+        images: True to include photographs; else the page has maps and file names alone.
 
     Returns:
         The path of the page.
@@ -43,28 +45,28 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
 
 
 def write_report_page(source: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
-    """The same from shards that are open and their numbers.
+    """As :func:`write_report`, from an open reader and the run's summary.
 
     Raises:
         StoreError: Nothing is published yet, or something is damaged.
     """
-    run, values = Run(source), columns(source, *COLUMNS)
+    run, columns = Run(source), read_columns(source, *COLUMNS)
     failed = list(run.failures())
-    maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
+    maps = sample_maps(run, np.where(columns["label"] < 0, columns["predicted"], columns["label"]))
     page = _template().render(
-        **provenance(run, summary),
+        **page_header(run, summary),
         summary=summary,
         shards=run.manifest.n_shards,
-        figures=figures(summary, values),
-        checks=checks(run, summary, failed, maps),
+        indicators=headline_indicators(summary, columns),
+        checks=health_checks(run, summary, failed, maps),
         sample_note=SAMPLE_NOTE,
-        histogram=histogram(values["convergence_delta"]),
-        gallery=_gallery(run, values, images=images),
+        histogram=histogram(columns["convergence_delta"]),
+        gallery=_gallery(run, columns, images=images),
         classes=_classes(summary, maps),
         failures=_failures(run, failed[:FAILURES_SHOWN]),
     )
-    path = plain_folder(run.folder / "report") / "index.html"
-    replace(page.encode(errors="backslashreplace"), path)
+    path = refuse_symlink(run.folder / "report") / "index.html"
+    atomic_write(page.encode(errors="backslashreplace"), path)
     return path
 
 
@@ -76,30 +78,30 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html.jinja")
 
 
-def _gallery(run: Run, values: dict[str, np.ndarray], *, images: bool) -> dict[str, Any]:
+def _gallery(run: Run, columns: dict[str, np.ndarray], *, images: bool) -> dict[str, Any]:
     groups = [
         {
             "title": group.title,
             "total": group.total,
-            "cards": [card(run[row], run.manifest, images=images) for row in group.rows.tolist()],
+            "cards": [example_card(run[row], run.manifest, images=images) for row in group.rows.tolist()],
         }
-        for group in examples(values)
+        for group in example_groups(columns)
     ]
     colours = [f"#{anchor}" for anchor in COLOURS["BuWhRd"].split()]
     return {"groups": groups, "images": images, "colours": colours, "highlight": HIGHLIGHT}
 
 
 def _classes(summary: RunSummary, maps: MapSample) -> list[tuple[ClassSummary, str | None]]:
-    """The lines of the classes, worst first, each with its mean map."""
+    """Summaries of the classes, the least accurate first, each with its mean map."""
 
-    def worst_first(line: ClassSummary) -> tuple[float, int, str]:
-        return (1.0 if line.accuracy is None else line.accuracy, -line.n, line.name.casefold())
+    def least_accurate_first(summary: ClassSummary) -> tuple[float, int, str]:
+        return (1.0 if summary.accuracy is None else summary.accuracy, -summary.n, summary.name.casefold())
 
-    def mean_map(line: ClassSummary) -> str | None:
-        mean = maps.means.get(line.label if line.label is not None else -1)
+    def mean_map(summary: ClassSummary) -> str | None:
+        mean = maps.means.get(summary.label if summary.label is not None else -1)
         return None if mean is None else data_uri(draw(mean), "png")
 
-    return [(line, mean_map(line)) for line in sorted(summary.classes, key=worst_first)]
+    return [(one, mean_map(one)) for one in sorted(summary.classes, key=least_accurate_first)]
 
 
 def _failures(run: Run, failed: list[Failure]) -> list[dict[str, str]]:

@@ -1,24 +1,14 @@
-"""A run in numbers: failures.jsonl, summary.json, summary.csv and index.h5, derived from the published shards."""
+"""A run in numbers: counts, accuracy, confidence and quantiles of the whole run and of each class."""
 
-import csv
-import io
-import json
-import os
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import Failure
-from pipeline.store.atomic import replace
-from pipeline.store.manifest import Manifest
-from pipeline.store.schema import COLUMNS
+from pipeline.models.class_names import class_name
 from pipeline.store.shard_reader import ShardReader
-from pipeline.store.shard_summary import ClassTotal, ShardTotals, sum_summaries
+from pipeline.store.shard_summary import ClassTotals, ShardTotals
 from pipeline.store.sketch import Sketch
-from pipeline.store.virtual_dataset import INDEX, virtual_index
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -89,78 +79,36 @@ class RunSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether all shards are published."""
+        """True if all shards are published."""
         return not self.missing_shards
 
 
-def finish(run_folder: Path) -> RunSummary:
-    """Derives what stands beside the shards; whoever does it again writes the same files.
+def summarize_run(source: ShardReader, totals: ShardTotals) -> RunSummary:
+    """Summarises a run.
 
-    Raises:
-        UsageError: The folder is no run's.
-        StoreError: The manifest or a shard is damaged.
+    Args:
+        source: The published shards.
+        totals: Their summaries, added up.
     """
-    return write_derived_files(ShardReader(run_folder))
-
-
-def write_derived_files(source: ShardReader) -> RunSummary:
-    """The same from shards that are open, so that their bytes are checked once for all that is read of them."""
-    run_folder = source.run
-    source.ledger.tidy()
-    sums = sum_summaries(source.ledger.renewed_summary(shard) for shard in source.shards)
-    summary = _summary(source, sums)
-    replace(_lines(source.manifest, sums.failed), run_folder / "failures.jsonl")
-    replace(_csv([summary.overall, *summary.classes]), run_folder / "summary.csv")
-    index = virtual_index(source, sums.failed)
-    if index is not None:
-        replace(index, run_folder / INDEX)
-    # last: whoever finds it takes all for done
-    replace(_json({**asdict(summary), "complete": summary.complete}), run_folder / "summary.json")
-    return summary
-
-
-def finished_counts(run_folder: Path) -> tuple[int, int] | None:
-    """Images and failures of a whole run, if they were derived when all shards were published."""
-    try:
-        stored = json.loads((run_folder / "summary.json").read_bytes())
-        return (stored["images"], stored["overall"]["failures"]) if stored["complete"] is True else None
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def columns(source: ShardReader, *names: str) -> dict[str, np.ndarray]:
-    """Some columns of a run whole, by name; each shard is opened once for all of them."""
-    parts = {name: [COLUMNS[name].empty()] for name in names}
-    for shard in source.shards:
-        for name in names:
-            parts[name].append(source.read(shard, name))
-    return {name: np.concatenate(parts[name]) for name in names}
-
-
-def class_name(manifest: Manifest, number: int) -> str:
-    """What a class is called in every table."""
-    names = manifest.class_names
-    return "(no label)" if number < 0 else names[number] if number < len(names) else f"class {number}"
-
-
-def _summary(source: ShardReader, sums: ShardTotals) -> RunSummary:
-    manifest, classes = source.manifest, sums.classes
+    manifest, classes = source.manifest, totals.classes
     return RunSummary(
         fingerprint=manifest.fingerprint,
         images=len(manifest),
         published=int(np.diff(manifest.shards)[source.shards].sum()),
-        explanations=sums.rows,
+        explanations=totals.rows,
         missing_shards=np.setdiff1d(np.arange(manifest.n_shards), source.shards).tolist(),
-        evaluations=sums.evaluations,
-        bytes=sums.bytes,
-        sha256=sums.sha256,
-        overall=_line("all", None, classes),
-        classes=[_line(class_name(manifest, label), label, {label: classes[label]}) for label in classes],
+        evaluations=totals.evaluations,
+        bytes=totals.bytes,
+        sha256=totals.sha256,
+        overall=_class_summary("all", None, classes),
+        classes=[
+            _class_summary(class_name(manifest.class_names, label), label, {label: classes[label]}) for label in classes
+        ],
     )
 
 
-def _line(name: str, label: int | None, classes: dict[int, ClassTotal]) -> ClassSummary:
-    """Adds up classes."""
+def _class_summary(name: str, label: int | None, classes: dict[int, ClassTotals]) -> ClassSummary:
+    """Adds up the totals of one class, or of all."""
     n = sum(one.n for one in classes.values())
     labelled = [one for number, one in classes.items() if number >= 0]
     delta_5, delta_50, delta_95 = _quantiles("convergence_delta", classes.values())
@@ -180,7 +128,7 @@ def _line(name: str, label: int | None, classes: dict[int, ClassTotal]) -> Class
     )
 
 
-def _quantiles(name: str, classes: Collection[ClassTotal]) -> list[float | None]:
+def _quantiles(name: str, classes: Collection[ClassTotals]) -> list[float | None]:
     """`QUANTILES` of a column's magnitudes, as near as the sketches know them; None if there are none."""
     merged = Sketch()
     for one in classes:
@@ -190,21 +138,3 @@ def _quantiles(name: str, classes: Collection[ClassTotal]) -> list[float | None]
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
-
-
-def _lines(manifest: Manifest, failed: list[Failure]) -> bytes:
-    """A JSON object a line for each failure; ``os.fsencode(path)`` gives the path's bytes, whatever they are."""
-    described = ({"path": os.fsdecode(manifest.paths[failure.index]), **asdict(failure)} for failure in failed)
-    return b"".join(json.dumps(line).encode() + b"\n" for line in described)
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
-
-
-def _csv(lines: list[ClassSummary]) -> bytes:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(field.name for field in fields(ClassSummary))
-    table.writerows(asdict(line).values() for line in lines)
-    return text.getvalue().encode()

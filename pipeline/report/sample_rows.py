@@ -1,4 +1,4 @@
-"""Which rows of a run are looked at, where all of them are too many: a spread over its classes."""
+"""Samples of a run's rows, spread over its classes, where all rows are too many to show or read."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ WRONG_EXAMPLES = 8  # at least, where there are as many
 
 @dataclass(frozen=True)
 class ExampleGroup:
-    """Rows that are shown together.
+    """Rows of the gallery under one heading.
 
     Attributes:
         title: ``Wrong``, ``Correct`` or ``Without label``.
-        rows: Those chosen, ascending.
-        total: Out of how many images.
+        rows: Sampled row numbers, ascending.
+        total: Number of images that they were sampled from.
     """
 
     title: str
@@ -24,26 +24,26 @@ class ExampleGroup:
 
 
 def spread_rows(groups: np.ndarray, count: int) -> np.ndarray:
-    """Rows spread over groups: the first of each, then the second of each, and so on.
+    """Samples rows round-robin over groups: the first of each, then the second of each, and so on.
 
     Args:
         groups: Group of each row, (n,).
-        count: Rows wanted. Where there are more groups, these many are taken evenly.
+        count: Rows wanted. Where there are more groups than this, evenly spaced groups give one row each.
 
     Returns:
         Row numbers, ascending, int64 (min(count, n),).
     """
     order = np.argsort(groups, kind="stable")
     _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
-    turn = np.arange(len(groups)) - np.repeat(first, sizes)
-    in_turns = order[np.argsort(turn, kind="stable")]
+    rank = np.arange(len(groups)) - np.repeat(first, sizes)  # of each sorted row within its group
+    round_robin = order[np.argsort(rank, kind="stable")]
     if len(first) > count:
-        in_turns = in_turns[np.linspace(0, len(first) - 1, count).round().astype(int)]
-    return np.sort(in_turns[:count])
+        round_robin = round_robin[np.linspace(0, len(first) - 1, count).round().astype(int)]
+    return np.sort(round_robin[:count])
 
 
-def examples(columns: dict[str, np.ndarray]) -> list[ExampleGroup]:
-    """Images for the gallery, `EXAMPLES` at most: wrongly predicted ones, correct ones, and those without a label.
+def example_groups(columns: dict[str, np.ndarray]) -> list[ExampleGroup]:
+    """Samples the gallery's images, `EXAMPLES` at most: wrong predictions, correct ones, and images without a label.
 
     Args:
         columns: ``index``, ``label`` and ``predicted`` of all rows, by index; an image's first row counts.

@@ -1,4 +1,4 @@
-"""A run with its photographs, written by the real writer: 30 images, of which one failed, and known maps."""
+"""A run with its photographs, written by the store's writer: 30 images, of which one failed, and known maps."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.geometry import from_json
 from pipeline.errors import Failure
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows, canonical_json
 from pipeline.store.writer import Writer
 
@@ -25,30 +25,39 @@ FOLDERS = [b"n01440764", b"n01443537", b"zebra"]
 NUMBERS = np.arange(COUNT)
 LABELS = np.sort(np.where(NUMBERS < 4, 2, NUMBERS % 2)).astype(np.int32)  # 13, 13 and 4 images
 
-Lay = Callable[..., Path]
+WriteRun = Callable[..., Path]
 
 
 def _maps(geometry: dict, targets: int) -> np.ndarray:
-    """Native maps (COUNT, targets, ...) about the middle, in every third image about a corner."""
+    """Native maps (COUNT, targets, ...) around the middle, in every third image around a corner."""
     shape = from_json(geometry).native_shape
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[: shape[1], : shape[2]] / (shape[1] - 1)
-    middle, corner = (np.exp(-((rows - at) ** 2 + (columns - at) ** 2) * 20) for at in (0.5, 0.9))
+    middle, corner = (
+        np.exp(-((rows - c) ** 2 + (columns - c) ** 2) * 20) for c in (0.5, 0.9)
+    )  # Gaussians around (c, c)
     hills = np.where((NUMBERS % 3 == 0)[:, None, None], corner, middle)[:, None, None]
     return (generator.normal(0.4, 0.5, (COUNT, targets, *shape)) * hills).astype(np.float32) * 7
 
 
 @pytest.fixture
-def lay(tmp_path: Path) -> Lay:
-    """Writes photographs and a run over them; ``labelled`` and how many ``targets`` an image has can be said."""
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 10 rows, so that an export has several, at other rows than the shards."""
+    monkeypatch.setattr("pipeline.export.excerpt.ROWS", 10)
+    monkeypatch.setattr("pipeline.export.zarr.ROWS", 10)
 
-    def laid(
+
+@pytest.fixture
+def write_run(tmp_path: Path) -> WriteRun:
+    """Writes photographs and a run over them, with or without labels, with so many ``targets`` an image."""
+
+    def written(
         geometry: dict = SUMMED,
         *,
         dtype: str = "float16",
         targets: int = 1,
         labelled: bool = True,
-        asked: str = "pred",
+        target_option: str = "pred",
     ) -> Path:
         names = [FOLDERS[label] + b"/%04d.png" % image for image, label in enumerate(LABELS.tolist())]
         generator = np.random.default_rng(1)
@@ -57,14 +66,14 @@ def lay(tmp_path: Path) -> Lay:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(generator.integers(0, 256, (36, 40, 3), np.uint8)).save(path)
         label = LABELS if labelled else np.full(COUNT, -1, np.int32)
-        attributes = {"method": "ig", "options": {"n_steps": 20}, "target_option": asked, "geometry": geometry}
-        with Writer(tmp_path / "run", freeze(tmp_path / "run", _manifest(tmp_path, names, label)), attributes={
+        attributes = {"method": "ig", "options": {"n_steps": 20}, "target_option": target_option, "geometry": geometry}
+        with Writer(tmp_path / "run", freeze_manifest(tmp_path / "run", _manifest(tmp_path, names, label)), attributes={
             **attributes, "model": "drawn", "weights_sha256": "0" * 64, "output": "logit", "dtype": "float32"
         }) as writer:  # fmt: skip
             writer.add(_rows(_maps(geometry, targets), label, dtype))
         return tmp_path / "run"
 
-    return laid
+    return written
 
 
 def _manifest(root: Path, names: list[bytes], label: np.ndarray) -> Manifest:

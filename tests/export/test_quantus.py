@@ -1,4 +1,4 @@
-"""The arrays for Quantus, by its own metrics, against what is known of the network that is asked."""
+"""The arrays for Quantus, checked by its own metrics on a network with known attributions."""
 
 import importlib
 import shutil
@@ -12,13 +12,13 @@ import pipeline
 from pipeline.errors import UsageError
 from pipeline.export import quantus_arrays
 from tests.conftest import Status
-from tests.export.conftest import KEPT, SIDE, Lay
+from tests.export.conftest import KEPT, SIDE, WriteRun
 
 quantus = pytest.importorskip("quantus", exc_type=ImportError)  # its OpenCV needs libraries of the system
 
 
-def test_arrays_are_what_the_model_saw_and_what_was_explained(lay: Lay) -> None:
-    run = pipeline.open_run(lay(KEPT, dtype="float32", targets=2))
+def test_arrays_are_the_input_images_targets_and_maps(write_run: WriteRun) -> None:
+    run = pipeline.open_run(write_run(KEPT, dtype="float32", targets=2))
     rows = [7, 3, 50]
     arrays = quantus_arrays(run, rows)
     mean, std = (np.array(values)[:, None, None] for values in ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
@@ -44,7 +44,7 @@ def build():
 
 
 def test_quantus_metrics_take_them(explain: Status, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a linear network, Input x Gradient is each value's share of the score: flipped away, it is what is lost."""
+    """For a linear network flipping a value lowers the score by its Input x Gradient."""
     (tmp_path / "linear_network.py").write_text(LINEAR)
     monkeypatch.syspath_prepend(tmp_path)
     network = importlib.import_module("linear_network").build().eval()
@@ -57,19 +57,21 @@ def test_quantus_metrics_take_them(explain: Status, tmp_path: Path, monkeypatch:
     scores = network(torch.from_numpy(arrays.x_batch)).gather(1, torch.from_numpy(arrays.y_batch)[:, None]).detach()
     quiet = {"disable_warnings": True, "display_progressbar": False}
     flipping = quantus.PixelFlipping(features_in_step=64, perturb_baseline=0.0, **quiet)
-    found = flipping(model=network, device="cpu", softmax=False, **arrays._asdict())
+    curves = flipping(model=network, device="cpu", softmax=False, **arrays._asdict())
     steps = -np.sort(-arrays.a_batch.reshape(12, -1), 1).reshape(12, 48, 64).sum(2)
-    np.testing.assert_allclose(found, scores.numpy() - np.cumsum(steps, 1), atol=1e-3)
+    np.testing.assert_allclose(curves, scores.numpy() - np.cumsum(steps, 1), atol=1e-3)
     sparse = quantus.Sparseness(**quiet)(model=network, **arrays._asdict(), device="cpu")
     assert len(sparse) == 12 and min(sparse) > 0 and max(sparse) < 1
 
 
-def test_what_quantus_cannot_take_is_refused(lay: Lay, explain: Status, tmp_path: Path) -> None:
+def test_explanations_that_quantus_cannot_measure_are_refused(
+    write_run: WriteRun, explain: Status, tmp_path: Path
+) -> None:
     assert explain("method=saliency", "data.limit=1", "view=neuron", "layer='0'", "neuron=[3,4,5]") == 0
     with pytest.raises(UsageError, match="hidden neuron"):
         quantus_arrays(pipeline.open_run(tmp_path / "run"))
     shutil.rmtree(tmp_path / "run")
-    run = pipeline.open_run(lay())
+    run = pipeline.open_run(write_run())
     with pytest.raises(UsageError, match="no explanation"):
         quantus_arrays(run, [])
     run[4].path.unlink()

@@ -1,8 +1,9 @@
-"""A small finished run, written by the real writer: photographs with awkward names, three classes, failures."""
+"""A small finished run, written by the store's writer: photographs with unusual names, three classes, failures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from PIL import Image
 
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
+from pipeline.engine.geometry import from_json
 from pipeline.errors import Failure
-from pipeline.store.manifest import Manifest, freeze
+from pipeline.store.manifest import Manifest, freeze_manifest
 from pipeline.store.schema import Rows
 from pipeline.store.writer import Writer
 
@@ -42,14 +44,22 @@ MakeRun = Callable[..., Path]
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes a run; ``labels``, ``targets`` an image and the ``shards`` that are published can be chosen."""
+    """Writes a run; ``labels``, ``targets`` per image, published ``shards`` and ``attributes`` can be chosen."""
 
-    def make(*, labels: np.ndarray = LABELS, targets: int = 1, shards: tuple[int, ...] = (0, 1, 2)) -> Path:
+    def make(
+        *,
+        labels: np.ndarray = LABELS,
+        targets: int = 1,
+        shards: tuple[int, ...] = (0, 1, 2),
+        attributes: Mapping[str, object] = MappingProxyType({}),
+    ) -> Path:
         run = tmp_path / "run"
-        manifest = freeze(run, _manifest(_photographs(tmp_path), labels))
-        with Writer(run, manifest, attributes=ATTRIBUTES) as writer:
+        attributes = {**ATTRIBUTES, **attributes}
+        native_shape = from_json(attributes["geometry"]).native_shape
+        manifest = freeze_manifest(run, _manifest(_photographs(tmp_path), labels))
+        with Writer(run, manifest, attributes=attributes) as writer:
             for shard in shards:
-                writer.add(_rows(np.arange(*manifest.range(shard)), labels, targets))
+                writer.add(_rows(np.arange(*manifest.range(shard)), labels, targets, native_shape))
         return run
 
     return make
@@ -68,14 +78,16 @@ def maps(index: np.ndarray) -> np.ndarray:
     return values[index]
 
 
-def _rows(index: np.ndarray, labels: np.ndarray, targets: int) -> Rows:
+def _rows(index: np.ndarray, labels: np.ndarray, targets: int, native_shape: tuple[int, ...]) -> Rows:
     failures = [Failure(int(image), "read", FAILED[image]) for image in index.tolist() if image in FAILED]
     index = np.repeat([image for image in index.tolist() if image not in FAILED], targets).astype(np.int64)
     predicted, n = PREDICTED[index], len(index)
     prediction = np.zeros((n, 3), np.float32)
     prediction[np.arange(n), predicted] = np.log(2)  # a confidence of 2 / 4
+    spatial = native_shape == (1, HEIGHT, WIDTH)
+    attribution = maps(index) if spatial else np.ones((n, *native_shape), np.float32)
     columns = {
-        "attribution": maps(index),
+        "attribution": attribution,
         "scale": np.ones(n, np.float32),
         "index": index,
         "label": labels[index],

@@ -1,4 +1,4 @@
-"""Numbers, names and times as a reader meets them."""
+"""Numbers, paths, options and times as formatted for readers."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ def test_very_small_numbers_have_a_power_of_ten() -> None:
     ("share", "text"),
     [(0, "0 %"), (1, "100 %"), (0.0001, "< 0.1 %"), (0.9999, "> 99.9 %"), (0.5, "50.0 %"), (0.8958, "89.6 %")],
 )
-def test_percent_says_all_and_none_only_of_all_and_none(share: float, text: str) -> None:
+def test_percent_is_0_or_100_only_for_exactly_none_or_all(share: float, text: str) -> None:
     assert formatting.percent(share) == text
 
 
@@ -36,7 +36,7 @@ def test_printable_is_one_line_that_reads_from_left_to_right() -> None:
 
 def test_options_are_written_as_on_the_command_line() -> None:
     named = {"n_steps": 200, "abs": True, "baselines": None, "strides": [3, [8, 8]]}
-    assert formatting.options(named) == "n_steps=200, abs=true, baselines=null, strides=[3,[8,8]]"
+    assert formatting.option_line(named) == "n_steps=200, abs=true, baselines=null, strides=[3,[8,8]]"
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_options_are_written_as_on_the_command_line() -> None:
         ("Occlusion", "Occlusion"),
     ],
 )
-def test_title(target: str, title: str) -> None:
-    assert formatting.title(target) == title
+def test_method_title(target: str, title: str) -> None:
+    assert formatting.method_title(target) == title
 
 
-def test_day() -> None:
-    assert formatting.day(datetime(2026, 3, 5, 7, 4, tzinfo=UTC)) == "5 March 2026, 07:04 UTC"
+def test_utc_time() -> None:
+    assert formatting.utc_time(datetime(2026, 3, 5, 7, 4, tzinfo=UTC)) == "5 March 2026, 07:04 UTC"

@@ -1,4 +1,4 @@
-"""The page stands alone, says what is in the store, and shows no file name as markup."""
+"""The report page is self-contained, has the store's numbers, and escapes names."""
 
 import base64
 import io
@@ -48,14 +48,14 @@ class Page(HTMLParser):
             self.text += data
 
     def pictures(self, alt: str) -> list[Image.Image]:
-        """Those with an alternative text that begins so, decoded."""
+        """The pictures whose alternative text begins with this, decoded."""
         sources = [
             attrs["src"] for tag, attrs in self.elements if tag == "img" and (attrs["alt"] or "").startswith(alt)
         ]
         return [Image.open(io.BytesIO(base64.b64decode(str(source).partition(",")[2]))) for source in sources]
 
     def has(self, *words: str) -> bool:
-        """Whether these words follow one another in the text."""
+        """True if these words follow one another in the text."""
         return re.search(r"\s*".join(map(re.escape, words)), self.text) is not None
 
 
@@ -67,7 +67,7 @@ def test_the_page_needs_no_other_file(make_run: MakeRun) -> None:
         assert (attrs.get("src") or "data:").startswith("data:")
 
 
-def test_what_was_run_is_said(make_run: MakeRun) -> None:
+def test_method_options_model_and_command_are_shown(make_run: MakeRun) -> None:
     run = make_run()
     (run / "config.yaml").write_text(
         "command: python -m pipeline n_steps=20\nmethod: {_target_: pipeline.methods.IntegratedGradients}\n"
@@ -151,7 +151,7 @@ def test_a_damaged_shard_is_refused(make_run: MakeRun) -> None:
 
 
 def test_a_folder_without_shards_or_manifest_is_refused(make_run: MakeRun, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run's folder"):
+    with pytest.raises(UsageError, match="not a run's folder"):
         write_report(tmp_path)
     with pytest.raises(StoreError, match="no published shard yet"):
         write_report(make_run(shards=()))

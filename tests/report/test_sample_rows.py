@@ -1,9 +1,9 @@
-"""A few rows stand for all of them, without favour."""
+"""Samples of rows are spread evenly over classes."""
 
 import numpy as np
 import pytest
 
-from pipeline.report.sample_rows import EXAMPLES, WRONG_EXAMPLES, examples, spread_rows
+from pipeline.report.sample_rows import EXAMPLES, WRONG_EXAMPLES, example_groups, spread_rows
 
 
 def test_spread_takes_one_of_each_group_before_a_second() -> None:
@@ -31,7 +31,7 @@ def test_examples_show_wrong_and_correct_ones_of_as_many_classes_as_there_is_roo
 ) -> None:
     label = np.arange(n_wrong + n_correct) % 10
     predicted = np.where(np.arange(len(label)) < n_wrong, label + 1, label)
-    shown = {group.title: group for group in examples(_columns(label, predicted))}
+    shown = {group.title: group for group in example_groups(_columns(label, predicted))}
     wrong = min(n_wrong, max(WRONG_EXAMPLES, EXAMPLES - n_correct))
     correct = min(n_correct, EXAMPLES - wrong)
     assert {title: (len(group.rows), group.total) for title, group in shown.items()} == {
@@ -44,12 +44,12 @@ def test_examples_show_wrong_and_correct_ones_of_as_many_classes_as_there_is_roo
 
 def test_of_several_targets_an_image_is_shown_once() -> None:
     columns = _columns(np.zeros(6), np.zeros(6), index=np.array([0, 0, 0, 4, 4, 4]))
-    (group,) = examples(columns)
+    (group,) = example_groups(columns)
     assert (group.rows.tolist(), group.total) == ([0, 3], 2)
 
 
 def test_images_without_a_label_are_spread_over_the_predicted_classes() -> None:
-    (group,) = examples(_columns(np.full(100, -1), np.repeat([0, 1], [99, 1])))
+    (group,) = example_groups(_columns(np.full(100, -1), np.repeat([0, 1], [99, 1])))
     assert group.title == "Without label" and 99 in group.rows and len(group.rows) == EXAMPLES
 
 
