@@ -1,4 +1,4 @@
-"""The activation of a layer itself."""
+"""Layer activation: a layer's output, without any attribution."""
 
 from typing import ClassVar
 
@@ -10,11 +10,11 @@ from pipeline.view import View
 
 
 class Activation(Method):
-    """What the layer gives for the image, whatever the target.
+    """The layer's activation for the image, whatever the target.
 
     Args:
         model: A :class:`~pipeline.view.LayerView` of a network.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
 
     Raises:
         ValueError: If ``model`` is no view of a layer.

@@ -1,4 +1,4 @@
-"""Class activation maps: the channels of a layer, weighted by the gradient."""
+"""Class activation maps (Grad-CAM and kin): feature maps of a layer, weighted by the gradient."""
 
 from typing import ClassVar
 
@@ -17,20 +17,21 @@ class LayerGradCam(Method):
     """Sum over a layer's channels, each weighted by the mean of the gradient over it.
 
     Selvaraju et al. 2017, "Grad-CAM" (arXiv 1610.02391), equations 1 and 2; the ReLU of the latter is an option, as in
-    Captum. The map is kept on the layer's grid and interpolated when it is read. A transformer's tokens are laid out
-    in the image (:func:`~pipeline.engine.activation_layout.channels_first`). Where only the class token is read after
-    the last block, the patches get no gradient there: choose a layer before the last attention, such as its ``ln_1``.
+    Captum. The map is stored on the layer's grid and interpolated when it is read. A transformer's tokens are arranged
+    as in the image (:func:`~pipeline.engine.activation_layout.channels_first`). Where only the class token is read
+    after the last block, the patches get no gradient there: choose a layer before the last attention, such as its
+    ``ln_1``.
 
     Args:
         model: A network in eval mode, or a view of one.
         layer: A dotted name such as ``layer3.1.conv2``, or the module.
         relu_attributions: Keep the positive part only.
         interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
 
     Raises:
-        ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is another, if the layer does not
-            run exactly once, or what it gives has no places in the image.
+        ValueError: If the network has no such layer. Later, if ``interpolate_mode`` is neither of the two, if the layer
+            does not run exactly once, or if its output has no positions in the image.
     """
 
     reads_scores: ClassVar[bool] = False
@@ -53,7 +54,7 @@ class LayerGradCam(Method):
         if shape not in self._grids:
             with output_as_leaf(self.layer) as outputs:
                 self.view.probe(shape)
-            height, width = self._maps(self._once(outputs, 1), shape[1:]).shape[2:]
+            height, width = self._feature_maps(self._single_output(outputs, 1), shape[1:]).shape[2:]
             self._grids[shape] = Grid(shape, (height, width), self.interpolate_mode)
         return self._grids[shape]
 
@@ -61,25 +62,25 @@ class LayerGradCam(Method):
         maps: list[Tensor] = []
 
         def evaluate_chunk(start: int, stop: int) -> None:
-            activation, gradients = self._asked(images[start:stop], targets[start:stop])
-            activation = self._maps(activation, images.shape[2:])[:, None]
-            gradients = self._maps(gradients.flatten(0, 1), images.shape[2:]).unflatten(0, gradients.shape[:2])
-            summed = (self._weights(activation, gradients) * activation).sum(2, keepdim=True)
-            maps.append(summed.relu() if self.relu_attributions else summed)
+            activation, gradients = self._activation_and_gradients(images[start:stop], targets[start:stop])
+            activation = self._feature_maps(activation, images.shape[2:])[:, None]  # (P, 1, K, h, w)
+            gradients = self._feature_maps(gradients.flatten(0, 1), images.shape[2:]).unflatten(0, gradients.shape[:2])
+            weighted = (self._weights(activation, gradients) * activation).sum(2, keepdim=True)  # (P, T, 1, h, w)
+            maps.append(weighted.relu() if self.relu_attributions else weighted)
 
         self.evaluator.evaluate(len(images), evaluate_chunk)
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
 
     def _weights(self, activation: Tensor, gradients: Tensor) -> Tensor:
-        """Of each channel, (P, T, K, 1, 1), from its values (P, 1, K, h, w) and gradients (P, T, K, h, w)."""
+        """Weight each channel, (P, T, K, 1, 1), by its values (P, 1, K, h, w) and gradients (P, T, K, h, w)."""
         return gradients.mean((3, 4), keepdim=True)
 
-    def _asked(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's values (P, ...) and their gradients (P, T, ...), in the layer's own form."""
+    def _activation_and_gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate the layer's activation (P, ...) and its gradients (P, T, ...), in the layer's own layout."""
         with torch.enable_grad(), output_as_leaf(self.layer) as outputs:
             values = self.view.outputs(self.view.logits(images)).gather(1, targets)
-        activation = self._once(outputs, len(images))
+        activation = self._single_output(outputs, len(images))
         if not values.requires_grad:
             raise ValueError(f"layer: the network's outputs do not depend on {self.name}")
         last = targets.shape[1] - 1
@@ -89,31 +90,35 @@ class LayerGradCam(Method):
         ]
         return activation.detach(), torch.stack(gradients, 1)
 
-    def _once(self, outputs: list[Tensor], images: int) -> Tensor:
+    def _single_output(self, outputs: list[Tensor], images: int) -> Tensor:
+        """Return the layer's only output in a forward pass of some images."""
         if len(outputs) != 1:
             raise ValueError(f"layer: {self.name} runs {len(outputs)} times for one image; choose one that runs once")
         if len(outputs[0]) != images:
-            raise ValueError(f"layer: {self.name} cuts the image into pieces; choose the layer around it")
+            raise ValueError(
+                f"layer: {self.name} cuts the image into windows, {len(outputs[0])} outputs for a batch of {images}; "
+                "choose the layer around it"
+            )
         return outputs[0]
 
-    def _maps(self, values: Tensor, image: tuple[int, ...]) -> Tensor:
-        """(n, K, h, w)."""
+    def _feature_maps(self, values: Tensor, image: tuple[int, ...]) -> Tensor:
+        """Arrange values (n, ...) of the layer as (n, K, h, w)."""
         return channels_first(tuple(values.shape), (image[0], image[1]))(values)
 
 
 class GradCamPlusPlus(LayerGradCam):
-    """Grad-CAM whose weights count each place by how much it alone could raise the output.
+    """Grad-CAM with channel weights from positive gradients, each position weighted by its higher derivatives.
 
     Chattopadhyay et al. 2018, "Grad-CAM++" (arXiv 1710.11063), equations 5 and 19, for Y = exp(S), whose factor exp(S),
     the same for the whole map, is left out. With g the gradient and A the activation of a channel, the weight of the
-    channel is the sum over its places of relu(g) * g^2 / (2 g^2 + sum(A) g^3), which is relu(g) / (2 + sum(A) g).
+    channel is the sum over its positions of relu(g) * g^2 / (2 g^2 + sum(A) g^3), which is relu(g) / (2 + sum(A) g).
 
     Args:
         model: A network in eval mode, or a view of one.
         layer: A dotted name such as ``layer3.1.conv2``, or the module.
         relu_attributions: Keep the positive part only, as the paper does.
         interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
 
     Raises:
         ValueError: As :class:`LayerGradCam`.
@@ -150,7 +155,7 @@ class GuidedGradCam(Method):
         model: A network in eval mode, or a view of one.
         layer: Of Grad-CAM: a dotted name such as ``layer3.1.conv2``, or the module.
         interpolate_mode: From the layer's grid to pixels: ``nearest`` or ``bilinear``.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
 
     Raises:
         ValueError: As :class:`LayerGradCam` and :class:`~pipeline.methods.rectified.GuidedBackprop`.

@@ -1,4 +1,4 @@
-"""Methods that ask for the gradient once, at the image itself."""
+"""Saliency and input x gradient: the gradient at the image itself, in one backward pass."""
 
 from typing import ClassVar
 
@@ -10,14 +10,14 @@ from pipeline.view import Gradients, View
 
 
 class Saliency(Method):
-    """The gradient of the target's output at the image.
+    """Gradient of the target's output at the image.
 
     Simonyan et al. 2013, "Deep Inside Convolutional Networks" (arXiv 1312.6034), section 3.
 
     Args:
         model: A network in eval mode, or a view of one.
         abs: Take absolute values.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
     """
 
     attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
@@ -37,23 +37,23 @@ class Saliency(Method):
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(torch.cat(maps), undefined, undefined, evaluations=1)
 
-    def _map(self, found: Gradients) -> Tensor:
-        """(P, T, *)."""
-        return found.gradients.abs() if self.abs else found.gradients
+    def _map(self, chunk: Gradients) -> Tensor:
+        """Compute maps (P, T, *) from the gradients of a chunk."""
+        return chunk.gradients.abs() if self.abs else chunk.gradients
 
 
 class InputXGradient(Saliency):
-    """The image times the gradient at it; over a layer, its activation times the gradient there.
+    """Image times the gradient at it; over a layer, its activation times the gradient there.
 
     Shrikumar et al. 2016, "Not Just a Black Box" (arXiv 1605.01713).
 
     Args:
         model: A network in eval mode, or a view of one.
-        internal_batch_size: Images in one pass of the network; None finds the fastest.
+        internal_batch_size: Images in one forward pass; None finds the fastest.
     """
 
     def __init__(self, model: nn.Module | View, *, internal_batch_size: int | None = None) -> None:
         super().__init__(model, abs=False, internal_batch_size=internal_batch_size)
 
-    def _map(self, found: Gradients) -> Tensor:
-        return found.inputs[:, None] * found.gradients
+    def _map(self, chunk: Gradients) -> Tensor:
+        return chunk.inputs[:, None] * chunk.gradients

@@ -1,4 +1,4 @@
-"""Which rule of LRP each call of a network follows, and whether that is all that the network does."""
+"""LRP's rules of a network's functions, and the check that they cover all that the network does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,145 +9,183 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from pipeline.methods.function_rules import RuledCalls, depends, with_inputs
-from pipeline.methods.linearity import FACTORS, NORMS, check_nodes, linear, name_of, nodes
-from pipeline.methods.lrp_rules import Epsilon, Flat, Keep, Layer, LayerRule, Pass, Plus
+from pipeline.methods.function_rules import FunctionRuleMode, depends_on_input, function_of_inputs
+from pipeline.methods.linearity import (
+    BATCH_NORM_NODES,
+    FACTOR_EDGES,
+    check_nodes,
+    graph_nodes,
+    is_linear,
+    operation_name,
+)
+from pipeline.methods.lrp_rules import (
+    EpsilonRule,
+    FlatRule,
+    LayerRule,
+    LinearLayer,
+    PassRule,
+    PlusRule,
+    StraightThroughRule,
+)
 
-LAYERS = frozenset(("linear", "conv1d", "conv2d", "conv3d"))
-PASSED = frozenset(("relu6", "hardtanh", "clamp"))
-"""Activations that are no multiple of their input everywhere, as ReLU and leaky ReLU are."""
-SCALED = frozenset(("add", "sub", "mul", "div", "iadd", "isub", "imul", "idiv", "itruediv", "truediv"))
-PADS = frozenset(("pad", "constant_pad_nd"))
-RULED = frozenset(rule._backward_cls for rule in (Epsilon, Plus, Flat, Pass, Keep))
-HOMOGENEOUS = frozenset(
+LAYER_FUNCTIONS = frozenset(("linear", "conv1d", "conv2d", "conv3d"))
+PASSED_ACTIVATIONS = frozenset(("relu6", "hardtanh", "clamp"))
+"""Activations that need a rule; of ReLU and leaky ReLU, multiples of their input, the gradient is the rule."""
+SCALING_FUNCTIONS = frozenset(("add", "sub", "mul", "div", "iadd", "isub", "imul", "idiv", "itruediv", "truediv"))
+PADDING_FUNCTIONS = frozenset(("pad", "constant_pad_nd"))
+LRP_RULE_NODES = frozenset(
+    rule._backward_cls for rule in (EpsilonRule, PlusRule, FlatRule, PassRule, StraightThroughRule)
+)
+HOMOGENEOUS_NODES = frozenset(
     (
         *("Relu", "LeakyRelu", "Prelu", "PreluKernel", "Maximum", "Amax"),
         *("MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool2D", "AdaptiveMaxPool3D", "MkldnnMaxPool2D"),
     )
 )
-"""Autograd nodes of functions that are the sum of their inputs times the gradients, so that it may stand for LRP."""
-UNRULED = (FACTORS.keys() - {"Mul"}) | NORMS
-"""Layers that did not come by way of a rule, such as products with a weight in functions that have none."""
-REARRANGED = frozenset(
+"""Autograd nodes of functions that are the sum of their inputs times the gradients: these are LRP's multipliers."""
+WEIGHT_NODES = (FACTOR_EDGES.keys() - {"Mul"}) | BATCH_NORM_NODES
+"""Autograd nodes of layers that follow no rule, such as products with a weight in functions that have none."""
+REARRANGING_NODES = frozenset(
     (
-        *("AccumulateGrad", "Alias", "Clone", "Contiguous", "Copy", "CopySlices", "ToCopy", "Keep"),
+        *("AccumulateGrad", "Alias", "Clone", "Contiguous", "Copy", "CopySlices", "ToCopy", "StraightThroughRule"),
         *("View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "Transpose", "Flip"),
         *("Select", "Slice", "Split", "SplitWithSizes", "Unbind", "Cat", "Stack", "PixelUnshuffle"),
     )
 )
-"""Autograd nodes that hand each value on as it is."""
+"""Autograd nodes that pass each value on unchanged."""
 
 
 @dataclass(frozen=True)
-class Called:
-    """A layer that ran: how, and on what, as long as neither was written over."""
+class _MergeableCall:
+    """Call whose output a later call may continue, if neither output nor inputs were written over in between.
+
+    Attributes:
+        inputs: (n, ...).
+        versions: Autograd's version counters of output and inputs at the call; writing in place raises them.
+    """
+
+    inputs: Tensor
+    versions: tuple[int, int]
+
+    def is_current(self, output: Tensor) -> bool:
+        """Return whether output and inputs are unchanged."""
+        return self.versions == (output._version, self.inputs._version)
+
+
+@dataclass(frozen=True)
+class LayerCall(_MergeableCall):
+    """Call of a layer, into which a batch norm that follows is merged."""
 
     rule: type[LayerRule]
-    layer: Layer
-    inputs: Tensor
-    versions: tuple[int, int]
+    layer: LinearLayer
 
 
 @dataclass(frozen=True)
-class Padded:
-    """A padding with zeros, or with the inputs themselves, as long as nothing was written over."""
+class PaddingCall(_MergeableCall):
+    """Call of a padding with zeros or with values of the inputs, which is merged into the layer that follows."""
 
     function: Callable[[Tensor], Tensor]
-    inputs: Tensor
-    versions: tuple[int, int]
 
 
-class Propagate(RuledCalls):
-    """Gives each layer its rule; a batch norm becomes part of the layer before it, padding part of the first layer.
+class LRPRuleMode(FunctionRuleMode):
+    """Context in which each layer follows its rule of LRP.
+
+    A batch norm is merged into the layer before it, padding into the first layer.
 
     Args:
         flat: The first layer follows the flat rule, other convolutions the plus rule, linear layers the epsilon rule.
-            Without it, all follow the epsilon rule.
+            If false, all follow the epsilon rule.
         epsilon: Of the epsilon rule.
     """
 
     method: ClassVar[str] = "LRP"
-    ruled: ClassVar[frozenset[str]] = LAYERS | PASSED | SCALED | PADS | {"batch_norm"}
+    ruled_functions: ClassVar[frozenset[str]] = (
+        LAYER_FUNCTIONS | PASSED_ACTIVATIONS | SCALING_FUNCTIONS | PADDING_FUNCTIONS | {"batch_norm"}
+    )
 
     def __init__(self, *, flat: bool, epsilon: float) -> None:
         super().__init__()
         self.flat, self.epsilon = flat, epsilon
         self._before_layers = True
-        self._called, self._padded = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
+        # by their output; weak, so that the autograd graph alone decides how long a tensor lives
+        self._layer_calls, self._padding_calls = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
 
-    def by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
-        if not isinstance(args[0], Tensor) or not depends(args[0]) or depends(args[1:]):
+    def apply_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
+        if not isinstance(args[0], Tensor) or not depends_on_input(args[0]) or depends_on_input(args[1:]):
             return func(*args, **kwargs)
-        if name in LAYERS:
+        if name in LAYER_FUNCTIONS:
             return self._layer(name, func, *args, **kwargs)
         if name == "batch_norm":
             return self._batch_norm(func, args, kwargs)
-        function = with_inputs(func, args, [0], kwargs, in_place=in_place)
-        if name in PASSED and not function(args[0].new_zeros(1)).any():
-            return Pass.apply(function, args[0])
+        function = function_of_inputs(func, args, [0], kwargs, in_place=in_place)
+        if name in PASSED_ACTIVATIONS and not function(args[0].new_zeros(1)).any():  # y / x needs f(0) = 0
+            return PassRule.apply(function, args[0])
         flat_follows = self.flat and self._before_layers
-        if name in SCALED and flat_follows:
-            return Keep.apply(function, args[0])
-        answer = func(*args, **kwargs)
-        if name in PADS and flat_follows and not function(torch.zeros_like(args[0])).any():
-            self._padded[answer] = Padded(function, args[0], (answer._version, args[0]._version))
-        return answer
+        if name in SCALING_FUNCTIONS and flat_follows:
+            return StraightThroughRule.apply(function, args[0])
+        output = func(*args, **kwargs)
+        if name in PADDING_FUNCTIONS and flat_follows and not function(torch.zeros_like(args[0])).any():
+            versions = output._version, args[0]._version
+            self._padding_calls[output] = PaddingCall(args[0], versions, function)
+        return output
 
     def check(self, output: Tensor) -> None:
-        """Raises ValueError, by name, on what the network does to the image that no rule covers.
+        """Check the autograd graph of the network's output in this mode.
 
-        Args:
-            output: Of the network, in this mode.
+        Raises:
+            ValueError: On an operation that no rule covers; by name.
         """
         check_nodes(output, _allowed, method=self.method)
         if not self.flat:
             return
-        first = Flat._backward_cls
-        for node in nodes(output.grad_fn, through=lambda node: type(node) is not first):
-            if name_of(node) == "AccumulateGrad":
+        first = FlatRule._backward_cls
+        for node in graph_nodes(output.grad_fn, through=lambda node: type(node) is not first):
+            if operation_name(node) == "AccumulateGrad":
                 raise ValueError("LRP: the flat rule needs a first layer that alone reads the image: composite=epsilon")
-            for before in nodes(node) if type(node) is first else ():
-                if before is not node and name_of(before) not in REARRANGED:
+            for before in graph_nodes(node) if type(node) is first else ():
+                if before is not node and operation_name(before) not in REARRANGING_NODES:
                     raise ValueError(
-                        f"LRP: relevance of the flat rule does not pass {name_of(before)}, which stands before the "
-                        "first layer: composite=epsilon"
+                        f"LRP: relevance of the flat rule does not pass {operation_name(before)}, which stands before "
+                        "the first layer: composite=epsilon"
                     )
 
     def _layer(
         self, name: str, func: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *rest: Any, **named: Any
     ) -> Tensor:
-        padded: Padded | None = self._padded.get(inputs)
-        if padded is not None and padded.versions != (inputs._version, padded.inputs._version):
-            padded = None
+        padding: PaddingCall | None = self._padding_calls.get(inputs)
+        if padding is not None and not padding.is_current(inputs):
+            padding = None
 
         def function(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            inputs = padded.function(inputs) if padded else inputs
-            answer: Tensor = func(inputs, weight, bias, *rest, **named)
-            return answer
+            inputs = padding.function(inputs) if padding else inputs
+            output: Tensor = func(inputs, weight, bias, *rest, **named)
+            return output
 
-        rule: type[LayerRule] = Epsilon
+        rule: type[LayerRule] = EpsilonRule
         if self.flat and (self._before_layers or name != "linear"):
-            rule = Flat if self._before_layers else Plus
+            rule = FlatRule if self._before_layers else PlusRule
         self._before_layers = False
-        return self._call(rule, Layer(function, weight, bias, self.epsilon), padded.inputs if padded else inputs)
+        layer = LinearLayer(function, weight, bias, self.epsilon)
+        return self._call_layer(rule, layer, padding.inputs if padding else inputs)
 
     def _batch_norm(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        read = _of_functional if func.__module__ == functional.__name__ else _of_torch
-        inputs, scale, shift = read(*args, **kwargs)
+        """Merge batch norm into the layer before it: W' = scale W, b' = scale b + shift; else a layer of its own."""
+        scale_and_shift = _functional_batch_norm if func.__module__ == functional.__name__ else _torch_batch_norm
+        inputs, scale, shift = scale_and_shift(*args, **kwargs)
         if scale is None or shift is None:
             return func(*args, **kwargs)
-        called: Called | None = self._called.get(inputs)
-        if called is None or called.versions != (inputs._version, called.inputs._version):
-            return self._call(Epsilon, Layer(_affine, scale, shift, self.epsilon), inputs)
-        layer = called.layer
+        before: LayerCall | None = self._layer_calls.get(inputs)
+        if before is None or not before.is_current(inputs):
+            return self._call_layer(EpsilonRule, LinearLayer(_affine, scale, shift, self.epsilon), inputs)
+        layer = before.layer
         bias = shift if layer.bias is None else scale * layer.bias + shift
-        weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-        return self._call(called.rule, replace(layer, weight=weight, bias=bias), called.inputs)
+        weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))  # (K, ...) times (K, 1, ...)
+        return self._call_layer(before.rule, replace(layer, weight=weight, bias=bias), before.inputs)
 
-    def _call(self, rule: type[LayerRule], layer: Layer, inputs: Tensor) -> Tensor:
+    def _call_layer(self, rule: type[LayerRule], layer: LinearLayer, inputs: Tensor) -> Tensor:
         output: Tensor = rule.apply(layer, inputs)
         if output.ndim == layer.weight.ndim:  # the channels of a batch norm are the layer's
-            self._called[output] = Called(rule, layer, inputs, (output._version, inputs._version))
+            self._layer_calls[output] = LayerCall(inputs, (output._version, inputs._version), rule, layer)
         return output
 
 
@@ -156,11 +194,11 @@ def _affine(inputs: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
     return inputs * scale.reshape(shape) + (0 if shift is None else shift.reshape(shape))
 
 
-def _of_functional(
+def _functional_batch_norm(  # torch's own signature, hence eight parameters
     inputs: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor | None = None,
     bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:  # fmt: skip
-    """Inputs, scale and shift of ``torch.nn.functional.batch_norm``; None for the statistics of the batch."""
+    """Return inputs, scale and shift of ``torch.nn.functional.batch_norm``; None where the batch's statistics count."""
     if training or mean is None or variance is None:
         return inputs, None, None
     scale = (variance + eps).rsqrt()
@@ -168,11 +206,12 @@ def _of_functional(
     return inputs, scale, -mean * scale if bias is None else bias - mean * scale
 
 
-def _of_torch(inputs: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any) -> Any:
-    """The same of ``torch.batch_norm``, which an exported program calls."""
-    return _of_functional(inputs, mean, variance, weight, bias, *rest[:3])
+def _torch_batch_norm(inputs: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, *rest: Any) -> Any:
+    """Return the same of ``torch.batch_norm``, which an exported program calls with its arguments in another order."""
+    return _functional_batch_norm(inputs, mean, variance, weight, bias, *rest[:3])
 
 
 def _allowed(node: Any) -> bool:
-    name = name_of(node)
-    return type(node) in RULED or name in HOMOGENEOUS or (linear(node) and name not in UNRULED)
+    """Return whether relevance passes an autograd node by a rule or by the plain gradient."""
+    name = operation_name(node)
+    return type(node) in LRP_RULE_NODES or name in HOMOGENEOUS_NODES or (is_linear(node) and name not in WEIGHT_NODES)

@@ -1,4 +1,4 @@
-"""Which rule of DeepLift each call of a network follows."""
+"""DeepLift's rules of a network's functions: rescale rule, product rule, max pooling, composite functions."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -6,9 +6,16 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.methods.composite_functions import COMPOSED
-from pipeline.methods.function_rules import RuledCalls, depends, with_inputs
-from pipeline.methods.multipliers import Elementwise, LogSumExp, MaxPool, Quadratic, Rule, Tape
+from pipeline.methods.composite_functions import COMPOSITE_FUNCTIONS
+from pipeline.methods.function_rules import FunctionRuleMode, depends_on_input, function_of_inputs
+from pipeline.methods.multipliers import (
+    CallTape,
+    ElementwiseRule,
+    LogSumExpRule,
+    MaxPoolRule,
+    MultiplierRule,
+    QuadraticRule,
+)
 
 ELEMENTWISE = frozenset(
     (
@@ -25,39 +32,40 @@ QUADRATIC = frozenset(
         *("addcmul", "addmm", "addbmm", "baddbmm", "conv1d", "conv2d", "conv3d"),
     )
 )
-"""At most quadratic in two operands together."""
+"""Functions that are at most quadratic in two operands together."""
 MAX_POOL = frozenset(f"{kind}max_pool{dimensions}d" for kind in ("", "adaptive_") for dimensions in (1, 2, 3))
-RULED = ELEMENTWISE | QUADRATIC | MAX_POOL | COMPOSED.keys()
+RULED_FUNCTIONS = ELEMENTWISE | QUADRATIC | MAX_POOL | COMPOSITE_FUNCTIONS.keys()
 
 
-class Rescale(RuledCalls):
-    """Records each non-linear call on the tape and gives it its rule."""
+class RescaleRuleMode(FunctionRuleMode):
+    """Context in which each non-linear call is recorded on the tape and follows its rule."""
 
     method: ClassVar[str] = "DeepLift"
-    ruled: ClassVar[frozenset[str]] = RULED
+    ruled_functions: ClassVar[frozenset[str]] = RULED_FUNCTIONS
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: CallTape) -> None:
         super().__init__()
         self.tape = tape
 
-    def by_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
-        if name in COMPOSED:
-            with self:
-                answer = COMPOSED[name](*args, **kwargs)
-            if answer is not NotImplemented:
-                return answer
-        places = [place for place, argument in enumerate(args) if depends(argument)]
-        inputs = [args[place] for place in places]
-        rule = _rule(name, args, places)
-        if rule is None or _gives_indices(name, func, kwargs):
+    def apply_rule(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], in_place: bool) -> Any:
+        if name in COMPOSITE_FUNCTIONS:
+            with self:  # torch leaves a mode while it handles a call; the parts of the function need it too
+                output = COMPOSITE_FUNCTIONS[name](*args, **kwargs)
+            if output is not NotImplemented:
+                return output
+        positions = [position for position, argument in enumerate(args) if depends_on_input(argument)]
+        inputs = [args[position] for position in positions]
+        rule = _rule_of_call(name, args, positions)
+        if rule is None or _returns_indices(name, func, kwargs):
             return func(*args, **kwargs)
-        if rule is MaxPool:
-            return MaxPool.apply(self.tape, _with_winners(name, *args[1:], **kwargs), *inputs)
-        return rule.apply(self.tape, with_inputs(func, args, places, kwargs, in_place=in_place), *inputs)
+        if rule is MaxPoolRule:
+            return MaxPoolRule.apply(self.tape, _pool_with_winners(name, *args[1:], **kwargs), *inputs)
+        return rule.apply(self.tape, function_of_inputs(func, args, positions, kwargs, in_place=in_place), *inputs)
 
 
-def _with_winners(name: str, *options: Any, **named: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    pool, spatial = getattr(functional, name), int(name[-2])
+def _pool_with_winners(name: str, *options: Any, **named: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Max pooling that returns the winners' indices too, (n, C, windows)."""
+    pool, spatial = getattr(functional, name), int(name[-2])  # max_pool2d: 2
 
     def function(inputs: Tensor) -> tuple[Tensor, Tensor]:
         output, winners = pool(inputs, *options, **{**named, "return_indices": True})
@@ -66,22 +74,23 @@ def _with_winners(name: str, *options: Any, **named: Any) -> Callable[[Tensor], 
     return function
 
 
-def _gives_indices(name: str, func: Any, kwargs: dict[str, Any]) -> bool:
-    """Max pooling that returns a tuple: asked to, or the adaptive one below torch.nn.functional."""
+def _returns_indices(name: str, func: Any, kwargs: dict[str, Any]) -> bool:
+    """True for max pooling that returns a tuple: by its option, or torch.adaptive_max_pool, which always does."""
     return kwargs.get("return_indices", False) or (
         name in MAX_POOL and name.startswith("adaptive") and func.__module__ != functional.__name__
     )
 
 
-def _rule(name: str, args: tuple[Any, ...], places: list[int]) -> type[Rule] | None:
-    if not all(isinstance(args[place], Tensor) for place in places):
+def _rule_of_call(name: str, args: tuple[Any, ...], positions: list[int]) -> type[MultiplierRule] | None:
+    """Choose the rule by the positions of the arguments that depend on the input; None if there is none."""
+    if not all(isinstance(args[position], Tensor) for position in positions):
         return None
-    if name in QUADRATIC and len(places) == 2:
-        return Quadratic
-    if places != [0]:
+    if name in QUADRATIC and len(positions) == 2:
+        return QuadraticRule
+    if positions != [0]:
         return None
     if name in MAX_POOL:
-        return MaxPool
+        return MaxPoolRule
     if name == "logsumexp":
-        return LogSumExp
-    return Elementwise if name in ELEMENTWISE else None
+        return LogSumExpRule
+    return ElementwiseRule if name in ELEMENTWISE else None

@@ -1,4 +1,4 @@
-"""Score-CAM: the channels of a layer, weighted by what the network makes of the image behind each."""
+"""Score-CAM: feature maps of a layer, weighted by the output for the image masked with each."""
 
 from typing import ClassVar
 
@@ -16,18 +16,18 @@ from pipeline.view import View
 class ScoreCam(LayerGradCam):
     """Sum over a layer's channels, each weighted by the output for the image masked with it.
 
-    Wang et al. 2020, "Score-CAM" (arXiv 1910.01279), algorithm 1: a channel, brought to the image's size bilinearly and
-    to [0, 1] by its own smallest and largest value, is the mask m of one point b + m * (x - b); the weights are the
-    softmax over the channels of F(point) - F(b). In the paper, and by default, b = 0. A constant channel, which the
-    paper leaves undefined, masks all of the image. No gradient is asked.
+    Wang et al. 2020, "Score-CAM" (arXiv 1910.01279), algorithm 1: a channel, interpolated bilinearly to the image's
+    size and scaled to [0, 1] by its own minimum and maximum, is the mask m of one point b + m * (x - b); the weights
+    are the softmax over the channels of F(point) - F(b). In the paper, and by default, b = 0. A constant channel, which
+    the paper leaves undefined, masks all of the image. No gradient is computed.
 
     Args:
         model: A network in eval mode, or a view of one.
         layer: A dotted name such as ``layer3.1.conv2``, or the module.
-        baselines: What masked pixels fade to, see :func:`~pipeline.methods.baselines.baselines_of`.
+        baselines: Values of masked pixels, see :func:`~pipeline.methods.baselines.baselines_of`.
         relu_attributions: Keep the positive part only, as the paper does.
         interpolate_mode: Of the map, from the layer's grid to pixels: ``nearest`` or ``bilinear``.
-        internal_batch_size: Masked images in one pass of the network; None finds the fastest.
+        internal_batch_size: Masked images in one forward pass; None finds the fastest.
 
     Raises:
         ValueError: As :class:`~pipeline.methods.cam.LayerGradCam`.
@@ -55,32 +55,32 @@ class ScoreCam(LayerGradCam):
         self.baselines = baselines_of(baselines, self.view.preprocessing)
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        starts = self.baselines(images, seeds)
+        baselines = self.baselines(images, seeds)
         activation = self._activation(images)
-        values = self._masked_values(images, starts.expand_as(images), targets, activation)
-        weights = values.softmax(1)  # the same with F(b) taken from each
+        values = self._masked_values(images, baselines.expand_as(images), targets, activation)
+        weights = values.softmax(1)  # F(b), the same for all channels, cancels in the softmax
         maps = torch.einsum("nkt,nkhw->nthw", weights, activation)[:, :, None]
         return Attribution(
             maps.relu() if self.relu_attributions else maps,
-            self.scores(starts, targets),
+            self.scores(baselines, targets),
             torch.full_like(scores, torch.nan),
             evaluations=activation.shape[1] + 2,  # the image and its baseline
         )
 
     def _activation(self, images: Tensor) -> Tensor:
-        """The layer's values (N, K, h, w)."""
-        parts: list[Tensor] = []
+        """Evaluate the layer's feature maps (N, K, h, w)."""
+        chunks: list[Tensor] = []
 
         def evaluate_chunk(start: int, stop: int) -> None:
             with torch.no_grad(), output_as_leaf(self.layer) as outputs:
                 self.view.logits(images[start:stop])
-            parts.append(self._maps(self._once(outputs, stop - start).detach(), images.shape[2:]))
+            chunks.append(self._feature_maps(self._single_output(outputs, stop - start).detach(), images.shape[2:]))
 
         self._image_evaluator.evaluate(len(images), evaluate_chunk)
-        return torch.cat(parts)
+        return torch.cat(chunks)
 
-    def _masked_values(self, images: Tensor, starts: Tensor, targets: Tensor, activation: Tensor) -> Tensor:
-        """(N, K, T): F of every image behind each of its channels."""
+    def _masked_values(self, images: Tensor, baselines: Tensor, targets: Tensor, activation: Tensor) -> Tensor:
+        """Evaluate every image masked with each of its channels: (N, K, T)."""
         count = activation.shape[1]
         values = images.new_empty(len(images) * count, targets.shape[1])
 
@@ -88,14 +88,14 @@ class ScoreCam(LayerGradCam):
             pairs = torch.arange(start, stop, device=images.device)
             image, channel = pairs // count, pairs % count
             masks = _masks(activation[image, channel][:, None], images.shape[2:])
-            values[start:stop] = self.view.values(torch.lerp(starts[image], images[image], masks), targets[image])
+            values[start:stop] = self.view.values(torch.lerp(baselines[image], images[image], masks), targets[image])
 
         self.evaluator.evaluate(len(values), evaluate_chunk)
         return values.reshape(len(images), count, -1)
 
 
 def _masks(channels: Tensor, image: tuple[int, ...]) -> Tensor:
-    """Channels (P, 1, h, w) -> masks (P, 1, H, W) in [0, 1]; of a constant one 0."""
+    """Scale channels (P, 1, h, w) to masks (P, 1, H, W) in [0, 1]; a constant channel gives a mask of 0."""
     fine = interpolate(channels, image, mode="bilinear")
     lowest, highest = fine.amin((2, 3), keepdim=True), fine.amax((2, 3), keepdim=True)
     return (fine - lowest) / torch.where(highest > lowest, highest - lowest, 1)

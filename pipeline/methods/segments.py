@@ -1,4 +1,4 @@
-"""Which pixels belong together: the features that feature ablation takes away as one."""
+"""Segmentation of images into features: the pixels that feature ablation replaces together."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,33 +16,33 @@ Segments = Callable[[Tensor], Tensor]
 
 
 def segments_of(
-    described: str | Tensor, preprocessing: Preprocessing | None, *, n_segments: int, compactness: float
+    description: str | Tensor, preprocessing: Preprocessing | None, *, n_segments: int, compactness: float
 ) -> Segments:
-    """Segments from what the option ``feature_mask`` may be.
+    """Build the segmentation that the option ``feature_mask`` describes.
 
     * ``grid``: about ``n_segments`` equal rectangles;
     * ``slic``: about ``n_segments`` superpixels of each image by SLIC (Achanta et al. 2012), rounder for larger
       ``compactness``;
-    * a tensor of whole numbers, (H, W) or (1 or N, 1 or C, H, W): as it is.
+    * a tensor of whole numbers, (H, W) or (1 or N, 1 or C, H, W): unchanged.
 
     Raises:
-        ValueError: If the description is none of these, or superpixels have no preprocessing to find colours by.
+        ValueError: If the description is none of these, or superpixels lack the preprocessing that gives the colours.
         MissingExtra: If scikit-image is needed and not installed.
     """
-    if isinstance(described, Tensor):
-        if described.is_floating_point():
-            raise ValueError(f"feature_mask: features have whole numbers, not {described.dtype}")
-        return partial(_tensor, described)
+    if isinstance(description, Tensor):
+        if description.is_floating_point():
+            raise ValueError(f"feature_mask: features have whole numbers, not {description.dtype}")
+        return partial(_tensor, description)
     if not isinstance(n_segments, int) or n_segments < 1:
         raise ValueError(f"n_segments must be a whole number from 1, not {n_segments!r}")
     if not compactness > 0:
         raise ValueError(f"compactness must be above 0, not {compactness!r}")
-    if described == "grid":
+    if description == "grid":
         return partial(_grid, n_segments)
-    if described != "slic":
-        raise ValueError(f"feature_mask must be grid or slic, not {described!r}")
+    if description != "slic":
+        raise ValueError(f"feature_mask must be grid or slic, not {description!r}")
     if preprocessing is None:
-        raise ValueError("feature_mask: slic needs to know the model's colours: give View(model, preprocessing=...)")
+        raise ValueError("feature_mask: slic needs the model's colours: give View(model, preprocessing=...)")
     return _superpixels(preprocessing, n_segments, compactness)
 
 
@@ -56,7 +56,7 @@ def _tensor(mask: Tensor, images: Tensor) -> Tensor:
 
 def _grid(n_segments: int, images: Tensor) -> Tensor:
     height, width = images.shape[2:]
-    rows = max(1, round(sqrt(n_segments * height / width)))
+    rows = max(1, round(sqrt(n_segments * height / width)))  # cells about as high as wide
     columns = max(1, round(n_segments / rows))
     down, across = (torch.arange(size, device=images.device) for size in (height, width))
     return ((down * rows // height)[:, None] * columns + across * columns // width)[None, None]
@@ -70,8 +70,8 @@ def _superpixels(preprocessing: Preprocessing, n_segments: int, compactness: flo
     mean, std = (np.array(values) for values in (preprocessing.mean, preprocessing.std))
 
     def segment(images: Tensor) -> Tensor:
-        pictures = (images.double().permute(0, 2, 3, 1).numpy(force=True) * std + mean).clip(0, 1)
-        found = [slic(picture, n_segments, compactness, start_label=0) for picture in pictures]
-        return torch.from_numpy(np.stack(found)).long()[:, None].to(images.device)
+        pictures = (images.double().permute(0, 2, 3, 1).numpy(force=True) * std + mean).clip(0, 1)  # (N, H, W, 3)
+        superpixels = [slic(picture, n_segments, compactness, start_label=0) for picture in pictures]
+        return torch.from_numpy(np.stack(superpixels)).long()[:, None].to(images.device)
 
     return segment

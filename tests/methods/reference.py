@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from pipeline.methods.method import image_seeds
-from pipeline.methods.random_draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal_noise, sample_seeds
 from tests.methods.zoo import Kind
 
 
@@ -152,7 +152,7 @@ def gradient_shap(model: nn.Module, batch: Tensor, target: Tensor, **options: ob
     drawn = [torch.randint(members, (), generator=generator).item() for generator in generators]
     alphas = [torch.rand((), generator=generator).item() for generator in generators]
     noise = torch.stack(
-        [normal(batch[i : i + 1], seed[None])[0] for i, row in enumerate(seeds) for seed in row[count:]]
+        [normal_noise(batch[i : i + 1], seed[None])[0] for i, row in enumerate(seeds) for seed in row[count:]]
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np.random, "choice", lambda *_, **__: np.array(drawn))
@@ -165,7 +165,7 @@ def noise_tunnel(model: nn.Module, batch: Tensor, target: Tensor, **options: obj
     """Around Saliency, with the draws that are made here."""
     count = options["nt_samples"]
     seeds = sample_seeds(image_seeds(0, range(len(batch))), range(count))  # type: ignore[arg-type]
-    noise = torch.stack([normal(batch[i : i + 1], seed[None])[0] for i, row in enumerate(seeds) for seed in row])
+    noise = torch.stack([normal_noise(batch[i : i + 1], seed[None])[0] for i, row in enumerate(seeds) for seed in row])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "normal", lambda mean, std: std * noise)
         return captum.attr.NoiseTunnel(captum.attr.Saliency(model)).attribute(batch, target=target, **options)

@@ -8,7 +8,7 @@ import torch
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import MissingExtra
 from pipeline.methods import FeatureAblation, Occlusion
-from pipeline.methods.ablation import around
+from pipeline.methods.ablation import bounding_boxes
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg
@@ -69,7 +69,7 @@ def test_recomputing_boxes_equals_asking_whole(build, form):
 
 def test_boxes_around_features():
     mask = torch.tensor([[[0, 0, 1], [0, 3, 1], [2, 3, 2]], [[0, 0, 0], [0, 0, 0], [0, 0, 3]]])
-    assert around(mask, 4).tolist() == [[0, 0, 3, 3], [0, 2, 2, 3], [2, 0, 3, 3], [1, 1, 3, 3]]
+    assert bounding_boxes(mask, 4).tolist() == [[0, 0, 3, 3], [0, 2, 2, 3], [2, 0, 3, 3], [1, 1, 3, 3]]
 
 
 def test_a_grid_is_occlusion_with_windows_side_by_side():
@@ -114,7 +114,7 @@ def test_maps_do_not_depend_on_batch_or_chunk(feature_mask):
         ({"feature_mask": "squares"}, "feature_mask must be grid or slic, not 'squares'"),
         ({"feature_mask": "grid", "n_segments": 0}, "n_segments must be a whole number from 1"),
         ({"feature_mask": "grid", "compactness": 0}, "compactness must be above 0"),
-        ({"feature_mask": "slic"}, "slic needs to know the model's colours"),
+        ({"feature_mask": "slic"}, "slic needs the model's colours"),
         ({"feature_mask": torch.zeros(64, 72)}, "whole numbers"),
         ({"feature_mask": torch.zeros(60, 72, dtype=torch.int64)}, r"\(1, 1, 60, 72\) does not fit"),
         ({"feature_mask": torch.zeros(4, 1, 64, 72, dtype=torch.int64)}, "does not fit"),

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
-from pipeline.methods.adaptive import MOST_NODES, SAFETY, Integrals, Precision, integrate, precision_of
-from pipeline.methods.strata import FEWEST_NODES
+from pipeline.methods.adaptive import MAX_NODES, SAFETY, PathIntegrals, StoppingCriterion, integrate, stopping_criterion
+from pipeline.methods.strata import MIN_NODES
 
 KINKS = torch.linspace(0.01, 0.93, 37, dtype=torch.float64) ** 2
 
@@ -47,7 +47,7 @@ TRUE: dict[Callable[[Tensor], Tensor], list[float] | Tensor] = {
 
 def run(
     *functions: Callable[[Tensor], Tensor], tol: float = 0, most: int = 2000, size: int = 8, scale: float = 1
-) -> tuple[Integrals, list[Tensor]]:
+) -> tuple[PathIntegrals, list[Tensor]]:
     """One image for each function, with one target; also the places at which each was asked."""
     asked: list[Tensor] = [torch.empty(0)] * len(functions)
 
@@ -61,18 +61,20 @@ def run(
     def to_maps(sums: Tensor, image: slice) -> Tensor:
         return sums * scale
 
-    found = integrate(ChunkedEvaluator(size), gradients, to_maps, images=len(functions), precision=Precision(tol, most))
+    found = integrate(
+        ChunkedEvaluator(size), gradients, to_maps, images=len(functions), stopping=StoppingCriterion(tol, most)
+    )
     return found, asked
 
 
-def error(found: Integrals, function: Callable[[Tensor], Tensor]) -> float:
+def error(found: PathIntegrals, function: Callable[[Tensor], Tensor]) -> float:
     true = torch.as_tensor(TRUE[function], dtype=torch.float64)
     return float((found.sums[0, 0] - true).norm() / true.norm())
 
 
 def test_a_constant_is_exact_after_the_fewest_nodes() -> None:
     found, _ = run(constant, tol=0.01)
-    assert error(found, constant) < 1e-14 and found.nodes == FEWEST_NODES
+    assert error(found, constant) < 1e-14 and found.nodes == MIN_NODES
 
 
 @pytest.mark.parametrize("tol", [0.1, 0.01, 0.001])
@@ -96,7 +98,7 @@ def test_nodes_go_where_the_function_changes() -> None:
     assert near > 0.5  # 0.18 of evenly placed ones
 
 
-@pytest.mark.parametrize("most", [FEWEST_NODES, 50, 200])
+@pytest.mark.parametrize("most", [MIN_NODES, 50, 200])
 def test_a_budget_is_used_and_kept(most: int) -> None:
     found, (asked,) = run(jumping, most=most)
     assert len(asked) == found.nodes and 0.9 * most < len(asked) <= most
@@ -127,7 +129,9 @@ def test_chunks_are_full_while_images_wait() -> None:
         sizes.append(len(image))
         return jumping(place)[:, None] * (image + 1)[:, None, None]
 
-    integrate(ChunkedEvaluator(12), gradients, lambda sums, image: sums, images=12, precision=Precision(0.05, 500))
+    integrate(
+        ChunkedEvaluator(12), gradients, lambda sums, image: sums, images=12, stopping=StoppingCriterion(0.05, 500)
+    )
     first_part_empty = next(number for number, size in enumerate(sizes) if size < 12)
     assert sum(sizes[first_part_empty:]) < 2 * sum(sizes) / 12  # the last image's alone
 
@@ -141,8 +145,8 @@ def test_the_map_is_what_must_be_sure() -> None:
     def first(sums: Tensor, image: slice) -> Tensor:
         return sums * torch.tensor([1.0, 0.0])
 
-    found = integrate(ChunkedEvaluator(8), gradients, first, images=1, precision=Precision(0.01, 1000))
-    assert found.nodes == FEWEST_NODES
+    found = integrate(ChunkedEvaluator(8), gradients, first, images=1, stopping=StoppingCriterion(0.01, 1000))
+    assert found.nodes == MIN_NODES
 
 
 def test_all_targets_of_an_image_are_refined() -> None:
@@ -150,7 +154,7 @@ def test_all_targets_of_an_image_are_refined() -> None:
         return torch.stack([constant(place)[:, :1].expand(-1, 37), jumping(place), 100 * kinked(place)], 1)
 
     found = integrate(
-        ChunkedEvaluator(8), gradients, lambda sums, image: sums, images=1, precision=Precision(0.01, 1000)
+        ChunkedEvaluator(8), gradients, lambda sums, image: sums, images=1, stopping=StoppingCriterion(0.01, 1000)
     )
     assert found.error is not None and found.error.shape == (1, 3) and (found.error <= 0.01).all()
     assert found.nodes == run(jumping, tol=0.01)[0].nodes  # the hardest of them
@@ -159,7 +163,7 @@ def test_all_targets_of_an_image_are_refined() -> None:
 def test_a_map_of_zeros_is_sure_and_what_is_not_finite_ends() -> None:
     assert run(lambda place: 0 * jumping(place), tol=0.05)[0].error == 0
     found, _ = run(lambda place: jumping(place) / 0, tol=0.05)
-    assert found.nodes == FEWEST_NODES and not found.sums.isfinite().any()
+    assert found.nodes == MIN_NODES and not found.sums.isfinite().any()
 
 
 def test_the_estimate_is_a_share_of_the_map() -> None:
@@ -169,7 +173,11 @@ def test_the_estimate_is_a_share_of_the_map() -> None:
 
 
 def test_options() -> None:
-    assert precision_of(50, "fixed", 0.05) is None
-    assert precision_of("auto", "fixed", 0.02) == precision_of("auto", "adaptive", 0.02) == Precision(0.02, MOST_NODES)
-    assert precision_of(200, "adaptive", 0.05) == Precision(0, 200)
+    assert stopping_criterion(50, "fixed", 0.05) is None
+    assert (
+        stopping_criterion("auto", "fixed", 0.02)
+        == stopping_criterion("auto", "adaptive", 0.02)
+        == StoppingCriterion(0.02, MAX_NODES)
+    )
+    assert stopping_criterion(200, "adaptive", 0.05) == StoppingCriterion(0, 200)
     assert SAFETY >= 1

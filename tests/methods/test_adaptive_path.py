@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import IntegratedGradients, NoiseTunnel
 from pipeline.methods.method import Attribution, image_seeds
-from pipeline.methods.strata import FEWEST_NODES
+from pipeline.methods.strata import MIN_NODES
 from pipeline.view import LayerView, View
 from tests.networks import Recording, Residual, images, small_vgg, with_statistics
 
@@ -56,7 +56,7 @@ def test_images_take_as_many_nodes_as_they_need() -> None:
     batch = images(3, 40, 56) * torch.tensor([0, 1, 100]).reshape(-1, 1, 1, 1)
     nodes = explain(small_vgg().double(), batch, n_steps="auto", tol=0.02).evaluations
     assert isinstance(nodes, Tensor)
-    assert nodes[0] == FEWEST_NODES + 2 and nodes[1] > nodes[2] >= nodes[0]
+    assert nodes[0] == MIN_NODES + 2 and nodes[1] > nodes[2] >= nodes[0]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
@@ -88,7 +88,7 @@ def test_every_target_is_below_the_tolerance_and_they_share_their_points() -> No
     assert sum(network.passes) == found.evaluations.sum() + 1 - 2
 
 
-@pytest.mark.parametrize("n_steps", [FEWEST_NODES, 40, 200])
+@pytest.mark.parametrize("n_steps", [MIN_NODES, 40, 200])
 def test_a_budget(n_steps: int) -> None:
     found = explain(small_vgg().double(), 3 * images(3, 40, 56), n_steps=n_steps, nodes="adaptive")
     assert isinstance(found.evaluations, Tensor) and found.error_estimate is not None
@@ -138,8 +138,8 @@ def test_noisy_copies_count_their_own_evaluations() -> None:
         ({"tol": 0.01}, "tol=0.01: with n_steps=50"),
         ({"n_steps": 200, "nodes": "adaptive", "tol": 0.01}, "tol=0.01: with n_steps=200"),
         (
-            {"n_steps": FEWEST_NODES - 1, "nodes": "adaptive"},
-            f"n_steps must be at least {FEWEST_NODES}",
+            {"n_steps": MIN_NODES - 1, "nodes": "adaptive"},
+            f"n_steps must be at least {MIN_NODES}",
         ),
         ({"n_steps": 50.5, "nodes": "adaptive"}, "n_steps must be auto or a whole number"),
         ({"nodes": "random"}, "nodes must be fixed or adaptive, not 'random'"),

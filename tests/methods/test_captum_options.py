@@ -10,7 +10,7 @@ from captum import attr
 from torch import Tensor, nn
 
 from pipeline.methods import IntegratedGradients, Occlusion, Saliency
-from pipeline.methods.quadrature import RULES
+from pipeline.methods.quadrature import QUADRATURE_RULES
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg
 
@@ -44,7 +44,7 @@ def assert_near(found: Tensor, expected: Tensor) -> None:
 
 @NETWORKS
 @COUNTS
-@pytest.mark.parametrize("quadrature", RULES)
+@pytest.mark.parametrize("quadrature", QUADRATURE_RULES)
 def test_integrated_gradients(name: str, count: int, quadrature: str) -> None:
     batch, n_steps = images(count, *SIZE), 16 if name == "vgg" else {1: 5, 5: 2}[count]
     captum = attr.IntegratedGradients(network(name))

@@ -6,9 +6,9 @@ from PIL import Image
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import GradientShap, IntegratedGradients
-from pipeline.methods.baseline_distribution import LARGEST_FOLDER, members_of
+from pipeline.methods.baseline_distribution import MAX_PICTURES, members_of
 from pipeline.methods.method import image_seeds
-from pipeline.methods.random_draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal_noise, sample_seeds
 from pipeline.view import View
 from tests.networks import images, small_vgg
 
@@ -28,7 +28,7 @@ def draws(x, count, members):
             generator = torch.Generator().manual_seed(int(seeds[i, s]))
             member = torch.randint(members, (), generator=generator).item()
             alpha = torch.rand((), generator=generator).item()
-            drawn.append((member, alpha, normal(x[i : i + 1], seeds[i, count + s][None])[0]))
+            drawn.append((member, alpha, normal_noise(x[i : i + 1], seeds[i, count + s][None])[0]))
     return drawn
 
 
@@ -105,9 +105,9 @@ def test_a_folder_is_a_distribution_of_its_pictures(tmp_path):
     expected = [(torch.tensor(colour) / 255 - means) / deviations for colour in colours.values()]
     assert len(drawn) == len(expected) == 2
     assert all(any(torch.allclose(member, colour) for member in drawn) for colour in expected)
-    for number in range(LARGEST_FOLDER + 5):
+    for number in range(MAX_PICTURES + 5):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
-    assert len(members_of(str(tmp_path), PREPROCESSING)) == LARGEST_FOLDER
+    assert len(members_of(str(tmp_path), PREPROCESSING)) == MAX_PICTURES
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -4,7 +4,7 @@ import torch
 
 from pipeline.methods import GuidedBackprop, IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion, Saliency
 from pipeline.methods.method import image_seeds
-from pipeline.methods.random_draws import normal, sample_seeds
+from pipeline.methods.random_draws import normal_noise, sample_seeds
 from tests.networks import Recording, images, resnet18, small_vgg
 
 METHODS = {
@@ -28,7 +28,7 @@ def near(map, expected, share=1e-6):
 def noisy(x, count, stdevs):
     """The images that the tunnel asks about, (N, count, C, H, W)."""
     seeds = sample_seeds(image_seeds(0, range(len(x))), range(count))
-    return torch.stack([x + stdevs * normal(x, seeds[:, s]) for s in range(count)], 1)
+    return torch.stack([x + stdevs * normal_noise(x, seeds[:, s]) for s in range(count)], 1)
 
 
 @pytest.mark.parametrize("nt_type", STATISTICS)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import InputXGradient, IntegratedGradients
 from pipeline.methods.method import Attribution, image_seeds
-from pipeline.methods.quadrature import RULES
+from pipeline.methods.quadrature import QUADRATURE_RULES
 from tests.networks import Perceptron, Recording, images, small_vgg
 
 SHAPE = (3, 8, 16)
@@ -62,7 +62,7 @@ def replica(network: Perceptron, image: np.ndarray, baseline: np.ndarray, target
 
 
 @pytest.mark.parametrize("n_steps", [2, 7])
-@pytest.mark.parametrize("quadrature", RULES)
+@pytest.mark.parametrize("quadrature", QUADRATURE_RULES)
 def test_replica(quadrature: str, n_steps: int) -> None:
     network, batch, baselines = Perceptron(SHAPE), images(2, *SHAPE[1:]), images(3, *SHAPE[1:])[1:]
     found = IntegratedGradients(network, n_steps=n_steps, quadrature=quadrature, baselines=baselines)(batch, [2, 0])

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from pipeline.methods.quadrature import RULES, rule
+from pipeline.methods.quadrature import QUADRATURE_RULES, quadrature_rule
 
 
 @pytest.mark.parametrize("n_steps", [2, 3, 50, 1000])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", QUADRATURE_RULES)
 def test_weights_sum_to_one_and_nodes_lie_on_the_path(name: str, n_steps: int) -> None:
-    nodes, weights = rule(name, n_steps)
+    nodes, weights = quadrature_rule(name, n_steps)
     assert nodes.dtype == weights.dtype == torch.float64
     assert nodes.shape == weights.shape == (n_steps,)
     assert weights.sum().item() == pytest.approx(1, rel=1e-13)
@@ -28,19 +28,19 @@ def test_weights_sum_to_one_and_nodes_lie_on_the_path(name: str, n_steps: int) -
     ],
 )
 def test_exact_up_to_its_degree_and_no_further(name: str, degree: int) -> None:
-    nodes, weights = rule(name, 5)
+    nodes, weights = quadrature_rule(name, 5)
     for power in range(degree + 1):
         assert (weights @ nodes**power).item() == pytest.approx(1 / (power + 1), rel=1e-13)
     assert (weights @ nodes ** (degree + 1)).item() != pytest.approx(1 / (degree + 2), rel=1e-7)
 
 
 def test_ends() -> None:
-    assert rule("riemann_left", 4)[0][0] == 0
-    assert rule("riemann_right", 4)[0][-1] == 1
-    assert rule("riemann_trapezoid", 4)[0][[0, -1]].tolist() == [0, 1]
-    assert rule("gausslegendre", 1)[0].tolist() == [0.5]
+    assert quadrature_rule("riemann_left", 4)[0][0] == 0
+    assert quadrature_rule("riemann_right", 4)[0][-1] == 1
+    assert quadrature_rule("riemann_trapezoid", 4)[0][[0, -1]].tolist() == [0, 1]
+    assert quadrature_rule("gausslegendre", 1)[0].tolist() == [0.5]
 
 
 def test_an_eigenvalue_problem_too_large_is_refused() -> None:
     with pytest.raises(ValueError, match="n_steps: gausslegendre takes up to 4096"):
-        rule("gausslegendre", 200_000)
+        quadrature_rule("gausslegendre", 200_000)

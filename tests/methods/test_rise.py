@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.methods import Rise
 from pipeline.methods.method import image_seeds
-from pipeline.methods.random_masks import draw_cells, masks_of
+from pipeline.methods.random_masks import draw_cells, masks_from_cells
 from tests.networks import Recording, images, small_vgg
 
 SIZE = (40, 56)
@@ -23,7 +23,7 @@ def near(found: Tensor, expected: Tensor, share: float = 1e-12) -> None:
 def test_masks_are_those_of_the_authors_code() -> None:
     """Enlarged by scikit-image as there; at the border that mirrors the cells where PyTorch repeats them."""
     cells, shifts = draw_cells(30, 5, 0.4, SIZE, seed=3)
-    found = masks_of(cells.double(), shifts, SIZE)
+    found = masks_from_cells(cells.double(), shifts, SIZE)
     assert found.shape == (30, 1, *SIZE)
     cell = [ceil(size / 5) for size in SIZE]
     for mask, coarse, (down, across) in zip(found, cells.double().numpy(), shifts.tolist(), strict=True):
@@ -51,7 +51,7 @@ def test_replica(baselines: str | int, subtract_mean: bool) -> None:
     starts = method.baselines(x, seeds).expand_as(x)
     for i in range(2):
         cells, shifts = draw_cells(9, 4, 0.3, SIZE, seed=int(seeds[i]))
-        masks = masks_of(cells.double(), shifts, SIZE)
+        masks = masks_from_cells(cells.double(), shifts, SIZE)
         for t in range(2):
             with torch.no_grad():
                 outputs = [

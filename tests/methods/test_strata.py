@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from pipeline.methods.strata import FEWEST_NODES, STRATA, ends, middles, worst
+from pipeline.methods.strata import MIN_NODES, STRATA, cell_midpoints, strata_to_halve, stratum_ends
 
 ALL = list(range(STRATA))
 
 
 def rule(halvings: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of the whole integral after every stratum was halved some times."""
-    first = ends()
+    first = stratum_ends()
     places, weights = first.places, 2 * first.weights  # each end ends two trapezoids,
     weights[-1] /= 2  # the last only one
     cells = np.ones(STRATA, int)
     for _ in range(halvings):
-        new = middles(ALL, cells)
+        new = cell_midpoints(ALL, cells)
         places, weights = np.concatenate([places, new.places]), np.concatenate([weights, new.weights]) / 2
         cells *= 2
     return places, weights
@@ -40,12 +40,12 @@ def test_the_baseline_itself_is_not_asked() -> None:
 
 
 def test_the_fewest_nodes_are_ends_and_middles() -> None:
-    assert len(rule(1)[0]) == FEWEST_NODES
+    assert len(rule(1)[0]) == MIN_NODES
 
 
 def test_middles_of_some_strata() -> None:
     cells = np.array([1, 1, 4, 1, 2] + [1] * (STRATA - 5))
-    found = middles([4, 2], cells)
+    found = cell_midpoints([4, 2], cells)
     u = np.array([4.25, 4.75, 2.125, 2.375, 2.625, 2.875]) / STRATA
     np.testing.assert_allclose(found.places, u**2, rtol=1e-14)
     np.testing.assert_allclose(found.weights, 2 * u / STRATA / np.array([2, 2, 4, 4, 4, 4]), rtol=1e-14)
@@ -53,31 +53,31 @@ def test_middles_of_some_strata() -> None:
 
 
 def test_nothing_is_left_to_ask() -> None:
-    assert middles([], np.ones(STRATA, int)).places.size == 0
+    assert cell_midpoints([], np.ones(STRATA, int)).places.size == 0
 
 
 def test_those_that_gain_most_for_a_node_come_first() -> None:
     variances, cells = np.array([1.0, 4.0, 4.0, 0.7]), np.array([1, 2, 1, 1])
-    assert worst(variances, cells, goal=0, nodes=100) == [2, 1, 0, 3]
-    assert worst(variances, cells, goal=6.5, nodes=100) == [2, 1]  # 9.7 - 3 is 6.7, less another 3 is below
-    assert worst(variances, cells, goal=7, nodes=100) == [2]
+    assert strata_to_halve(variances, cells, goal=0, nodes=100) == [2, 1, 0, 3]
+    assert strata_to_halve(variances, cells, goal=6.5, nodes=100) == [2, 1]  # 9.7 - 3 is 6.7, less another 3 is below
+    assert strata_to_halve(variances, cells, goal=7, nodes=100) == [2]
 
 
 def test_what_is_worth_less_than_halving_the_first_once_more_waits() -> None:
-    assert worst(np.array([8.1, 1.0, 1.1]), np.ones(3, int), goal=0, nodes=100) == [0, 2]
+    assert strata_to_halve(np.array([8.1, 1.0, 1.1]), np.ones(3, int), goal=0, nodes=100) == [0, 2]
 
 
 def test_no_more_nodes_than_allowed() -> None:
     variances, cells = np.array([9.0, 2.0, 1.2]), np.array([4, 1, 1])
-    assert worst(variances, cells, goal=0, nodes=5) == [0, 1]
-    assert worst(variances, cells, goal=0, nodes=3) == [1, 2]
-    assert worst(variances, cells, goal=0, nodes=0) == []
+    assert strata_to_halve(variances, cells, goal=0, nodes=5) == [0, 1]
+    assert strata_to_halve(variances, cells, goal=0, nodes=3) == [1, 2]
+    assert strata_to_halve(variances, cells, goal=0, nodes=0) == []
 
 
 def test_a_relative_error_of_nothing_is_refined_all_the_same() -> None:
-    assert worst(np.array([np.inf, 1, np.inf]), np.ones(3, int), goal=0.1, nodes=100) == [0]
+    assert strata_to_halve(np.array([np.inf, 1, np.inf]), np.ones(3, int), goal=0.1, nodes=100) == [0]
 
 
 @pytest.mark.parametrize("variances", [np.zeros(3), np.full(3, np.nan)])
 def test_nothing_to_gain(variances: np.ndarray) -> None:
-    assert worst(variances, np.ones(3, int), goal=0, nodes=100) == []
+    assert strata_to_halve(variances, np.ones(3, int), goal=0, nodes=100) == []
