@@ -1,6 +1,6 @@
-"""A run without a model: rows that are a function of (image, target), and a writer that can be killed.
+"""A synthetic run without a model: rows that are a function of (image, target), and a writer that can be killed.
 
-As a script: ``python -m tests.store.synthetic RUN [SECONDS]`` writes all that is left of RUN, with pauses.
+As a script: ``python -m tests.store.synthetic RUN [SECONDS]`` writes all remaining shards of RUN, with pauses.
 """
 
 import json
@@ -44,7 +44,7 @@ def maps(image: int, targets: int) -> np.ndarray:
 
 
 def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> Rows:
-    """What the pipeline would hand to the writer for these images."""
+    """Rows of these images, as the pipeline gives them to the writer."""
     explained = [image for image in images if image not in failed]
     failures = [Failure(image, "read", f"image {image} is broken") for image in images if image in failed]
     if not explained:
@@ -74,7 +74,7 @@ def rows(images, *, targets: int = 1, dtype: str = "float16", failed=FAILED) -> 
 
 
 def write(run: Path, *, shard_size: int = 10, batch: int = 4, pause: float = 0, **options) -> None:
-    """Computes all that is left of a run, batches crossing shards, as the pipeline does."""
+    """Compute all remaining images of a run, in batches across shards, as the pipeline does."""
     frozen = freeze_manifest(run, manifest(shard_size))
     with Writer(run, frozen, attributes=ATTRIBUTES, checkpoint_seconds=0.02) as writer:
         shards = Ledger(run, frozen).pending()
@@ -85,12 +85,12 @@ def write(run: Path, *, shard_size: int = 10, batch: int = 4, pause: float = 0, 
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """The bytes of everything below ``shards``, by relative name."""
-    found = {}
+    """Read all files below ``shards``, by relative path."""
+    files = {}
     for path in (run / "shards").rglob("*"):
-        with suppress(FileNotFoundError, IsADirectoryError):  # others may be at work
-            found[str(path.relative_to(run))] = path.read_bytes()
-    return found
+        with suppress(FileNotFoundError, IsADirectoryError):  # other processes may be at work
+            files[str(path.relative_to(run))] = path.read_bytes()
+    return files
 
 
 if __name__ == "__main__":

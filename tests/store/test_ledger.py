@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.report.derived_files import finish
-from pipeline.store import ledger
+from pipeline.store import ledger as module
 from pipeline.store.atomic import atomic_write
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze_manifest
@@ -22,14 +22,14 @@ def run(tmp_path):
 
 
 def test_all_shards_of_a_new_run_are_pending(tmp_path):
-    found = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=5)))
-    assert found.published() == set()
-    assert list(found.pending()) == list(range(10))
+    ledger = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=5)))
+    assert ledger.published() == set()
+    assert list(ledger.pending()) == list(range(10))
 
 
 def test_workers_take_their_own_shards_first_and_then_help(tmp_path):
-    found = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=1)))
-    order = [list(found.pending(worker, 3)) for worker in range(3)]
+    ledger = Ledger(tmp_path, freeze_manifest(tmp_path, synthetic.manifest(shard_size=1)))
+    order = [list(ledger.pending(worker, 3)) for worker in range(3)]
     for worker in range(3):
         own = list(range(worker, 50, 3))
         assert order[worker][: len(own)] == own
@@ -60,10 +60,10 @@ def test_a_flipped_byte_is_refused_before_hdf5_opens_the_file(run, place):
     data = bytearray(path.read_bytes())
     data[place] ^= 4
     path.write_bytes(data)
-    found = Ledger(run, Manifest.open(run))
+    ledger = Ledger(run, Manifest.open(run))
     with pytest.raises(StoreError, match=r"0000003\.h5 is damaged.*sha256.*task\.repair=true"):
-        found.rows(3)
-    assert len(found.rows(4)) == 10
+        ledger.rows(3)
+    assert len(ledger.rows(4)) == 10
 
 
 def test_a_shard_of_another_job_is_refused(run, tmp_path_factory):
@@ -97,7 +97,7 @@ def other_shard(run) -> memoryview:
 
 def test_the_summary_is_of_the_file_that_replaced_the_shard_meanwhile(run, monkeypatch):
     path, data = run / "shards/000/0000000.h5", other_shard(run)
-    summarize = ledger.summarize_shard
+    summarize = module.summarize_shard
 
     def overtaken(*arguments):
         summary = summarize(*arguments)
@@ -105,23 +105,23 @@ def test_the_summary_is_of_the_file_that_replaced_the_shard_meanwhile(run, monke
             atomic_write(data, path)  # another worker, between our reading and our writing
         return summary
 
-    monkeypatch.setattr(ledger, "summarize_shard", overtaken)
-    found = Ledger(run, Manifest.open(run))
-    found.write_summary(0)
-    assert found.stored_summary(0)["sha256"] == hashlib.sha256(data).hexdigest()
-    assert len(found.rows(0)) == 10
+    monkeypatch.setattr(module, "summarize_shard", overtaken)
+    ledger = Ledger(run, Manifest.open(run))
+    ledger.write_summary(0)
+    assert ledger.stored_summary(0)["sha256"] == hashlib.sha256(data).hexdigest()
+    assert len(ledger.rows(0)) == 10
 
 
 def test_a_shard_is_readable_while_a_retry_replaces_it(run, monkeypatch):
     path, data = run / "shards/000/0000000.h5", other_shard(run)
-    found = Ledger(run, Manifest.open(run))
-    stored_summary = found.stored_summary
+    ledger = Ledger(run, Manifest.open(run))
+    stored_summary = ledger.stored_summary
     stale = stored_summary(0)
     atomic_write(data, path)
-    found.write_summary(0)
+    ledger.write_summary(0)
     results = iter([stale])
-    monkeypatch.setattr(found, "stored_summary", lambda shard: next(results, None) or stored_summary(shard))
-    assert len(found.rows(0)) == 10
+    monkeypatch.setattr(ledger, "stored_summary", lambda shard: next(results, None) or stored_summary(shard))
+    assert len(ledger.rows(0)) == 10
 
 
 def test_a_late_process_computes_few_shards_twice(tmp_path):
@@ -129,14 +129,14 @@ def test_a_late_process_computes_few_shards_twice(tmp_path):
     twice = []
     for attempt in range(20):
         manifest = synthetic.manifest(1)
-        found = Ledger(tmp_path / str(attempt), manifest)
-        two, done = [found.pending(), found.pending(late=True)], []
+        ledger = Ledger(tmp_path / str(attempt), manifest)
+        two, done = [ledger.pending(), ledger.pending(late=True)], []
         while two:
             begun = {one: next(one, None) for one in two}
             two = [one for one, shard in begun.items() if shard is not None]
             done += [begun[one] for one in two]
             for shard in done[-len(two) :] if two else []:
-                path = shard_path(found.run, shard)
+                path = shard_path(ledger.run, shard)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         assert set(done) == set(range(manifest.n_shards))

@@ -19,14 +19,14 @@ from tests.store import synthetic
 
 def test_a_frozen_manifest_is_read_back_unchanged(tmp_path):
     given = synthetic.manifest()
-    for found in (freeze_manifest(tmp_path, given), Manifest.open(tmp_path)):
-        assert list(found.paths) == list(given.paths)
-        assert found.label.tolist() == given.label.tolist() and found.label.dtype == np.int32
-        assert found.shards.tolist() == given.shards.tolist() and found.shards.dtype == np.int64
+    for manifest in (freeze_manifest(tmp_path, given), Manifest.open(tmp_path)):
+        assert list(manifest.paths) == list(given.paths)
+        assert manifest.label.tolist() == given.label.tolist() and manifest.label.dtype == np.int32
+        assert manifest.shards.tolist() == given.shards.tolist() and manifest.shards.dtype == np.int64
         for name in ("root", "identity", "class_names", "preprocessing", "fingerprint"):
-            assert getattr(found, name) == getattr(given, name)
-        assert (len(found), found.n_shards, found.range(4)) == (50, 5, (40, 50))
-        assert pickle.loads(pickle.dumps(found)).paths[7] == given.paths[7]
+            assert getattr(manifest, name) == getattr(given, name)
+        assert (len(manifest), manifest.n_shards, manifest.range(4)) == (50, 5, (40, 50))
+        assert pickle.loads(pickle.dumps(manifest)).paths[7] == given.paths[7]
 
 
 def test_paths_are_raw_bytes(tmp_path):
@@ -41,25 +41,25 @@ def test_paths_are_raw_bytes(tmp_path):
         class_names=[],
         preprocessing={},
     )
-    found = freeze_manifest(tmp_path, odd)
-    assert list(found.paths) == names
-    assert os.fsencode(found.path(0)) == b"/d\xff/a\xff\xfe/b.png"
+    manifest = freeze_manifest(tmp_path, odd)
+    assert list(manifest.paths) == names
+    assert os.fsencode(manifest.path(0)) == b"/d\xff/a\xff\xfe/b.png"
 
 
 def test_paths_are_memory_mapped(tmp_path):
-    found = freeze_manifest(tmp_path, synthetic.manifest())
-    mapped = found.paths.blob
+    manifest = freeze_manifest(tmp_path, synthetic.manifest())
+    mapped = manifest.paths.blob
     while not isinstance(mapped, np.memmap):
         mapped = mapped.base
     assert Path(mapped.filename) == tmp_path / "manifest.h5"
 
 
 def test_an_image_is_found_by_its_path(tmp_path):
-    found = freeze_manifest(tmp_path, synthetic.manifest())
-    assert all(found.paths.find(path) == image for image, path in enumerate(found.paths))
-    assert found.paths.find(b"class0/image") is None
-    assert found.paths.find(b"image0000.png") is None
-    assert found.paths.find(b"") is None
+    manifest = freeze_manifest(tmp_path, synthetic.manifest())
+    assert all(manifest.paths.find(path) == image for image, path in enumerate(manifest.paths))
+    assert manifest.paths.find(b"class0/image") is None
+    assert manifest.paths.find(b"image0000.png") is None
+    assert manifest.paths.find(b"") is None
 
 
 def test_the_first_start_decides_the_shards(tmp_path):
@@ -141,21 +141,21 @@ def _race(run: Path, starts: list[tuple[int, int]]) -> list[tuple[int, object]]:
     workers = [context.Process(target=_start, args=(run, barrier, *start, results)) for start in starts]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=60) for _ in workers]
+    results_of_all = [results.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
-    return found
+    return results_of_all
 
 
 def test_concurrent_starts_agree_on_one_manifest(tmp_path):
-    found = _race(tmp_path, [(5, 50), (10, 50), (25, 50)])
-    assert len({shards for _, shards in found}) == 1
-    assert Manifest.open(tmp_path).n_shards == found[0][1]
+    results = _race(tmp_path, [(5, 50), (10, 50), (25, 50)])
+    assert len({shards for _, shards in results}) == 1
+    assert Manifest.open(tmp_path).n_shards == results[0][1]
 
 
 def test_of_two_concurrent_jobs_one_is_refused(tmp_path):
-    found = dict(_race(tmp_path, [(10, 50), (10, 60)]))
+    results = dict(_race(tmp_path, [(10, 50), (10, 60)]))
     winner = Manifest.open(tmp_path).identity["n_steps"]
     loser = 110 - winner
-    assert found[winner] == 5
-    assert f"n_steps: {winner} in the folder, {loser} requested" in found[loser]
+    assert results[winner] == 5
+    assert f"n_steps: {winner} in the folder, {loser} requested" in results[loser]

@@ -31,12 +31,12 @@ def test_a_flipped_bit_is_found_when_its_page_is_read(tmp_path, column):
     data = bytearray(path.read_bytes())
     data[middle] ^= 1
     path.write_bytes(data)
-    found = Manifest.open(tmp_path)
-    assert (found.paths[0], found.labels([0]), found.paths[n - 1]) == (b"0.png", [0], b"%d.png" % (n - 1))
+    manifest = Manifest.open(tmp_path)
+    assert (manifest.paths[0], manifest.labels([0]), manifest.paths[n - 1]) == (b"0.png", [0], b"%d.png" % (n - 1))
     for read in (
-        lambda: found.paths[PAGE],
-        lambda: found.labels(slice(PAGE, PAGE + 9)),
-        lambda: found.paths.find(b"?"),
+        lambda: manifest.paths[PAGE],
+        lambda: manifest.labels(slice(PAGE, PAGE + 9)),
+        lambda: manifest.paths.find(b"?"),
     ):
         with pytest.raises(StoreError, match=rf"manifest\.h5 is damaged: images {PAGE} and on do not match"):
             read()
@@ -54,8 +54,10 @@ def test_paths_outside_the_root_are_refused(tmp_path: Path, name: bytes) -> None
 
 def test_names_with_dots_are_allowed(tmp_path: Path) -> None:
     names = [b"..a/..b.png", b"a./...png", *(b"%d.png" % number for number in range(2, 50))]
-    found = freeze_manifest(tmp_path, Manifest(**{**vars(synthetic.manifest()), "paths": ImagePaths.from_bytes(names)}))
-    assert list(found.paths) == names
+    manifest = freeze_manifest(
+        tmp_path, Manifest(**{**vars(synthetic.manifest()), "paths": ImagePaths.from_bytes(names)})
+    )
+    assert list(manifest.paths) == names
 
 
 @pytest.mark.parametrize("offsets", [[0, 5, 4], [0, 0, 9], [1, 5, 9], [0, 5, 8]])

@@ -30,11 +30,11 @@ def displayed(value: object) -> dict[str, object]:
 class Tags(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_run_is_displayed_as_a_table_with_thumbnails(folder: Path) -> None:
         "images of the run": "50",
         "failures": "7",
     }
-    pictures = [attributes for tag, attributes in Tags(page).found if tag == "img"]
+    pictures = [attributes for tag, attributes in Tags(page).tags if tag == "img"]
     assert len(pictures) == 6 and pictures[0]["alt"] == f"image0000.png: {run[0].class_name}"
     content = base64.b64decode(str(pictures[0]["src"]).partition(",")[2])
     assert max(Image.open(io.BytesIO(content)).size) <= THUMBNAIL_PIXELS
@@ -94,7 +94,7 @@ def test_names_are_text_and_never_markup(folder: Path) -> None:
     assert run[0].class_name == "<b>&" and "<b>" not in page and "&lt;b&gt;&amp;" in page
     evil = folder.rename(folder.parent / "<script>&'\"")
     page = str(displayed(pipeline.open_run(evil))["text/html"])
-    assert {tag for tag, _ in Tags(page).found} == {"div", "table", "tr", "th", "td", "img"}
+    assert {tag for tag, _ in Tags(page).tags} == {"div", "table", "tr", "th", "td", "img"}
 
 
 def test_an_unfinished_run_shows_the_missing_shards(folder: Path) -> None:

@@ -34,14 +34,14 @@ def test_classes_count_images_not_targets():
     one = rows.take(np.arange(0, len(rows), 2)).columns  # a row per image
     correct = one["predicted"] == one["label"]
     powers = np.exp(one["prediction"].astype(float))
-    sure = (powers / powers.sum(1, keepdims=True)).max(1)
+    confidence = (powers / powers.sum(1, keepdims=True)).max(1)
     classes = summarize_rows(rows, manifest)["classes"]
     assert set(classes) == {"0", "1", "2", "3", "4"}
     for label in range(5):
         own = one["label"] == label
         assert classes[str(label)]["n"] == own.sum()
         assert classes[str(label)]["correct"] == correct[own].sum()
-        assert classes[str(label)]["confidence_sum"] == pytest.approx(sure[own].sum())
+        assert classes[str(label)]["confidence_sum"] == pytest.approx(confidence[own].sum())
         assert classes[str(label)]["failures"] == sum(image % 5 == label for image in (3, 7))
 
 
@@ -53,10 +53,10 @@ def test_the_sums_over_shards_are_those_of_one_large_shard(run):
     assert [failure.index for failure in sums.failed] == [3, 7, 20, 21, 22, 23, 24]
     assert list(sums.classes) == [int(label) for label in whole["classes"]]
     for label, stored in whole["classes"].items():
-        found = sums.classes[int(label)]
-        assert (found.n, found.correct, found.failures) == (stored["n"], stored["correct"], stored["failures"])
-        assert found.confidence_sum == pytest.approx(stored["confidence_sum"])
-        for name, sketch in found.sketches.items():
+        total = sums.classes[int(label)]
+        assert (total.n, total.correct, total.failures) == (stored["n"], stored["correct"], stored["failures"])
+        assert total.confidence_sum == pytest.approx(stored["confidence_sum"])
+        for name, sketch in total.sketches.items():
             assert sketch == Sketch.from_json(stored[name])
     assert sums.classes[0].sketches["convergence_delta"].undefined > 0
 

@@ -97,9 +97,9 @@ def test_the_file_is_named_with_the_reason(run: Path, name: str, read: Callable[
 @pytest.mark.parametrize("name", [SHARD, SUMMARY, CHECKPOINT])
 def test_verify_names_the_file_and_reads_the_others(run: Path, name: str) -> None:
     with disk_error(run / name) as reason:
-        found = verify(run)
-        assert [problem.text for problem in found.problems] == [f"{run / name} cannot be read: {reason}"]
-        assert found.rows == len(synthetic.rows(range(30))) + (0 if name != CHECKPOINT else 10)
+        verification = verify(run)
+        assert [problem.text for problem in verification.problems] == [f"{run / name} cannot be read: {reason}"]
+        assert verification.rows == len(synthetic.rows(range(30))) + (0 if name != CHECKPOINT else 10)
     assert verify(run).is_intact
 
 

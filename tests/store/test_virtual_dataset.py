@@ -20,7 +20,7 @@ MISSING = {*range(10, 20)}
 
 
 def opened(run: Path) -> h5py.File:
-    """As any reader does; this process has the shards open in its own way, and HDF5 wants one way a process."""
+    """Open the index without locks: HDF5 wants one setting for all files of a process, and the shards have none."""
     return h5py.File(run / "index.h5", locking=False)
 
 

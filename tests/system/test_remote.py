@@ -1,4 +1,4 @@
-"""Images and runs in an object store: an S3 server of this machine (moto), over HTTP."""
+"""Images and runs in an object store: a local S3 server (moto), over HTTP."""
 
 import re
 import signal
@@ -27,15 +27,15 @@ EXACT = ["dtype=float64", "store.dtype=float64", "n_steps=3", "store.shard_size=
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[dict[str, str]]:
-    """The environment in which S3 is this machine's."""
+    """Start a local S3 server; the environment variables of its clients."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         for _ in range(600):
-            with socket.socket() as asked:
-                if asked.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
         keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -45,7 +45,7 @@ def server() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def bucket(server: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """The address of a bucket of the test's own."""
+    """Create a bucket for the test; its address."""
     for name, value in server.items():
         monkeypatch.setenv(name, value)
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")

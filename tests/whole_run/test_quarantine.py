@@ -25,10 +25,10 @@ def start_until_it_ends(arguments: list[str], folder: Path) -> tuple[list[int], 
     statuses: list[int] = []
     messages = ""
     while len(statuses) < MAX_STARTS:
-        answer = command(*arguments, folder=folder)
-        statuses.append(answer.status)
-        messages += answer.err  # the start that quarantines an image names it, and may then die at another
-        if answer.status in (0, 1, 2, 3, 4):
+        result = command(*arguments, folder=folder)
+        statuses.append(result.status)
+        messages += result.err  # the start that quarantines an image names it, and may then die at another
+        if result.status in (0, 1, 2, 3, 4):
             return statuses, messages
     raise AssertionError(f"it does not end: {statuses}")
 
