@@ -115,5 +115,5 @@ def test_clusters_of_features(draw: Draw, generator: np.random.Generator) -> Non
 
 def test_there_may_be_no_features(draw: Draw, generator: np.random.Generator) -> None:
     folder = draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))
-    with pytest.raises(UsageError, match="make a run with store.features=true"):
+    with pytest.raises(UsageError, match="make a run with store\\.features"):
         analyse(ShardReader(folder), by_features=True)

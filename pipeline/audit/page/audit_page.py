@@ -1,4 +1,4 @@
-"""An audit as a page: self-contained, or with a folder of pictures beside it where they are many."""
+"""HTML page of an audit: self-contained, or with a folder of pictures beside it if they are many."""
 
 import base64
 import dataclasses
@@ -31,51 +31,53 @@ from pipeline.store.shard_reader import ShardReader
 
 PAGE, PICTURES = "index.html", "pictures"
 MAX_EMBEDDED = 1500
-"""Pictures that a page holds itself (about 15 MB); more lie beside it."""
+"""Pictures embedded in a page at most (about 15 MB); more are files beside it."""
 SCRIPTS = ("data.js", "maps.js", "cards.js", "plots.js", "table.js", "classes.js", "panel.js", "lists.js", "main.js")
 _FILES_PER_FOLDER = 1000
 
 
-def write_audit_page(audit: Audit, source: ShardReader, *, images: bool = True, inside: int = MAX_EMBEDDED) -> Path:
-    """Writes ``audit/index.html`` of a run's folder.
+def write_audit_page(
+    audit: Audit, source: ShardReader, *, images: bool = True, max_embedded: int = MAX_EMBEDDED
+) -> Path:
+    """Write ``audit/index.html`` of a run's folder.
 
     Args:
-        audit: Of the run.
+        audit: Audit of the run.
         source: Its shards.
-        images: Whether photographs are on it; without, none is opened.
-        inside: Pictures of explanations that the page holds itself; if there are more, all lie in ``audit/pictures/``.
+        images: False leaves out the photographs; none is opened.
+        max_embedded: Pictures embedded in the page at most; if there are more, all are files in ``audit/pictures/``.
 
     Returns:
         The path of the page.
 
     Raises:
-        StoreError: Something is damaged.
+        StoreError: The store is damaged.
     """
     folder, run = refuse_symlink(source.run / AUDIT_FOLDER), Run(source)
     rows = example_rows(audit) if audit.run.pooled else []
-    scale, beside = common_scale(run, rows), len(rows) > inside
+    scale, beside = common_scale(run, rows), len(rows) > max_embedded
     pictures, drawn = refuse_symlink(folder / PICTURES), strips(run, rows, scale, images=images)
-    shown = list(_beside(drawn, pictures) if beside else drawn)
+    shown = list(_write_pictures(drawn, pictures) if beside else drawn)
     page = _template().render(
-        **_told(audit, source, run),
+        **_overview(audit, source, run),
         **_assets(beside=beside),
         data=page_data(audit, shown, scale, folder=PICTURES if beside else None),
         strips=[] if beside else shown,
     )
     atomic_write(page.encode(errors="backslashreplace"), folder / PAGE)
-    for stale in set(pictures.rglob("*.jpg")) - {_beside_path(pictures, row) for row in rows if beside}:
+    for stale in set(pictures.rglob("*.jpg")) - {_picture_path(pictures, row) for row in rows if beside}:
         stale.unlink(missing_ok=True)
     return folder / PAGE
 
 
-def _beside(drawn: Iterator[Strip], folder: Path) -> Iterator[Strip]:
-    """Writes pictures; what is left of them is what the page says of them."""
+def _write_pictures(drawn: Iterator[Strip], folder: Path) -> Iterator[Strip]:
+    """Write the pictures to files and yield the strips without them."""
     for strip in drawn:
-        atomic_write(strip.jpeg, _beside_path(folder, strip.row))
+        atomic_write(strip.jpeg, _picture_path(folder, strip.row))
         yield dataclasses.replace(strip, jpeg=b"")
 
 
-def _beside_path(folder: Path, row: int) -> Path:
+def _picture_path(folder: Path, row: int) -> Path:
     return folder / f"{row // _FILES_PER_FOLDER:03d}" / f"{row}.jpg"
 
 
@@ -88,7 +90,7 @@ def _template() -> jinja2.Template:
 
 
 def _assets(*, beside: bool) -> dict[str, str]:
-    """Style and script, and the policy that allows these two, by their hashes, and nothing else."""
+    """Style and script, and a content security policy that allows these two alone, by their hashes."""
     here = files("pipeline.audit.page")
     style = (here / "style.css").read_text("utf-8")
     script = "".join((here / name).read_text("utf-8") for name in SCRIPTS)
@@ -102,8 +104,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
-    """Where the numbers come from, and how far the run can be trusted."""
+def _overview(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
+    """Provenance, totals, health checks and metric scores of the run."""
     summary, values = write_derived_files(source), read_columns(source, *COLUMNS)
     maps = sample_maps(run, np.where(values["label"] < 0, values["predicted"], values["label"]))
     return {
@@ -118,17 +120,15 @@ def _told(audit: Audit, source: ShardReader, run: Run) -> dict[str, Any]:
 
 
 def _figures(audit: Audit) -> list[Indicator]:
-    """The few numbers that are read first."""
+    """Key figures at the head of the page."""
     totals, run = audit.totals, audit.run
-    found = [Indicator(f"of {run.images:,} images explained", f"{run.audited:,}")]
+    figures = [Indicator(f"of {run.images:,} images explained", f"{run.audited:,}")]
     if totals.accuracy is not None:
-        found.append(Indicator("predicted as labelled", percent(totals.accuracy)))
-    found.append(
-        Indicator("classes that look as if they rested on a shortcut", f"{totals.suspects:,}", totals.suspects > 0)
-    )
-    found.append(Indicator("of them confirmed by covering it", f"{totals.confirmed:,}", totals.confirmed > 0))
+        figures.append(Indicator("predicted as labelled", percent(totals.accuracy)))
+    figures.append(Indicator("classes suspected to rely on a shortcut", f"{totals.suspects:,}", totals.suspects > 0))
+    figures.append(Indicator("of them confirmed by an intervention", f"{totals.confirmed:,}", totals.confirmed > 0))
     if totals.accuracy is not None:
-        found.append(Indicator("labels that confident learning doubts", f"{totals.doubted:,}"))
+        figures.append(Indicator("labels in doubt by confident learning", f"{totals.doubted:,}"))
     if totals.unfaithful_share is not None:
-        found.append(Indicator("of the maps miss much of what they should sum to", percent(totals.unfaithful_share)))
-    return found
+        figures.append(Indicator("of the maps violate completeness", percent(totals.unfaithful_share)))
+    return figures

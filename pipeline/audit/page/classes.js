@@ -6,18 +6,18 @@ function classColumns() {
   const columns = [
     {title: "Class", kind: "name", value: found => found.name, cell: found => linked(found.number, found.name)},
     {title: "Mean map", kind: "thumbnail", cell: thumbnail},
-    {title: "Shortcut", words: "How much the class looks as if it rested on a shortcut, 0 to 1; the bar is beside the highest",
+    {title: "Shortcut", words: "Suspicion that the class relies on a shortcut, 0 to 1; the bar is relative to the highest",
       value: found => found.shortcut?.score ?? null, cell: suspicion},
     {title: "Images", words: "Explained; without labels, those predicted as the class", value: found => found.images},
     {title: "Accuracy", words: "Share predicted as labelled", value: found => found.accuracy, cell: accuracy},
     share("Confidence", found => found.confidence, "Mean probability of the predicted class"),
     share("Border", found => found.border, "Share of the mean map in the outer eighth of each side"),
-    share("Corner", found => found.corner, "Share of the mean map in its fullest corner, a quarter of each side"),
-    bounded("Coincidence", found => found.coincidence, "Overlap of two of its maps, 1 where all are the same"),
+    share("Corner", found => found.corner, "Share of the mean map in the corner with most mass, three eighths of each side"),
+    bounded("Coincidence", found => found.coincidence, "Mean overlap of two of its maps, 1 if all are the same"),
     {title: "Clusters", words: "Groups of its images whose maps are alike", value: found => found.clusters.length},
-    counted("Labels in doubt", found => found.doubted, "Images whose label confident learning holds to be another"),
-    counted("Outliers", found => found.outliers, "Images whose map stands alone"),
-    counted("Unfaithful", found => found.unfaithful, "Maps that miss much of what they should sum to"),
+    counted("Labels in doubt", found => found.doubted, "Images whose label is in doubt by confident learning"),
+    counted("Outliers", found => found.outliers, "Images whose map is an outlier in the class"),
+    counted("Unfaithful", found => found.unfaithful, "Maps whose sum violates completeness"),
     counted("Failed", found => found.failures, "Images that could not be explained"),
   ];
   return columns.filter(column => !column.value || data.classes.some(column.value));
@@ -73,6 +73,6 @@ function classTable() {
 
 function glossary(columns) {
   const named = columns.filter(column => column.words);
-  return element("details", {}, element("summary", {}, "What the columns say"), element("dl", {class: "glossary"},
+  return element("details", {}, element("summary", {}, "Meaning of the columns"), element("dl", {class: "glossary"},
     named.map(column => [element("dt", {}, column.title), element("dd", {}, column.words)])));
 }

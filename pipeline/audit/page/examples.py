@@ -1,4 +1,4 @@
-"""Which rows of an audit are shown as pictures: some of each class, more of those that should be looked at."""
+"""Example rows of an audit page: some of each class, and the first of each list."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,25 +7,26 @@ from itertools import chain
 from pipeline.audit.findings import Audit, ClassFindings
 
 MAX_EXAMPLES = 12
-"""Of a class."""
+"""Examples of a class at most."""
 IN_CLUSTER = 6
+"""Examples of a cluster at most."""
 MIN_EXAMPLES = 2
-"""Of a class, however many classes there are."""
+"""Examples of a class at least, however many classes there are."""
 LISTED = 24
-"""Of each list of the page."""
+"""Examples of each list of the page."""
 OF_CLASS = 4
-"""Of each list, for each class."""
+"""Examples of each list for each class."""
 BUDGET = 6000
-"""Typical examples of all classes together; their clusters show about as many."""
+"""Examples of all classes together; those of their clusters are about as many again."""
 
 
 def examples_per_class(classes: int) -> int:
-    """Examples that each of so many classes is given."""
+    """Number of examples of each class if there are so many."""
     return max(MIN_EXAMPLES, min(MAX_EXAMPLES, BUDGET // max(classes, 1)))
 
 
 def example_rows(audit: Audit) -> list[int]:
-    """Rows of the run, each once, in the order of the page."""
+    """Rows of the run to show, each once, in the order of the page."""
     return list(dict.fromkeys(chain(_of_classes(audit.classes), _of_lists(audit))))
 
 
@@ -46,14 +47,14 @@ def _of_lists(audit: Audit) -> Iterator[int]:
 
 
 def _first(listed: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """The first rows of a list, and of each class in it."""
+    """First rows of a list, and first rows of each class in it."""
     seen: Counter[int] = Counter()
-    for place, (row, number) in enumerate(listed):
+    for position, (row, number) in enumerate(listed):
         seen[number] += 1
-        if place < LISTED or seen[number] <= OF_CLASS:
+        if position < LISTED or seen[number] <= OF_CLASS:
             yield row
 
 
 def evenly_spaced(rows: Sequence[int], count: int) -> Sequence[int]:
-    """So many of the rows, evenly, or all."""
-    return rows if len(rows) <= count else [rows[place * len(rows) // count] for place in range(count)]
+    """``count`` evenly spaced rows, or all if they are fewer."""
+    return rows if len(rows) <= count else [rows[number * len(rows) // count] for number in range(count)]

@@ -30,8 +30,8 @@ function suggestionOf(one) {
 }
 
 function doubts() {
-  const words = "The model gives another class a higher probability than the label's; the least probable label first. Images that "
-    + "the model was trained on it knows by heart, so that few of their wrong labels show.";
+  const words = "The model gives another class a higher probability than the label's; the least probable label first. On training "
+    + "images a model repeats wrong labels, so that few of them show.";
   const named = (heading, number, name) => ({
     title: heading, kind: "name", value: one => one[name], cell: one => linked(one[number], one[name]),
   });
@@ -51,7 +51,7 @@ function outliers() {
 function unfaithful() {
   const delta = {title: "δ", value: one => one.delta, cell: one => significant(one.delta)};
   const columns = [pathColumn, classColumn, share("Missed", one => one.relative), delta];
-  const words = "Their sum misses much of F(x) − F(baseline), which the method promises.";
+  const words = "Their sum is far from F(x) − F(baseline): they violate completeness.";
   return listed("unfaithful", "Maps not to trust", words, {found: data.unfaithful, cardOf: unfaithfulCard, columns});
 }
 
@@ -60,13 +60,13 @@ function alike() {
   const pairs = data.alike.slice(0, data.limits.listed / 2).map(one => element("div", {class: "pair"},
     likeness(one.first, one.first_name), likeness(one.second, one.second_name),
     element("p", {class: "words"}, `similarity ${decimal(one.similarity)}`)));
-  const words = "Their mean maps depart from all classes' mean in the same way: the same corner may be the same watermark.";
+  const words = "Their mean maps differ from the mean of all classes in the same way: the same corner may be the same watermark.";
   return titled("alike", "Classes with the same maps", words, element("div", {class: "couples"}, pairs));
 }
 
 function confusions() {
   if (!data.confusions.length) return null;
-  const words = "Which classes are taken for which, the commonest first, with what the model looked at.";
+  const words = "Pairs of a label and a wrong prediction, the most frequent first, with their maps.";
   const first = data.confusions.slice(0, data.limits.listed);
   return titled("confusions", "Confusions", words, element("div", {class: "confusions"}, first.map(confusion)));
 }

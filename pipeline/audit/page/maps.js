@@ -24,7 +24,7 @@ function paint(canvas, values, {colours, scale, signed: both}) {
   return canvas;
 }
 
-/** A map as a canvas that says in words where most of it is. */
+/** A map as a canvas with a text alternative that says where most of its mass is. */
 function mapCanvas(values, kind, name) {
   const label = `${name}: most ${where(values)}`;
   return paint(element("canvas", {width: grid, height: grid, class: "map", role: "img", "aria-label": label}), values, KINDS[kind]);

@@ -1,4 +1,4 @@
-"""Faithfulness against the controls, from the run's evaluate.json where there is one."""
+"""Metric scores of the run beside those of the control maps, from its evaluate.json."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,14 @@ MAP_NAMES = {"map": "these maps", "random": "random maps", "edge": "edges", "cen
 
 @dataclass(frozen=True)
 class ScoreMark:
-    """A mean with its interval on the axis of its score; places in percent of the axis, None where undefined.
+    """A mean with its interval on the axis of its score; positions in percent of the axis, None where undefined.
 
     Attributes:
-        kind: Whose maps.
-        value: As it is read.
-        place: Of the mean.
-        low: Of the interval's lower end.
-        high: Of its upper end.
+        kind: Name of the kind of maps.
+        value: Mean and interval as text.
+        place: Position of the mean.
+        low: Position of the interval's lower end.
+        high: Position of its upper end.
     """
 
     kind: str
@@ -31,13 +31,13 @@ class ScoreMark:
 
 @dataclass(frozen=True)
 class ScoreChart:
-    """A score of the run's maps beside the same of the controls.
+    """Chart of a score: the run's maps and the control maps on one axis.
 
     Attributes:
-        name: Of the score.
-        better: ``lower is better``, ``higher is better``, or nothing.
-        meaning: What it is, with its unit.
-        protocol: How it was measured.
+        name: Name of the score.
+        better: ``lower is better``, ``higher is better``, or empty.
+        meaning: Its meaning, with the unit.
+        protocol: Protocol of the metric.
         marks: The run's own first.
     """
 
@@ -49,7 +49,7 @@ class ScoreChart:
 
 
 def metric_scores(run_folder: Path) -> list[ScoreChart]:
-    """All scores that were measured; none where the run was not evaluated."""
+    """Charts of all measured scores; none if the run was not evaluated."""
     metrics = (read_result(run_folder) or {"metrics": {}})["metrics"]
     return [_score(name, score, metric) for metric in metrics.values() for name, score in metric["scores"].items()]
 
@@ -60,7 +60,7 @@ def _score(name: str, score: dict[str, Any], metric: dict[str, Any]) -> ScoreCha
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     marks = [_mark(MAP_NAMES[kind], mean, low, (high - low) or 1.0) for kind, mean in means.items()]
     name, meaning, protocol = (
-        printable(words) for words in (name.replace("_", " "), score["meaning"], metric["protocol"])
+        printable(text) for text in (name.replace("_", " "), score["meaning"], metric["protocol"])
     )
     return ScoreChart(name, ARROWS[score["better"]], meaning, protocol, marks)
 

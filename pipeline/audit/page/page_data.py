@@ -1,4 +1,4 @@
-"""What the page's script is given: the findings with fewer digits, and the arrays as bytes."""
+"""Data of the page's script as JSON: findings with four significant digits, arrays as bytes."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,17 +13,17 @@ from pipeline.report.formatting import printable
 from pipeline.visualize import COLOURS
 
 DIGITS = 4
-_SURPRISING = 0.995  # quantile of the cells that gets the strongest colour: lone peaks must not make all else pale
+_SCALE_QUANTILE = 0.995  # of the cells, gets the strongest colour: single peaks must not make all else pale
 
 
 def page_data(audit: Audit, strips: list[Strip], scale: float | None, *, folder: str | None) -> dict[str, Any]:
-    """All but the pictures, as JSON has it.
+    """All data of the page but the pictures, as plain JSON values.
 
     Args:
-        audit: What was found.
-        strips: Pictures that the page has.
-        scale: Of their maps.
-        folder: Where the pictures are, relative to the page; None where they are in it.
+        audit: The findings.
+        strips: Pictures on the page.
+        scale: Scale of their maps.
+        folder: Folder of the pictures relative to the page; None if they are embedded.
     """
     lists = ("doubts", "outliers", "unfaithful", "confusions", "alike")
     return {
@@ -42,7 +42,7 @@ def page_data(audit: Audit, strips: list[Strip], scale: float | None, *, folder:
 
 
 def shortened(value: Any) -> Any:
-    """Floats with four significant digits; text in one line."""
+    """Round floats to four significant digits and make text printable in one line, recursively."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
@@ -63,7 +63,7 @@ def _colours(name: str) -> list[list[int]]:
 def _arrays(arrays: Arrays) -> dict[str, Any]:
     order = np.argsort(arrays.group, kind="stable")
     numbers, counts = np.unique(arrays.group, return_counts=True)
-    sure = np.nan_to_num(arrays.self_confidence[order], nan=-1).clip(0, 1)
+    confidence = np.nan_to_num(arrays.self_confidence[order], nan=-1).clip(0, 1)
     return {
         "grid": arrays.mean.shape[1],
         "mean": pack_maps(arrays.mean),
@@ -79,14 +79,14 @@ def _arrays(arrays: Arrays) -> dict[str, Any]:
         "groups": {"number": numbers.tolist(), "count": counts.tolist()},
         "row": base64_bytes(arrays.row[order].astype(np.uint32)),
         "cluster": base64_bytes((arrays.cluster[order] & 0xFF).astype(np.uint8)),
-        "sure": base64_bytes(np.round(255 * sure).astype(np.uint8)),
+        "sure": base64_bytes(np.round(255 * confidence).astype(np.uint8)),
         **pack_points(arrays.embedding[order], arrays.group[order]),
     }
 
 
 def _scale(maps: np.ndarray) -> float:
-    """Value with the strongest colour, as a multiple of an even map's share."""
+    """Value with the strongest colour, as a multiple of a uniform map's share."""
     if not maps.size:
         return 1.0
     cells = maps.shape[1] * maps.shape[2]
-    return float(shortened(max(float(np.quantile(maps, _SURPRISING)) * cells, 1e-3)))
+    return float(shortened(max(float(np.quantile(maps, _SCALE_QUANTILE)) * cells, 1e-3)))

@@ -56,32 +56,32 @@ function suspicionOf(found) {
     element("p", {class: "verdict"}, verdict, checkedWords(suspicion.check)),
     note(`About ${whose} ${several(suspicion.images, "image")}. The dashed frame holds ${percent(suspicion.mass)} `,
       `of the median map, and ${percent(suspicion.elsewhere)} of the other classes' mean map.`),
-    element("div", {class: "evidence"}, scoreParts(suspicion), counterCheck(suspicion.check)));
+    element("div", {class: "evidence"}, scoreParts(suspicion), interventionOf(suspicion.check)));
 }
 
 function scoreParts(suspicion) {
   return bars([
     ["score", suspicion.score, "Mean of those below"],
-    ["border", suspicion.border, "Mass on the border, beyond what other classes have there"],
-    ["corner", suspicion.corner, "Mass in the fullest corner, beyond what other classes have there"],
-    ["same place", suspicion.place, "Mass in the frame in half of the images, beyond what other classes have there"],
-    ["cluster apart", suspicion.apart, "Silhouette of the cluster that it is about"],
-    ["agreement", suspicion.agreement, "What “same place” is by the other method's maps"],
+    ["border", suspicion.border, "Mass on the border, in excess of the other classes'"],
+    ["corner", suspicion.corner, "Mass in the corner with most of it, in excess of the other classes'"],
+    ["same place", suspicion.place, "Median mass in the frame, in excess of the other classes'"],
+    ["cluster apart", suspicion.apart, "Silhouette of the cluster times “same place”"],
+    ["agreement", suspicion.agreement, "“Same place” of the other method's maps"],
   ].filter(([, value]) => value !== null));
 }
 
 function checkedWords(check) {
   if (!check) return element("span", {class: "quiet"}, " It was not checked.");
-  const words = check.confirmed ? " The counter-check confirms it." : " The counter-check does not confirm it.";
+  const words = check.confirmed ? " An intervention confirms it." : " An intervention does not confirm it.";
   return element("span", {class: `mark ${check.confirmed ? "confirmed" : "cleared"}`}, words);
 }
 
-function counterCheck(check) {
+function interventionOf(check) {
   if (!check) return null;
   const inPoints = ({mean, low, high}) => `${points100(mean)} [${signed(100 * low, 0)}, ${signed(100 * high, 0)}]`;
   const inLogits = ({mean, low, high}) => `${signed(mean)} [${signed(low)}, ${signed(high)}]`;
   const three = what => [["the frame", check.region[what]], ["elsewhere", check.control[what]], ["difference", check.difference[what]]];
-  return element("div", {class: "check"}, element("h4", {}, "Counter-check"),
+  return element("div", {class: "check"}, element("h4", {}, "Intervention"),
     note(`The frame was covered by the blur around it in ${several(check.images, "image")}, and so were ${several(check.elsewhere.length, "region")} `,
       `of its size elsewhere. Uncovered, ${percent(check.accuracy)} are predicted as the class.`),
     intervals("Accuracy changes by", three("accuracy"), inPoints),
@@ -91,7 +91,7 @@ function counterCheck(check) {
 function clustersOf(found) {
   if (!found.clusters.length) return null;
   return block(several(found.clusters.length, "cluster"),
-    note("Images whose maps are alike. A small cluster that stands apart often shows something that the class should not be told by."),
+    note("Images whose maps are alike. A small cluster that stands apart often shows something that should not decide the class."),
     element("div", {class: "plots"}, scatter(found), eigenvalues(found)),
     found.clusters.map(clusterOf));
 }
@@ -117,7 +117,7 @@ function casesOf(found) {
     cases("Typical images", "Those whose maps are nearest to the mean map.", typical, colourBar("map")),
     cases("Labels in doubt", "The model gives another class a higher probability.", own(data.doubts, "label").map(doubtCard)),
     cases("Outliers", "Their map stands alone in the class.", own(data.outliers, "number").map(outlierCard)),
-    cases("Unfaithful maps", "They miss much of what they should sum to.", own(data.unfaithful, "number").map(unfaithfulCard)),
+    cases("Unfaithful maps", "Their sum is far from F(x) − F(baseline): they violate completeness.", own(data.unfaithful, "number").map(unfaithfulCard)),
   ];
 }
 

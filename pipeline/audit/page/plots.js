@@ -1,4 +1,4 @@
-/** Shapes beside colours, so that clusters are told apart without seeing colours (Okabe and Ito's). */
+/** Shapes beside colours, so that clusters can be distinguished without colours (Okabe and Ito's). */
 const SHAPES = [
   "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-3.6-3.6h7.2v7.2h-7.2z", "M0-4.8L4.6 3.4H-4.6z", "M0-5L5 0L0 5L-5 0z",
   "M-1.5-5h3v3.5h3.5v3h-3.5v3.5h-3v-3.5h-3.5v-3h3.5z", "M0 4.8L4.6-3.4H-4.6z", "M-5-2h10v4h-10z", "M-2-5h4v10h-4z",

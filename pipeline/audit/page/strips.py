@@ -1,4 +1,4 @@
-"""Photograph, map and overlay of single explanations, small, as one strip each; all maps on one scale."""
+"""Picture strips of explanations: photograph, map and overlay side by side, all maps on one scale."""
 
 import base64
 import io
@@ -17,9 +17,9 @@ from pipeline.store.reader import Run
 from pipeline.visualize import Panel
 
 SIDE = 112
-"""Of a picture in a strip at most, pixels."""
-_MEASURED = 200
-"""Maps that decide on the scale."""
+"""Longer side of a picture in a strip at most, in pixels."""
+_SCALE_SAMPLE = 200
+"""Maps that the common scale is estimated from."""
 _MAP, _OVERLAY = Panel(sign="all"), Panel("overlay")
 
 
@@ -28,14 +28,14 @@ class Strip:
     """An explanation as the page shows it.
 
     Attributes:
-        row: Of the run.
-        path: Of the image.
-        label: Name of its class, None unknown.
+        row: Row of the run.
+        path: Path of the image.
+        label: Name of the label, None if unknown.
         predicted: Name of the predicted class.
-        correct: Whether they are the same class, None without a label.
-        confidence: Probability of that.
+        correct: True if they are the same class, None without a label.
+        confidence: Probability of the predicted class.
         pictures: 3: photograph, map, overlay; 1: the map alone.
-        jpeg: They, side by side.
+        jpeg: The pictures side by side.
     """
 
     row: int
@@ -49,42 +49,42 @@ class Strip:
 
     @property
     def uri(self) -> str:
-        """The picture's bytes as an address."""
+        """The picture as a data URI."""
         return f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode()}"
 
 
 def strips(run: Run, rows: Sequence[int], scale: float | None, *, images: bool) -> Iterator[Strip]:
-    """One strip a row.
+    """Draw one strip for each row.
 
     Args:
-        run: All its rows.
-        rows: Of the run.
-        scale: Magnitude with the strongest colour, for all alike.
-        images: Whether photographs are shown; without, none is opened.
+        run: The run.
+        rows: Rows of the run.
+        scale: Magnitude with the strongest colour, for all maps.
+        images: False leaves out the photographs; none is opened.
     """
     panel = Panel(sign="all", scale=scale)
     for row in rows:
         explanation = run[row]
         pictures = _pictures(explanation, panel, images=images)
         label, predicted = explanation.label, explanation.predicted
-        sure = run.manifest.output_space.confidence(explanation.prediction[None], np.array([predicted]))
+        confidence = run.manifest.output_space.confidence(explanation.prediction[None], np.array([predicted]))
         yield Strip(
             row=row,
             path=printable(run.manifest.paths[explanation.index]),
             label=class_name(run.manifest.class_names, label) if label >= 0 else None,
             predicted=class_name(run.manifest.class_names, predicted),
             correct=label == predicted if label >= 0 else None,
-            confidence=float(sure[0]),
+            confidence=float(confidence[0]),
             pictures=len(pictures),
             jpeg=_side_by_side(pictures),
         )
 
 
 def common_scale(run: Run, rows: Sequence[int]) -> float | None:
-    """Median of the magnitudes that would be each map's strongest colour; None where all are zero."""
-    strongest = [_MAP.threshold(run[row].map) for row in evenly_spaced(rows, _MEASURED)]
-    seen = [value for value in strongest if value > 0]
-    return float(np.median(seen)) if seen else None
+    """Median of the magnitudes that each map alone would give the strongest colour; None if all are zero."""
+    strongest = [_MAP.threshold(run[row].map) for row in evenly_spaced(rows, _SCALE_SAMPLE)]
+    positive = [value for value in strongest if value > 0]
+    return float(np.median(positive)) if positive else None
 
 
 def _pictures(explanation: Explanation, panel: Panel, *, images: bool) -> list[Image.Image]:
@@ -107,5 +107,5 @@ def _side_by_side(pictures: Sequence[Image.Image]) -> bytes:
     for place, picture in enumerate(pictures):
         strip.paste(picture.resize(size, Image.Resampling.BOX), (place * size[0], 0))
     stream = io.BytesIO()
-    strip.save(stream, "jpeg", quality=82, subsampling=0)  # whole chroma: in a map, colour is what counts
+    strip.save(stream, "jpeg", quality=82, subsampling=0)  # no chroma subsampling: a map's information is its colour
     return stream.getvalue()

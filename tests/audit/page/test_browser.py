@@ -89,7 +89,7 @@ def test_a_class_opens_and_closes_by_keyboard(open_page: Open, address: str) -> 
     expect(page).to_have_url(re.compile("#class-2$"))
     expect(page.get_by_role("heading", name="jay", level=2)).to_be_focused()
     expect(page.locator("#overview")).to_be_hidden()
-    for words in ("Counter-check", "2 clusters", "Embedding", "Outliers", "The counter-check confirms it"):
+    for words in ("Intervention", "2 clusters", "Embedding", "Outliers", "An intervention confirms it"):
         expect(page.locator("#detail")).to_contain_text(words)
     assert page.locator(".scatter path").count() == 5
     page.keyboard.press("Escape")
@@ -171,7 +171,7 @@ def test_photograph_map_and_overlay_are_the_thirds_of_a_strip(open_page: Open, a
 
 def test_pictures_lie_beside_a_large_page(open_page: Open, tmp_path: Path) -> None:
     audit, source = audited(tmp_path)
-    page = open_page(write_audit_page(audit, source, inside=3).as_uri() + "#class-2")
+    page = open_page(write_audit_page(audit, source, max_embedded=3).as_uri() + "#class-2")
     image = page.locator("#detail .montage img").first
     image.scroll_into_view_if_needed()
     expect(image).to_have_js_property("complete", True)
