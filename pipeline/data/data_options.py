@@ -31,7 +31,7 @@ class TransformOptions:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which images are explained, and how they are decoded.
+    """Selection of the images that are explained, and their preprocessing.
 
     Attributes:
         root: Folder or address of the images; None for the demo's photographs.

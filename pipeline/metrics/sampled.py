@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.stream import Batch, stream
+from pipeline.data.batch import Batch
+from pipeline.data.stream import stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.errors import StoreError, UsageError
 from pipeline.methods.method import image_seeds

@@ -1,7 +1,7 @@
 """Class names: the model's own, ImageNet's for 1000 outputs, else numbers.
 
 ``Classifier.class_names`` has one for each output; a loader whose files carry names (Hugging Face's ``id2label``) gives
-them. The manifest stores them, and whatever is derived from a run reads them there.
+them. The manifest stores them; the reader, the report, the audit and exports read them there.
 """
 
 from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.stream import Batch
+from pipeline.data.batch import Batch
 from pipeline.errors import Failure
 from pipeline.methods.method import image_seeds
 from pipeline.models.output_space import OutputSpace

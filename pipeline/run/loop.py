@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.data.stream import Batch, stream
+from pipeline.data.batch import Batch
+from pipeline.data.stream import stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator, is_out_of_memory
 from pipeline.errors import UsageError
 from pipeline.run.chunk_cache import ChunkSizeCache

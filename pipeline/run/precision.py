@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.data.stream import Batch, stream
+from pipeline.data.batch import Batch
+from pipeline.data.stream import stream
 from pipeline.run.device_transfer import set_precision
 from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, build_method, load_classifier

@@ -65,9 +65,9 @@ def test_a_size_for_both_sides(photographs: Path) -> None:
     ],
 )
 def test_crop_box(size: tuple[int, int], resize: int | None, crop: tuple[int, int], box: list[int]) -> None:
-    _, found = preprocessing(resize, crop)(Image.new("RGB", size))
-    assert found.dtype == torch.int32
-    assert found.tolist() == [size[1], size[0], *box]
+    _, crop_box = preprocessing(resize, crop)(Image.new("RGB", size))
+    assert crop_box.dtype == torch.int32
+    assert crop_box.tolist() == [size[1], size[0], *box]
 
 
 @pytest.mark.parametrize(("size", "crop"), [((331, 207), (101, 52)), ((90, 207), (101, 98)), ((40, 41), (60, 63))])
@@ -112,7 +112,7 @@ def test_json(resize: int | tuple[int, int] | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"resize": 0}, "resize=0"),
         ({"resize": (3, 4, 5)}, r"resize=\(3, 4, 5\)"),
@@ -123,7 +123,7 @@ def test_json(resize: int | tuple[int, int] | None) -> None:
         ({"std": (0.2, 0.0, 0.2)}, "three numbers"),
     ],
 )
-def test_wrong_values(fields: dict[str, object], words: str) -> None:
+def test_wrong_values(fields: dict[str, object], message: str) -> None:
     right = preprocessing(256, (224, 224)).to_json()
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=message):
         Preprocessing(**(right | fields))

@@ -9,11 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.data.batch import Batch
 from pipeline.data.decode import read_image
 from pipeline.data.image_index import index_folder
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.data.stream import Batch, stream
+from pipeline.data.stream import stream
 from pipeline.errors import Failure
 
 PREPROCESSING = Preprocessing(40, (32, 24), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -16,7 +16,7 @@ def modification_times(folder: Path) -> dict[Path, int]:
 
 
 class StopLate(StopRequest):
-    """SIGTERM arrives when as many checks are made as ``left`` says."""
+    """SIGTERM arrives at the last of ``left`` checks."""
 
     left = 0
 

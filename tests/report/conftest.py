@@ -66,7 +66,7 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 
 def deltas(index: np.ndarray) -> np.ndarray:
-    """Of images 0, 1, ...: 0, -0.1, 0.2, ..., and undefined for image 5."""
+    """Convergence deltas of images 0, 1, ...: 0, -0.1, 0.2, ..., and undefined for image 5."""
     return np.where(index == 5, np.nan, index / 10 * (-1.0) ** index).astype(np.float32)
 
 

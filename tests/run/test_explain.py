@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.data.batch import Batch
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.data.stream import Batch
 from pipeline.errors import Failure
 from pipeline.methods import FeatureAblation, IntegratedGradients, Occlusion, Saliency
 from pipeline.models.classifier import Classifier
