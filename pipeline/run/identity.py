@@ -74,9 +74,9 @@ def _without_added(options: Config, prefix: str = "") -> Config:
     }
 
 
-def with_schema(identity: Config, schema: int) -> Config:
-    """The same identity, as a run has it that was started with another schema number."""
-    return identity | {"schema": schema}
+def with_earlier_schemas(identity: Config) -> list[Config]:
+    """The identity, and those that the same job had under earlier schema numbers, newest first."""
+    return [identity, *(identity | {"schema": number} for number in EARLIER_SCHEMAS)]
 
 
 def image_list_sha256(index: ImageIndex, labels: np.ndarray) -> str:

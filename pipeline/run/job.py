@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.data.demo_photographs import write_demo_photographs
+from pipeline.data.demo_photographs import demo_index, write_demo_photographs
 from pipeline.data.find_images import find_images, find_labels
 from pipeline.data.image_index import ImageIndex
 from pipeline.engine.geometry import Geometry
@@ -15,7 +15,7 @@ from pipeline.methods import Method
 from pipeline.models.classifier import Classifier
 from pipeline.models.penultimate import last_layer
 from pipeline.run.device_transfer import DTYPES, find_device, network_to_device, set_precision
-from pipeline.run.identity import EARLIER_SCHEMAS, identity_of, image_list_sha256, with_schema
+from pipeline.run.identity import identity_of, image_list_sha256, with_earlier_schemas
 from pipeline.run.options import RunOptions, Target
 from pipeline.store.run_files import MANIFEST
 from pipeline.store.schema import fingerprint
@@ -94,12 +94,13 @@ def prepare_job(options: RunOptions) -> Job:
 
 def write_photographs(job: Job) -> None:
     """Writes the demo's photographs into the folder that the job reads; does nothing for images of the user."""
-    if job.options.data.root is None:
-        if is_remote(job.root):
-            raise UsageError(
-                f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root"
-            )
-        write_demo_photographs(Path(job.root))
+    demo = set(demo_index().paths)
+    # The second: a damaged config.yaml that lacks the root does not make the user's images the demo's.
+    if job.options.data.root is not None or any(path not in demo for path in job.index.paths):
+        return
+    if is_remote(job.root):
+        raise UsageError(f"output_dir={job.run}: the demo's photographs need a folder of this machine; give data.root")
+    write_demo_photographs(Path(job.root))
 
 
 def check_target(target: Target, n_outputs: int, labels: np.ndarray) -> None:
@@ -164,6 +165,5 @@ def _default_folder(options: RunOptions, identity: Config) -> Path:
     root, names = options.data.root, options.names
     data = (Path(root).resolve().name or "root") if root else DEMO
     name = "-".join(part.replace("/", "_") for part in (names.method, names.model, data))
-    identities = [identity, *(with_schema(identity, schema) for schema in EARLIER_SCHEMAS)]
-    folders = [Path("outputs") / f"{name}-{fingerprint(one)[:8]}" for one in identities]
+    folders = [Path("outputs") / f"{name}-{fingerprint(one)[:8]}" for one in with_earlier_schemas(identity)]
     return next((folder for folder in folders if (folder / MANIFEST).exists()), folders[0])

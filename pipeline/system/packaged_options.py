@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def packaged_defaults(choices: Mapping[str, Any]) -> Config:
     for group in packaged_choices():
         if choices[group] is not None:
             file = _file(group, str(choices[group]))
-            options = _read(file)
-            options.pop("defaults", None)  # of an experiment: `choices` already has what it overrides
+            # `defaults` is an experiment's: `choices` already has what it overrides
+            options = {name: value for name, value in _read(file).items() if name != "defaults"}
             composed |= options if file.read_text().startswith(_GLOBAL) else {group: options}
     return {name: _resolve(value, composed) for name, value in composed.items()}
 
@@ -56,7 +57,9 @@ def _file(group: str, choice: str) -> Path:
     return files[choice]
 
 
+@cache
 def _read(file: Path) -> Config:
+    """The content of a file, never changed by who reads it."""
     options: Config = yaml.safe_load(file.read_text()) or {}
     return options
 

@@ -1,12 +1,13 @@
-"""A worker's command line says the same when it is read back, and the machine's cores are shared out."""
+"""A worker's command line says the same when it is read back."""
 
-import os
+import sys
+from dataclasses import replace
 
 import pytest
 
-from pipeline.launch.placement import placements
-from pipeline.launch.worker_command import quoted
-from tests.conftest import Compose
+from pipeline.launch.worker_command import FrozenRun, quoted
+from pipeline.run.loop import freeze_run
+from tests.conftest import Compose, Prepare
 
 
 @pytest.mark.parametrize("value", ["/a b/c=d,e", "it's", "{x}[y]", "7", "null", "ü#1", "${oc.env:HOME}", None])
@@ -27,13 +28,16 @@ def test_lists_and_switches_are_read_back(compose: Compose) -> None:
     assert config["batch_size"] == 3
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 7])
-def test_cores_are_shared_out(workers: int) -> None:
-    cores = os.sched_getaffinity(0)
-    parts = [place.cores for place in placements("cpu", workers)]
-    assert len(parts) == workers and all(parts) and frozenset().union(*parts) == cores
-    if workers <= len(cores):
-        assert sum(map(len, parts)) == len(cores)
-    with placements("cpu", workers)[0].inherited():
-        assert os.sched_getaffinity(0) == parts[0]
-    assert os.sched_getaffinity(0) == cores
+def test_a_workers_command_line_has_what_the_machine_and_the_code_need(job: Prepare, compose: Compose) -> None:
+    prepared = job("device=cpu", "batch_size=3", "retry_failed=true", "launch=processes", "launch.workers=4")
+    requested = replace(prepared.options, device="auto")
+    frozen = FrozenRun(prepared, freeze_run(prepared)[0], requested, prepared.options.launch)
+    python, *flags, _ = frozen.worker_command(2)[:4]
+    assert (python, flags) == (sys.executable, ["-m", "pipeline"])
+    config, choices = compose(*frozen.worker_command(2, finish=False)[3:])
+    assert config["task"] == {"name": "work", "worker": 2, "workers": 4, "finish": False}
+    assert (config["run"], config["device"], config["retry_failed"]) == (str(prepared.run), "auto", True)
+    assert (config["batch_size"], config["internal_batch_size"], config["num_workers"]) == (3, None, 0)
+    assert choices["model"] == "checkpoint" and config["model"] == prepared.options.model
+    on_gpu, _ = compose(*frozen.worker_command(2, device="cuda")[3:])
+    assert on_gpu["device"] == "cuda"

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.run.job import check_target, prepare_job
@@ -155,65 +153,6 @@ def test_images_can_be_sampled(job: Prepare) -> None:
     assert paths("data.classes=[n03773504]", "data.per_class=2") == ["n03773504/a.jpg", "n03773504/b.jpg"]
 
 
-@pytest.mark.parametrize(
-    "argument",
-    [
-        "n_steps=51",
-        "quadrature=riemann_left",
-        "baselines=black",
-        "multiply_by_inputs=false",
-        "target=label",
-        "output=probability",
-        "seed=1",
-        "dtype=float64",
-        "store.dtype=float32",
-        "store.channels=keep",
-        "store.features=true",
-        "data.limit=11",
-        "data.labels=false",
-        "data.transform.crop=31",
-        "data.transform.resize=33",
-        "model.weights=null",
-        "model.multi_label=true",
-        "method=saliency",
-    ],
-)
-def test_fingerprint_covers_what_decides_the_numbers(job: Prepare, argument: str) -> None:
-    assert fingerprint(job(argument).identity) != fingerprint(job().identity)
-
-
-@pytest.mark.parametrize(
-    "argument",
-    [
-        "batch_size=3",
-        "internal_batch_size=7",
-        "num_workers=1",
-        "device=auto",
-        "retry_failed=true",
-        "store.shard_size=3",
-        "store.checkpoint_seconds=1",
-        "store.filter=gzip",
-        "launch.workers=3",
-        "data.max_failed=1",
-        "report.images=false",
-        "data.limit=99",
-        "engine=dense",
-        "engine.compile=aot_eager",
-    ],
-)
-def test_fingerprint_leaves_out_what_does_not(job: Prepare, argument: str) -> None:
-    assert fingerprint(job(argument).identity) == fingerprint(job().identity)
-
-
-def test_fingerprint_covers_the_content_of_a_baselines_picture(job: Prepare, tmp_path: Path) -> None:
-    picture = tmp_path / "absent.png"
-    identities = []
-    for colour in ("black", "white"):
-        Image.new("RGB", (32, 32), colour).save(picture)
-        identities.append(job(f"baselines={picture}").identity)
-    assert fingerprint(identities[0]) != fingerprint(identities[1])
-
-
 def test_default_folder_is_named_by_content(
     compose: Compose, tiny: list[str], dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,16 +166,3 @@ def test_default_folder_is_named_by_content(
     assert fingerprint(prepare_job(RunOptions.from_config(*compose(*tiny))).identity).startswith(digest)
     monkeypatch.chdir(dataset.parent)
     assert folder(f"data.root={dataset.name}/") == folder()
-
-
-def test_network_is_frozen_and_in_the_asked_dtype(job: Prepare) -> None:
-    module = job("dtype=float64").classifier.module
-    assert not module.training
-    assert {(p.dtype, p.requires_grad) for p in module.parameters()} == {(torch.float64, False)}
-
-
-@pytest.mark.parametrize("dtype", ["float32", "tf32"])
-def test_tf32_is_used_where_it_is_asked_for(job: Prepare, dtype: str) -> None:
-    job(f"dtype={dtype}")
-    assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is (dtype == "tf32")
-    torch.export.export(torch.nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 8, 8),))  # refuses flags that differ

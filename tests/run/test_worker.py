@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import pipeline
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import UsageError
 from pipeline.run.loop import freeze_run
 from pipeline.store.run_files import shard_path
 from pipeline.store.verify import verify
@@ -77,31 +77,6 @@ def test_a_worker_lists_nothing_and_needs_no_option_of_the_run(
     table = pipeline.open_run(folder).table()
     assert table["label"].tolist() == np.repeat([282, 652, 657], 4).tolist()
     assert table["target"].tolist() == table["label"].tolist()
-
-
-def test_options_that_came_after_the_run_have_their_defaults(
-    job: Prepare, work: list[str], explain: Status, folder: Path
-) -> None:
-    freeze_run(job(*EXACT, "data.limit=2"))
-    stored = yaml.safe_load((folder / "config.yaml").read_text())
-    del stored["engine"]["compile"], stored["store"]["features"]
-    (folder / "config.yaml").write_text(yaml.safe_dump(stored))
-    assert explain(*work) == 0 and len(pipeline.open_run(folder)) == 2
-
-
-@pytest.mark.parametrize("change", [("method", "n_steps", 7), ("data", "transform", {"resize": 30, "crop": 32})])
-def test_a_configuration_that_is_not_the_manifests_is_refused(
-    job: Prepare, work: list[str], explain: Status, folder: Path, change: tuple[str, str, object]
-) -> None:
-    freeze_run(job(*EXACT))
-    stored = yaml.safe_load((folder / "config.yaml").read_text())
-    group, name, value = change
-    old = stored[group][name]
-    stored[group][name] = {**old, **value} if isinstance(value, dict) else value
-    (folder / "config.yaml").write_text(yaml.safe_dump(stored))
-    with pytest.raises(StoreError, match="another job"):
-        explain(*work)
-    assert not hashes(folder)
 
 
 def test_what_a_worker_cannot_do_is_said(
