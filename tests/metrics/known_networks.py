@@ -1,4 +1,4 @@
-"""Networks whose answers are known, and cases of them without a store."""
+"""Networks with known outputs, and batches of explanations of them without a store."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SIZE = 24
 
 @dataclass(frozen=True)
 class Row:
-    """What the store would say of an explanation."""
+    """A stored explanation."""
 
     score: float = 0.0
     baseline_score: float = 0.0
@@ -39,7 +39,7 @@ class Linear(nn.Module):
         self.weights = nn.Parameter(drawn / size, requires_grad=False)
 
     def map(self, images: Tensor) -> Tensor:
-        """What each pixel adds to the first logit, (N, H, W)."""
+        """Contribution of each pixel to the first logit, (N, H, W)."""
         return (self.weights * images).sum(1)
 
     def forward(self, points: Tensor) -> Tensor:
@@ -51,9 +51,9 @@ class OnePixel(nn.Module):
     """Reads the pixel in row 5, column 9."""
 
     def map(self, images: Tensor) -> Tensor:
-        found = torch.zeros_like(images[:, 0])
-        found[:, 5, 9] = images[:, :, 5, 9].sum(1)
-        return found
+        maps = torch.zeros_like(images[:, 0])
+        maps[:, 5, 9] = images[:, :, 5, 9].sum(1)
+        return maps
 
     def forward(self, points: Tensor) -> Tensor:
         value = points[:, :, 5, 9].sum(1)
@@ -65,7 +65,7 @@ class Constant(nn.Module):
         return points.new_tensor([1.0, 0.0]).expand(len(points), -1)
 
 
-def case(
+def batch_of(
     network: nn.Module,
     images: Tensor,
     *,
@@ -75,7 +75,7 @@ def case(
     explain: Callable[[Tensor], Tensor] | None = None,
     stored: list[Row] | None = None,
 ) -> ExplainedBatch:
-    """A case of images (N, 3, H, W), whose numbers say what is drawn for them."""
+    """A batch of images (N, 3, H, W), whose numbers are the seeds of their draws."""
     return ExplainedBatch(
         images,
         torch.tensor(targets or [0] * len(images)),
@@ -87,6 +87,6 @@ def case(
     )
 
 
-def kinds(found: ExplainedBatch, maps: Tensor) -> Tensor:
+def maps_with_controls(batch: ExplainedBatch, maps: Tensor) -> Tensor:
     """The maps (N, H, W) and the controls."""
-    return with_controls(maps, found.images, found.seeds)
+    return with_controls(maps, batch.images, batch.seeds)

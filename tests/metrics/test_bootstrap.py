@@ -1,4 +1,4 @@
-"""Intervals of means: what they cover, what is left out, and that they stay."""
+"""Bootstrap intervals of means: coverage, undefined values, repeatability."""
 
 import numpy as np
 
@@ -7,22 +7,22 @@ from pipeline.metrics.bootstrap import Interval, bootstrap_intervals, bootstrap_
 
 def test_the_interval_is_about_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(0).normal(2, 3, 400)
-    found = bootstrap_summary({"map": values, "random": values + 1}, resamples=2000, seed=0)
+    statistics = bootstrap_summary({"map": values, "random": values + 1}, resamples=2000, seed=0)
     half = 1.96 * values.std() / 20
-    assert abs(found["map"]["mean"] - values.mean()) < 1e-12 and found["map"]["median"] == np.median(values)
-    assert abs(found["map"]["low"] - (values.mean() - half)) < 0.1 * half
-    assert abs(found["map"]["high"] - (values.mean() + half)) < 0.1 * half
-    difference = found["random"]["difference"]  # image by image it is the same for all
+    assert abs(statistics["map"]["mean"] - values.mean()) < 1e-12 and statistics["map"]["median"] == np.median(values)
+    assert abs(statistics["map"]["low"] - (values.mean() - half)) < 0.1 * half
+    assert abs(statistics["map"]["high"] - (values.mean() + half)) < 0.1 * half
+    difference = statistics["random"]["difference"]  # image by image it is the same for all
     assert all(abs(difference[end] + 1) < 1e-12 for end in ("mean", "low", "high"))
 
 
 def test_undefined_values_are_left_out() -> None:
     values = np.array([1.0, np.nan, 3.0, np.nan])
-    found = bootstrap_summary({"map": values, "random": np.full(4, np.nan)}, resamples=200, seed=0)
-    assert (found["map"]["mean"], found["map"]["median"], found["map"]["defined"]) == (2, 2, 2)
-    assert 1 <= found["map"]["low"] <= found["map"]["high"] <= 3
+    statistics = bootstrap_summary({"map": values, "random": np.full(4, np.nan)}, resamples=200, seed=0)
+    assert (statistics["map"]["mean"], statistics["map"]["median"], statistics["map"]["defined"]) == (2, 2, 2)
+    assert 1 <= statistics["map"]["low"] <= statistics["map"]["high"] <= 3
     nothing = {"mean": None, "low": None, "high": None}
-    assert found["random"] == {**nothing, "median": None, "defined": 0, "difference": nothing}
+    assert statistics["random"] == {**nothing, "median": None, "defined": 0, "difference": nothing}
 
 
 def test_the_same_seed_draws_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Deletion and insertion: the authors' loop, known answers, and blur."""
+"""Deletion and insertion curves: the authors' loop, known answers, and blur."""
 
 import numpy as np
 import torch
@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from pipeline.metrics import Deletion
 from pipeline.metrics.deletion import blur_images, blur_kernel
-from pipeline.metrics.ranks import pixel_ranks
-from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, case, kinds
+from tests.metrics.known_networks import SIZE, Constant, Linear, OnePixel, batch_of, maps_with_controls
 from tests.networks import images, small_vgg
 
 
@@ -45,9 +44,9 @@ def replica(network: nn.Module, image: Tensor, map: Tensor, target: int, *, step
 
 def test_replica() -> None:
     network, x = small_vgg().double(), images(2, SIZE, SIZE)
-    found = case(network, x, targets=[3, 7])
+    batch = batch_of(network, x, targets=[3, 7])
     maps = torch.randn(4, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    measured = Deletion(steps=6).measure(found, maps).scores
+    measured = Deletion(steps=6).measure(batch, maps).scores
     for name in ("deletion", "insertion"):
         for kind in range(4):
             for image, target in enumerate((3, 7)):
@@ -59,20 +58,20 @@ def test_replica() -> None:
 
 def test_of_a_linear_model_no_order_is_better_than_its_own() -> None:
     network, x = Linear(), images(4, SIZE, SIZE)
-    found = case(network, x)
-    deletion = Deletion(steps=8).measure(found, kinds(found, network.map(x))).scores["deletion"]
+    batch = batch_of(network, x)
+    deletion = Deletion(steps=8).measure(batch, maps_with_controls(batch, network.map(x))).scores["deletion"]
     assert (deletion[0] < deletion[1:]).all()
     gain = network.map(x - blur_images(x))
-    insertion = Deletion(steps=8).measure(found, kinds(found, gain)).scores["insertion"]
+    insertion = Deletion(steps=8).measure(batch, maps_with_controls(batch, gain)).scores["insertion"]
     assert (insertion[0] > insertion[1:]).all()
 
 
 def test_of_one_pixel_all_is_in_the_first_step() -> None:
     network, x = OnePixel(), images(3, SIZE, SIZE)
-    found = case(network, x)
+    batch = batch_of(network, x)
     map = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.float64)
     map[..., 5, 9] = 1
-    measured = Deletion(steps=8).measure(found, map)
+    measured = Deletion(steps=8).measure(batch, map)
     before, after = network(x).softmax(1)[:, 0], torch.full((3,), 0.5, dtype=torch.float64)
     expected = torch.cat((before[:, None], after[:, None].expand(-1, 8)), 1)
     torch.testing.assert_close(measured.curves["deletion"][0], expected)
@@ -81,19 +80,9 @@ def test_of_one_pixel_all_is_in_the_first_step() -> None:
 
 def test_of_a_constant_model_every_order_is_the_same() -> None:
     x = images(2, SIZE, SIZE)
-    found = case(Constant(), x)
-    scores = Deletion(steps=4).measure(found, kinds(found, x.sum(1))).scores
+    batch = batch_of(Constant(), x)
+    scores = Deletion(steps=4).measure(batch, maps_with_controls(batch, x.sum(1))).scores
     for values in scores.values():
         torch.testing.assert_close(
             values, torch.full((4, 2), torch.tensor([1.0, 0.0]).softmax(0)[0], dtype=torch.float64)
         )
-
-
-def test_equal_pixels_come_in_an_order_of_the_images_own() -> None:
-    flat = torch.zeros(2, 2, SIZE, SIZE)
-    flat[:, :, 3] = 1
-    found = pixel_ranks(flat, torch.tensor([4, 9]))
-    assert torch.equal(found.flatten(2).sort(2).values, torch.arange(SIZE**2).expand(2, 2, -1))
-    assert torch.equal(found[:, :, 3].flatten(1).sort(1).values, torch.arange(SIZE).repeat_interleave(2).expand(2, -1))
-    assert torch.equal(found[0], found[1]) and not torch.equal(found[0, 0], found[0, 1])
-    assert torch.equal(found[:, :1], pixel_ranks(flat[:, :1], torch.tensor([4])))

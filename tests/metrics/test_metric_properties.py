@@ -1,4 +1,4 @@
-"""What holds for every metric: batch and chunk do not matter, and controls are ordered as theory says."""
+"""Properties of every metric: independence of batch and chunk size, and the order of the controls."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.methods import InputXGradient
 from pipeline.metrics import Deletion, Metric, SingleDeletion
 from pipeline.metrics.control_maps import KINDS, edge_maps
-from tests.metrics.known_networks import SIZE, Row, case, kinds
+from tests.metrics.known_networks import SIZE, Row, batch_of, maps_with_controls
 from tests.networks import images, small_vgg
 from tests.system.test_configuration import metrics_as_written
 
@@ -24,7 +24,7 @@ def test_neither_batch_nor_chunk_matters(name: str, tmp_path: Path) -> None:
 
     def measured(which: list[int], chunk: int) -> dict[str, Tensor]:
         own = [targets[image] for image in which]
-        found = case(
+        batch = batch_of(
             network,
             x[which],
             targets=own,
@@ -33,11 +33,11 @@ def test_neither_batch_nor_chunk_matters(name: str, tmp_path: Path) -> None:
             explain=lambda points: InputXGradient(network)(points, own).sum(1),
             stored=[Row(2.0, 1.0, 0.5)] * len(which),
         )
-        answer = metric.measure(found, kinds(found, InputXGradient(network)(x[which], own).sum(1)))
-        assert set(answer.scores) == set(metric.scores) and set(answer.curves) <= set(metric.scores)
-        assert all(values.shape == (len(KINDS), len(which)) for values in answer.scores.values())
-        assert all(values.shape[2] == len(metric.positions) for values in answer.curves.values())
-        return answer.scores | {f"{key} curve": values for key, values in answer.curves.items()}
+        measurement = metric.measure(batch, maps_with_controls(batch, InputXGradient(network)(x[which], own).sum(1)))
+        assert set(measurement.scores) == set(metric.scores) and set(measurement.curves) <= set(metric.scores)
+        assert all(values.shape == (len(KINDS), len(which)) for values in measurement.scores.values())
+        assert all(values.shape[2] == len(metric.positions) for values in measurement.curves.values())
+        return measurement.scores | {f"{key} curve": values for key, values in measurement.curves.items()}
 
     whole, parts = measured([0, 1, 2], 7), [measured([2], 5), measured([0, 1], 1000)]
     for key, values in whole.items():
@@ -76,23 +76,23 @@ class Edges(nn.Module):
 
 
 def test_controls_are_ordered_as_theory_says() -> None:
-    """What looks where the network does is better than noise; and noise is better than what looks elsewhere."""
+    """A map of where the network looks scores better than noise, and noise better than a map of other places."""
     bright = images(6, SIZE, SIZE).abs() + 0.5
-    found = case(Centre(), bright)
-    maps = kinds(found, elsewhere(bright))
-    scores = Deletion(steps=12).measure(found, maps).scores
+    batch = batch_of(Centre(), bright)
+    maps = maps_with_controls(batch, elsewhere(bright))
+    scores = Deletion(steps=12).measure(batch, maps).scores
     deletion, insertion = (
         dict(zip(KINDS, scores[name].mean(1).tolist(), strict=True)) for name in ("deletion", "insertion")
     )
     assert deletion["centre"] < deletion["random"] < deletion["map"]
     assert insertion["centre"] > insertion["random"] > insertion["map"]
     cells = dict(
-        zip(KINDS, SingleDeletion().measure(found, maps).scores["single_deletion"].mean(1).tolist(), strict=True)
+        zip(KINDS, SingleDeletion().measure(batch, maps).scores["single_deletion"].mean(1).tolist(), strict=True)
     )
     assert cells["centre"] > 0.7 and cells["map"] < -0.7 and abs(cells["random"]) < 0.5
     even = 1 + images(1, SIZE, SIZE) / 20
-    found = case(Edges(even), even)
-    scores = Deletion(steps=12).measure(found, kinds(found, even.sum(1))).scores
+    batch = batch_of(Edges(even), even)
+    scores = Deletion(steps=12).measure(batch, maps_with_controls(batch, even.sum(1))).scores
     deletion, insertion = (dict(zip(KINDS, scores[name][:, 0].tolist(), strict=True)) for name in scores)
     assert deletion["edge"] < deletion["random"] - 0.05 and deletion["edge"] < deletion["centre"]
     assert insertion["edge"] > insertion["random"]

@@ -1,4 +1,4 @@
-"""The file and the table of an evaluation."""
+"""Result of an evaluation: its file and its table."""
 
 import json
 from pathlib import Path
@@ -22,27 +22,27 @@ from pipeline.metrics.result import (
 
 @pytest.fixture
 def result() -> Result:
-    """Of four explanations, one of which has no score."""
+    """Result of four explanations, one of which has no score."""
     rows = np.array([[0.1, 0.2, 0.3, np.nan], [0.5, 0.6, 0.7, np.nan], [0.1, 0.3, 0.2, np.nan], [np.nan] * 4])
     curves = np.arange(24.0).reshape(4, 2, 3)
     measured = {"readable": np.array([True, True, True, False]), "curves.deletion": curves}
     measured |= {"scores.deletion": rows, "scores.insertion": rows + 1 / 3}
-    found = new_result(
+    stored = new_result(
         run={"fingerprint": "f"},
         sample={"seed": 0, "explanations": 4, "published": 9},
         resamples=100,
         explanations={"index": [1, 2, 3, 4]},
     )
     metric = Deletion(steps=2)
-    found["metrics"]["deletion"] = metric_result(metric, {"steps": 2}, measured, resamples=100, seed=0)
-    return found
+    stored["metrics"]["deletion"] = metric_result(metric, {"steps": 2}, measured, resamples=100, seed=0)
+    return stored
 
 
 def test_the_file_says_all_and_is_plain_json(result: Result, tmp_path: Path) -> None:
     (tmp_path / RESULT_FILE).write_bytes(encode_result(result))
-    found = read_result(tmp_path)
-    assert found is not None and encode_result(found) == encode_result(result)
-    deletion = found["metrics"]["deletion"]
+    stored = read_result(tmp_path)
+    assert stored is not None and encode_result(stored) == encode_result(result)
+    deletion = stored["metrics"]["deletion"]
     assert deletion["values"]["deletion"]["map"] == [0.1, 0.2, 0.3, None] and deletion["unreadable"] == 1
     assert deletion["values"]["insertion"]["map"][0] == 0.433333
     assert deletion["scores"]["deletion"]["map"]["mean"] == 0.2 and deletion["scores"]["deletion"]["better"] == "lower"
@@ -53,7 +53,7 @@ def test_the_file_says_all_and_is_plain_json(result: Result, tmp_path: Path) -> 
     }
 
 
-def test_what_is_no_result_of_this_version_is_none(result: Result, tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_no_result(result: Result, tmp_path: Path) -> None:
     assert read_result(tmp_path) is None
     for content in (b"no json", b"[]", json.dumps({"schema": 99}).encode()):
         (tmp_path / RESULT_FILE).write_bytes(content)
@@ -64,7 +64,7 @@ def test_what_is_no_result_of_this_version_is_none(result: Result, tmp_path: Pat
         read_result(tmp_path)
 
 
-def test_the_table_marks_what_differs_beyond_doubt(result: Result) -> None:
+def test_the_table_marks_significant_differences(result: Result) -> None:
     lines = result_table(result).splitlines()
     assert "4 of 9 explanations (seed 0); mean [95% interval]" in lines[0]
     row = next(line for line in lines if line.startswith("deletion "))
