@@ -1,4 +1,4 @@
-"""One of every method, and when two of their maps are the same."""
+"""Methods around a small network: five for expensive tests, one of every class, and composites of others."""
 
 from collections.abc import Callable
 
@@ -58,8 +58,8 @@ COMPOSITES: dict[str, Callable[..., Method]] = {
 """Methods that are made of other methods."""
 
 
-def assert_same(found: Tensor, expected: Tensor) -> None:
-    assert (found - expected).abs().max() <= 1e-9 * expected.abs().max()
+def assert_same(maps: Tensor, expected: Tensor) -> None:
+    assert (maps - expected).abs().max() <= 1e-9 * expected.abs().max()
 
 
 def nested_evaluators(method: Method) -> dict[str, ChunkedEvaluator]:

@@ -19,7 +19,7 @@ from tests.methods.zoo import Kind
 
 
 class Logits(nn.Module):
-    """What Captum asks of a network that returns an object."""
+    """The logits of a network that returns an object: Captum needs a tensor."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -30,14 +30,14 @@ class Logits(nn.Module):
 
 
 class PlusZero(nn.Module):
-    """Keeps Captum's hooks on its two sides apart."""
+    """Separates Captum's hooks on its two sides."""
 
     def forward(self, points: Tensor) -> Tensor:
         return points + 0
 
 
 class Clipped(nn.ReLU):
-    """ReLU6, for which Captum looks in vain where it looks for ReLU."""
+    """ReLU6 as a subclass of ReLU: Captum's rules look for ReLU only."""
 
     def forward(self, points: Tensor) -> Tensor:
         return points.clamp(0, 6)
@@ -121,7 +121,7 @@ def rule_for_clipped() -> Iterator[None]:
 
 
 def cam(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor, target: Tensor) -> Tensor:
-    """Captum's Grad-CAM; of tokens, for which it has none, the formula on Captum's gradients."""
+    """Captum's Grad-CAM; for tokens, which it does not arrange in the image, the formula on Captum's gradients."""
     if kind.places is None:
         return captum.attr.LayerGradCam(model, layer).attribute(batch, target).detach()
     gradients, values = at(model, kind, layer, batch, target)
@@ -129,7 +129,7 @@ def cam(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor, target: T
 
 
 def cam_plus_plus(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor, target: Tensor) -> Tensor:
-    """Equations 5 and 19 of arXiv 1710.11063 as they stand there, on Captum's gradients."""
+    """Equations 5 and 19 of arXiv 1710.11063, literally, on Captum's gradients."""
     gradients, values = at(model, kind, layer, batch, target)
     below = 2 * gradients**2 + values.sum((2, 3), keepdim=True) * gradients**3
     alphas = torch.where(gradients == 0, 0.0, gradients**2 / torch.where(gradients == 0, 1.0, below))
@@ -145,7 +145,7 @@ def at(model: nn.Module, kind: Kind, layer: nn.Module, batch: Tensor, target: Te
 
 
 def gradient_shap(model: nn.Module, batch: Tensor, target: Tensor, **options: object) -> Tensor:
-    """With the draws that are made here."""
+    """Captum's GradientShap with the draws of this project."""
     members, count = len(options["baselines"]), options["n_samples"]  # type: ignore[arg-type]
     seeds = sample_seeds(image_seeds(0, range(len(batch))), range(2 * count))  # type: ignore[arg-type]
     generators = [torch.Generator().manual_seed(int(seed)) for row in seeds for seed in row[:count]]
@@ -162,7 +162,7 @@ def gradient_shap(model: nn.Module, batch: Tensor, target: Tensor, **options: ob
 
 
 def noise_tunnel(model: nn.Module, batch: Tensor, target: Tensor, **options: object) -> Tensor:
-    """Around Saliency, with the draws that are made here."""
+    """Captum's NoiseTunnel around Saliency with the draws of this project."""
     count = options["nt_samples"]
     seeds = sample_seeds(image_seeds(0, range(len(batch))), range(count))  # type: ignore[arg-type]
     noise = torch.stack([normal_noise(batch[i : i + 1], seed[None])[0] for i, row in enumerate(seeds) for seed in row])

@@ -26,14 +26,14 @@ class Case:
 
     Attributes:
         kind: Of the network.
-        model: As it is, or a view of it.
-        asked: As Captum can be asked: it returns a tensor.
+        model: The network, or a view of it.
+        captum_model: The network in a form that Captum explains: it returns a tensor.
         images: (N, C, H, W).
     """
 
     kind: Kind
     model: nn.Module | View
-    asked: nn.Module
+    captum_model: nn.Module
     images: Tensor
 
     @property
@@ -66,7 +66,7 @@ class Case:
         return LayerView(self.module, layer=self.kind.layer)
 
     def spelled(self) -> nn.Module:
-        return _spelled(self.asked)
+        return _spelled(self.captum_model)
 
     def enlarged(self, maps: Tensor) -> Tensor:
         """(N, 1, h, w), on a layer's grid -> (N, 1, H, W)."""
@@ -85,7 +85,7 @@ def deep_lift(case: Case, target: Tensor, explainer: Any, baselines: Tensor) -> 
 
 def guided_grad_cam(case: Case, target: Tensor) -> Tensor:
     guided = captum.attr.GuidedBackprop(case.spelled()).attribute(case.images, target)
-    return guided * case.enlarged(reference.cam(case.asked, case.kind, case.layer, case.images, target).relu())
+    return guided * case.enlarged(reference.cam(case.captum_model, case.kind, case.layer, case.images, target).relu())
 
 
 def rectifies(kind: Kind) -> bool:
@@ -93,7 +93,7 @@ def rectifies(kind: Kind) -> bool:
 
 
 def without_products(kind: Kind) -> bool:
-    """Captum's DeepLift has a rule for all that happens; elsewhere completeness is the road (test_completeness.py)."""
+    """Captum's DeepLift has a rule for every operation; for other networks test_properties.py tests completeness."""
     return not kind.products
 
 
@@ -104,7 +104,7 @@ class Row:
     Attributes:
         ours: The method around a case's network, with more options.
         captums: Captum's maps of a case for one target an image (N,).
-        holds: Which kinds of network Captum can be asked about.
+        holds: True for kinds of network that Captum explains rightly.
     """
 
     ours: Callable[..., Method]
@@ -115,17 +115,17 @@ class Row:
 ROWS = {
     "Saliency": Row(
         lambda case, **options: methods.Saliency(case.model, **options),
-        lambda case, target: captum.attr.Saliency(case.asked).attribute(case.images, target),
+        lambda case, target: captum.attr.Saliency(case.captum_model).attribute(case.images, target),
     ),
     "InputXGradient": Row(
         lambda case, **options: methods.InputXGradient(case.model, **options),
-        lambda case, target: captum.attr.InputXGradient(case.asked).attribute(case.images, target),
+        lambda case, target: captum.attr.InputXGradient(case.captum_model).attribute(case.images, target),
     ),
     "IntegratedGradients": Row(
         lambda case, **options: methods.IntegratedGradients(
             case.model, baselines=case.baselines[:1], **STEPS, **options
         ),
-        lambda case, target: captum.attr.IntegratedGradients(case.asked).attribute(
+        lambda case, target: captum.attr.IntegratedGradients(case.captum_model).attribute(
             case.images, case.baselines[:1].expand_as(case.images), target, **STEPS
         ),
     ),
@@ -133,11 +133,13 @@ ROWS = {
         lambda case, **options: methods.Occlusion(
             case.model, sliding_window_shapes=case.window[0], strides=case.window[1], **options
         ),
-        lambda case, target: captum.attr.Occlusion(case.asked).attribute(case.images, *case.window, target=target),
+        lambda case, target: captum.attr.Occlusion(case.captum_model).attribute(
+            case.images, *case.window, target=target
+        ),
     ),
     "FeatureAblation": Row(
         lambda case, **options: methods.FeatureAblation(case.model, feature_mask=case.mask, baselines=0.5, **options),
-        lambda case, target: captum.attr.FeatureAblation(case.asked).attribute(
+        lambda case, target: captum.attr.FeatureAblation(case.captum_model).attribute(
             case.images, 0.5, target, feature_mask=case.mask
         ),
     ),
@@ -153,14 +155,16 @@ ROWS = {
     ),
     "LayerGradCam": Row(
         lambda case, **options: methods.LayerGradCam(case.model, layer=case.kind.layer, **options),
-        lambda case, target: case.enlarged(reference.cam(case.asked, case.kind, case.layer, case.images, target)),
+        lambda case, target: case.enlarged(
+            reference.cam(case.captum_model, case.kind, case.layer, case.images, target)
+        ),
     ),
     "GradCamPlusPlus": Row(
         lambda case, **options: methods.GradCamPlusPlus(
             case.model, layer=case.kind.layer, relu_attributions=False, **options
         ),
         lambda case, target: case.enlarged(
-            reference.cam_plus_plus(case.asked, case.kind, case.layer, case.images, target)
+            reference.cam_plus_plus(case.captum_model, case.kind, case.layer, case.images, target)
         ),
     ),
     "GuidedGradCam": Row(
@@ -180,40 +184,43 @@ ROWS = {
     ),
     "GradientShap": Row(
         lambda case, **options: methods.GradientShap(case.model, baselines=case.baselines, **SHAP, **options),
-        lambda case, target: reference.gradient_shap(case.asked, case.images, target, baselines=case.baselines, **SHAP),
+        lambda case, target: reference.gradient_shap(
+            case.captum_model, case.images, target, baselines=case.baselines, **SHAP
+        ),
     ),
     "Activation": Row(
         lambda case, **options: methods.Activation(case.view, **options),
-        lambda case, target: captum.attr.LayerActivation(case.asked, case.layer).attribute(case.images),
+        lambda case, target: captum.attr.LayerActivation(case.captum_model, case.layer).attribute(case.images),
     ),
     "Conductance": Row(
         lambda case, **options: methods.Conductance(case.view, **STEPS, **options),
-        lambda case, target: captum.attr.LayerConductance(case.asked, case.layer).attribute(
+        lambda case, target: captum.attr.LayerConductance(case.captum_model, case.layer).attribute(
             case.images, 0, target, **STEPS
         ),
     ),
     "InternalInfluence": Row(
         lambda case, **options: methods.InternalInfluence(case.view, **STEPS, **options),
-        lambda case, target: captum.attr.InternalInfluence(case.asked, case.layer).attribute(
+        lambda case, target: captum.attr.InternalInfluence(case.captum_model, case.layer).attribute(
             case.images, 0, target, **STEPS
         ),
     ),
     "NoiseTunnel": Row(
         lambda case, **options: methods.NoiseTunnel(methods.Saliency(case.model, **options), **TUNNEL, **options),
-        lambda case, target: reference.noise_tunnel(case.asked, case.images, target, **TUNNEL),
+        lambda case, target: reference.noise_tunnel(case.captum_model, case.images, target, **TUNNEL),
     ),
 }
 
 
 ELSEWHERE = {"LRP": "test_lrp.py", "Rise": "test_rise.py", "ScoreCam": "test_score_cam.py"}
-"""Methods that Captum 0.9 lacks, or has for few networks only, and where they are held against something else."""
+"""Methods that Captum 0.9 lacks, or has for few networks only, and the files that compare them with another oracle."""
 
 
 def case_of(name: str, count: int) -> Case:
     model, kind = network(name), ZOO[name]
-    return Case(kind, model, _asked(model) if name == "hugging_face" else model, photographs(*kind.size)[:count])
+    captum_model = _returning_a_tensor(model) if name == "hugging_face" else model
+    return Case(kind, model, captum_model, photographs(*kind.size)[:count])
 
 
 @lru_cache(maxsize=1)
-def _asked(model: nn.Module) -> nn.Module:
+def _returning_a_tensor(model: nn.Module) -> nn.Module:
     return reference.Logits(model)

@@ -33,7 +33,7 @@ def test_replica(form):
     mask, targets = masks(form), torch.tensor([[1, 4], [7, 2]])
     everywhere = mask.expand(2, 3, 64, 72)
     method = FeatureAblation(network, feature_mask=mask, baselines=baselines)
-    answer = method.explain(x, targets, scores=method.scores(x, targets), seeds=image_seeds(0, [0, 1]))
+    attribution = method.explain(x, targets, scores=method.scores(x, targets), seeds=image_seeds(0, [0, 1]))
     for i in range(2):
         for t in range(2):
             expected = torch.zeros(3, 64, 72).double()
@@ -43,7 +43,7 @@ def test_replica(form):
                 with torch.no_grad():
                     drop = network(x[i][None])[0, targets[i, t]] - network(point[None])[0, targets[i, t]]
                 expected[absent] = drop
-            near(answer.maps[i, t], expected, 1e-12)
+            near(attribution.maps[i, t], expected, 1e-12)
 
 
 @pytest.mark.parametrize("build", [resnet18, small_vgg])
@@ -58,13 +58,13 @@ def test_oracle(build, form):
 
 @pytest.mark.parametrize("form", ["plane", "shared", "channels", "images"])
 @pytest.mark.parametrize("build", [resnet18, small_vgg])
-def test_recomputing_boxes_equals_asking_whole(build, form):
+def test_incremental_evaluation_equals_dense(build, form):
     network, x, baselines = build().double(), images(2, 64, 72), images(1, 64, 72)
-    incremental, whole = (
+    incremental, dense = (
         FeatureAblation(View(network, engine=engine), feature_mask=masks(form), baselines=baselines)(x, [1, 7])
         for engine in ("incremental", "dense")
     )
-    near(incremental, whole, 1e-10)
+    near(incremental, dense, 1e-10)
 
 
 def test_boxes_around_features():
@@ -120,7 +120,7 @@ def test_maps_do_not_depend_on_batch_or_chunk(feature_mask):
         ({"feature_mask": torch.zeros(4, 1, 64, 72, dtype=torch.int64)}, "does not fit"),
     ],
 )
-def test_what_cannot_be_is_refused(options, words):
+def test_wrong_options(options, words):
     with pytest.raises(ValueError, match=words):
         FeatureAblation(small_vgg(), **options)(images(1, 64, 72, torch.float32), 1)
 
@@ -130,17 +130,17 @@ def test_every_image_has_its_own_count():
     mask[1, :, :, 30:] = 5
     x, targets = images(2, 64, 72, torch.float32), torch.zeros(2, 1, dtype=torch.int64)
     method = FeatureAblation(small_vgg(), feature_mask=mask)
-    answer = method.explain(x, targets, scores=torch.zeros(2, 1), seeds=image_seeds(0, [0, 1]))
-    assert answer.evaluations.tolist() == [1 + 2, 2 + 2]  # with the image and the baseline
+    attribution = method.explain(x, targets, scores=torch.zeros(2, 1), seeds=image_seeds(0, [0, 1]))
+    assert attribution.evaluations.tolist() == [1 + 2, 2 + 2]  # with the image and the baseline
 
 
-def test_scikit_image_is_asked_for_before_any_work(monkeypatch):
+def test_missing_scikit_image_is_reported_before_any_work(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(MissingExtra, match="feature_mask=grid"):
         FeatureAblation(View(small_vgg(), preprocessing=PREPROCESSING), feature_mask="slic")
 
 
-def test_the_images_are_left_as_they_are():
+def test_the_images_are_left_unchanged():
     network, x = small_vgg().double(), images(1, 64, 72)
     before = x.clone()
     FeatureAblation(network, feature_mask="grid", n_segments=4)(x, 1)

@@ -1,4 +1,4 @@
-"""Integrated gradients with nodes placed for each image: near the true map, honest about it, each image on its own."""
+"""Integrated Gradients with adaptive nodes: near the true map, with an honest error estimate, image by image."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def true_maps(view: View | nn.Module, batch: Tensor, targets: Tensor = TARGETS, 
     return explain(view, batch, targets, n_steps=600, quadrature="riemann_middle", **options).maps
 
 
-def errors(found: Tensor, true: Tensor) -> Tensor:
+def errors(maps: Tensor, true: Tensor) -> Tensor:
     """(N, T), relative, L2."""
-    norms: Tensor = (found - true).flatten(2).norm(dim=2) / true.flatten(2).norm(dim=2)
+    norms: Tensor = (maps - true).flatten(2).norm(dim=2) / true.flatten(2).norm(dim=2)
     return norms
 
 
@@ -38,17 +38,19 @@ def test_the_true_error_is_below_the_estimate_and_that_below_the_tolerance(
 ) -> None:
     """With the affine stem hoisted and without."""
     batch, view = 3 * images(3, 40, 56), View(small_vgg().double(), prepare=prepare)
-    asked = {"baselines": 0.3, "multiply_by_inputs": multiply_by_inputs}
-    found, true = explain(view, batch, n_steps="auto", tol=0.04, **asked), true_maps(view, batch, **asked)
-    assert found.error_estimate is not None and found.error_estimate.shape == (3, 1)
-    assert (errors(found.maps, true) < found.error_estimate).all() and (found.error_estimate <= 0.04).all()
+    options = {"baselines": 0.3, "multiply_by_inputs": multiply_by_inputs}
+    attribution, true = explain(view, batch, n_steps="auto", tol=0.04, **options), true_maps(view, batch, **options)
+    assert attribution.error_estimate is not None and attribution.error_estimate.shape == (3, 1)
+    assert (errors(attribution.maps, true) < attribution.error_estimate).all() and (
+        attribution.error_estimate <= 0.04
+    ).all()
 
 
 def test_a_residual_network() -> None:
     batch, view = 3 * images(3, 32, 40), View(with_statistics(Residual(), 32).double(), prepare=True)
-    found = explain(view, batch, n_steps="auto", tol=0.05)
-    assert found.error_estimate is not None and (found.error_estimate <= 0.05).all()
-    assert (errors(found.maps, true_maps(view, batch)) < found.error_estimate).all()
+    attribution = explain(view, batch, n_steps="auto", tol=0.05)
+    assert attribution.error_estimate is not None and (attribution.error_estimate <= 0.05).all()
+    assert (errors(attribution.maps, true_maps(view, batch)) < attribution.error_estimate).all()
 
 
 def test_images_take_as_many_nodes_as_they_need() -> None:
@@ -80,19 +82,19 @@ def test_the_same_call_gives_the_same_bytes() -> None:
 def test_every_target_is_below_the_tolerance_and_they_share_their_points() -> None:
     network, batch = Recording(small_vgg().double()), 3 * images(2, 40, 56)
     targets = torch.tensor([[1, 4, 7], [2, 3, 5]])
-    found = explain(network, batch, targets, n_steps="auto", tol=0.03)
-    assert isinstance(found.evaluations, Tensor) and found.error_estimate is not None
-    assert found.error_estimate.shape == (2, 3) and (found.error_estimate <= 0.03).all()
-    assert (errors(found.maps, true_maps(network.network, batch, targets)) < found.error_estimate).all()
-    # all but F at the shared baseline is asked of each image; F at the images was asked twice, outside too
-    assert sum(network.passes) == found.evaluations.sum() + 1 - 2
+    attribution = explain(network, batch, targets, n_steps="auto", tol=0.03)
+    assert isinstance(attribution.evaluations, Tensor) and attribution.error_estimate is not None
+    assert attribution.error_estimate.shape == (2, 3) and (attribution.error_estimate <= 0.03).all()
+    assert (errors(attribution.maps, true_maps(network.network, batch, targets)) < attribution.error_estimate).all()
+    # F at the shared baseline is evaluated once for both images; F at the images twice, once by `explain` above
+    assert sum(network.passes) == attribution.evaluations.sum() + 1 - 2
 
 
 @pytest.mark.parametrize("n_steps", [MIN_NODES, 40, 200])
 def test_a_budget(n_steps: int) -> None:
-    found = explain(small_vgg().double(), 3 * images(3, 40, 56), n_steps=n_steps, nodes="adaptive")
-    assert isinstance(found.evaluations, Tensor) and found.error_estimate is not None
-    assert (found.evaluations <= n_steps + 2).all() and (found.evaluations > 0.9 * n_steps).all()
+    attribution = explain(small_vgg().double(), 3 * images(3, 40, 56), n_steps=n_steps, nodes="adaptive")
+    assert isinstance(attribution.evaluations, Tensor) and attribution.error_estimate is not None
+    assert (attribution.evaluations <= n_steps + 2).all() and (attribution.evaluations > 0.9 * n_steps).all()
 
 
 def test_adaptive_nodes_are_better_than_as_many_fixed_ones() -> None:
@@ -103,18 +105,22 @@ def test_adaptive_nodes_are_better_than_as_many_fixed_ones() -> None:
     assert (placed < fixed).all()
 
 
-def test_completeness_is_told() -> None:
+def test_the_convergence_delta_is_that_of_completeness() -> None:
     network, batch = small_vgg().double(), images(3, 40, 56)
-    found = explain(network, batch, n_steps="auto", tol=0.01)
-    drops = network(batch).gather(1, TARGETS) - found.baseline_score
-    torch.testing.assert_close(found.convergence_delta, found.maps.sum((2, 3, 4)) - drops, rtol=1e-9, atol=1e-12)
+    attribution = explain(network, batch, n_steps="auto", tol=0.01)
+    drops = network(batch).gather(1, TARGETS) - attribution.baseline_score
+    torch.testing.assert_close(
+        attribution.convergence_delta, attribution.maps.sum((2, 3, 4)) - drops, rtol=1e-9, atol=1e-12
+    )
 
 
 def test_in_a_layer() -> None:
     view, batch = LayerView(small_vgg().double(), layer="3"), 3 * images(3, 40, 56)
-    found, true = explain(view, batch, n_steps="auto", tol=0.03), true_maps(view, batch)
-    assert found.maps.shape == (3, 1, 16, 20, 28) and found.error_estimate is not None
-    assert (errors(found.maps, true) < found.error_estimate).all() and (found.error_estimate <= 0.03).all()
+    attribution, true = explain(view, batch, n_steps="auto", tol=0.03), true_maps(view, batch)
+    assert attribution.maps.shape == (3, 1, 16, 20, 28) and attribution.error_estimate is not None
+    assert (errors(attribution.maps, true) < attribution.error_estimate).all() and (
+        attribution.error_estimate <= 0.03
+    ).all()
 
 
 def test_noisy_copies_count_their_own_evaluations() -> None:
@@ -135,8 +141,8 @@ def test_noisy_copies_count_their_own_evaluations() -> None:
         ({"n_steps": "auto", "tol": 0}, "tol must be a number between 0 and 1, not 0"),
         ({"n_steps": "auto", "tol": 1.5}, "tol must be"),
         ({"n_steps": "auto", "tol": "small"}, "tol must be"),
-        ({"tol": 0.01}, "tol=0.01: with n_steps=50"),
-        ({"n_steps": 200, "nodes": "adaptive", "tol": 0.01}, "tol=0.01: with n_steps=200"),
+        ({"tol": 0.01}, "with n_steps=50 leave tol out"),
+        ({"n_steps": 200, "nodes": "adaptive", "tol": 0.01}, "with n_steps=200 leave tol out"),
         (
             {"n_steps": MIN_NODES - 1, "nodes": "adaptive"},
             f"n_steps must be at least {MIN_NODES}",

@@ -1,4 +1,4 @@
-"""Every description of the input that means "absent"."""
+"""Baselines: every description of the input that means "absent"."""
 
 import re
 from pathlib import Path
@@ -28,26 +28,26 @@ COLOURS = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_constant(described: float | str, value: float, dtype: torch.dtype) -> None:
     batch = images(5, 40, 56, dtype)
-    found = baselines_of(described, None)(batch, SEEDS)
-    assert found.dtype == dtype
-    assert torch.equal(found, torch.full_like(batch[:1], value))  # one for all: evaluated once
+    baselines = baselines_of(described, None)(batch, SEEDS)
+    assert baselines.dtype == dtype
+    assert torch.equal(baselines, torch.full_like(batch[:1], value))  # one for all: evaluated once
 
 
 @pytest.mark.parametrize("described", COLOURS, ids=str)
 def test_colour(described: str | tuple[int, ...]) -> None:
-    found = baselines_of(described, PREPROCESSING)(images(5, 40, 56), SEEDS)
-    assert found.shape == (1, 3, 40, 56)
+    baselines = baselines_of(described, PREPROCESSING)(images(5, 40, 56), SEEDS)
+    assert baselines.shape == (1, 3, 40, 56)
     for channel, (value, mean, std) in enumerate(
         zip(COLOURS[described], PREPROCESSING.mean, PREPROCESSING.std, strict=True)
     ):
         expected = torch.full((40, 56), (value / 255 - mean) / std, dtype=torch.float64)
-        torch.testing.assert_close(found[0, channel], expected, rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(baselines[0, channel], expected, rtol=1e-14, atol=1e-14)
 
 
 def test_mean_of_each_image() -> None:
     batch = images(5, 40, 56)
-    found = baselines_of("mean", None)(batch, SEEDS)
-    for image, baseline in zip(batch, found, strict=True):
+    baselines = baselines_of("mean", None)(batch, SEEDS)
+    for image, baseline in zip(batch, baselines, strict=True):
         for channel in range(3):
             mean = sum(image[channel].flatten().tolist()) / (40 * 56)
             torch.testing.assert_close(baseline[channel], torch.full((40, 56), mean).double(), rtol=1e-6, atol=1e-9)
@@ -55,11 +55,11 @@ def test_mean_of_each_image() -> None:
 
 def test_blur_keeps_the_image_without_its_detail() -> None:
     batch = images(5, 40, 56)
-    found = baselines_of("blur", None)(batch, SEEDS)
-    assert found.shape == batch.shape
-    roughness = [maps.diff(dim=-1).square().mean((1, 2, 3)) for maps in (found, batch)]
+    baselines = baselines_of("blur", None)(batch, SEEDS)
+    assert baselines.shape == batch.shape
+    roughness = [maps.diff(dim=-1).square().mean((1, 2, 3)) for maps in (baselines, batch)]
     assert (roughness[0] < roughness[1] / 5).all()
-    for pair in zip(found, batch, strict=True):
+    for pair in zip(baselines, batch, strict=True):
         assert torch.corrcoef(torch.stack(pair).flatten(1))[0, 1] > 0.9
 
 
@@ -73,13 +73,13 @@ def test_blur_is_a_gaussian_of_a_twentieth_of_the_shorter_side() -> None:
 
 
 def test_noise_is_uniform_over_the_colours_and_differs_from_image_to_image() -> None:
-    found = baselines_of("noise", PREPROCESSING)(images(5, 40, 56), SEEDS)
+    baselines = baselines_of("noise", PREPROCESSING)(images(5, 40, 56), SEEDS)
     mean, std = (torch.tensor(values).double()[:, None, None] for values in (PREPROCESSING.mean, PREPROCESSING.std))
-    colours = found * std + mean
+    colours = baselines * std + mean
     assert colours.min() > -1e-6 and colours.max() < 1 + 1e-6
     quantiles = torch.tensor([0.1, 0.5, 0.9]).double()
     assert (colours.flatten().quantile(quantiles) - quantiles).abs().max() < 0.02
-    assert (found[0] != found[1]).float().mean() > 0.99
+    assert (baselines[0] != baselines[1]).float().mean() > 0.99
 
 
 def test_noise_is_the_same_for_an_image_in_any_batch() -> None:
@@ -102,16 +102,16 @@ def test_noise_leaves_the_global_generator() -> None:
 def test_picture(tmp_path: Path) -> None:
     picture = Image.effect_noise((90, 60), 80).convert("RGB")
     picture.save(tmp_path / "absent.png")
-    found = baselines_of(str(tmp_path / "absent.png"), PREPROCESSING)(images(5, 40, 56), SEEDS)
+    baselines = baselines_of(str(tmp_path / "absent.png"), PREPROCESSING)(images(5, 40, 56), SEEDS)
     expected = PREPROCESSING.normalize(PREPROCESSING(picture)[0].double() / 255)[None]
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(baselines, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_tensor(count: int) -> None:
     given, batch = images(count, 40, 56), images(5, 40, 56, torch.float32)
-    found = baselines_of(given, None)(batch, SEEDS)
-    assert torch.equal(found, given.float())
+    baselines = baselines_of(given, None)(batch, SEEDS)
+    assert torch.equal(baselines, given.float())
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 40, 56), (1, 3, 56, 40), (3, 40, 56)])
@@ -123,7 +123,7 @@ def test_tensor_that_does_not_fit(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "described", ["grey", "absent.png", "#ff80", "#12345g", "", [1, 2], [1, 2, 256], [-1, 0, 0], ["a", "b", "c"], None]
 )
-def test_what_is_none_of_these(described: object) -> None:
+def test_unknown_descriptions(described: object) -> None:
     with pytest.raises(ValueError, match="baselines"):
         baselines_of(described, PREPROCESSING)  # type: ignore[arg-type]
 
@@ -135,7 +135,7 @@ def test_file_that_is_no_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("described", ["black", "#ff8000", "noise", (1, 2, 3)])
-def test_colours_need_to_know_the_model(described: object) -> None:
+def test_colours_need_the_models_preprocessing(described: object) -> None:
     with pytest.raises(ValueError, match=r"baselines: .* preprocessing"):
         IntegratedGradients(small_vgg(), baselines=described)  # type: ignore[arg-type]
     IntegratedGradients(View(small_vgg(), preprocessing=PREPROCESSING), baselines=described)  # type: ignore[arg-type]

@@ -33,18 +33,18 @@ def near(map, expected, share=1e-6):
 
 def at(network, layer, image, target):
     """Value and gradient of a layer by a hook of its own, for one image."""
-    kept = {}
+    stored = {}
 
-    def keep(_module, _inputs, output):
-        kept["value"] = output.clone()
-        kept["value"].retain_grad()
-        return kept["value"] * 1
+    def store(_module, _inputs, output):
+        stored["value"] = output.clone()
+        stored["value"].retain_grad()
+        return stored["value"] * 1
 
-    handle = network.get_submodule(layer).register_forward_hook(keep)
+    handle = network.get_submodule(layer).register_forward_hook(store)
     network(image[None])[0, target].backward()
     handle.remove()
     network.zero_grad()
-    return kept["value"][0].detach(), kept["value"].grad[0]
+    return stored["value"][0].detach(), stored["value"].grad[0]
 
 
 def grad_cam(value, gradient):
@@ -58,7 +58,7 @@ def grad_cam(value, gradient):
 
 
 def grad_cam_plus_plus(value, gradient):
-    """Equations 5, 19 and 6 of the paper, as they stand there, for exp(score) = 1."""
+    """Equations 5, 19 and 6 of the paper, literally, for exp(score) = 1."""
     channels, height, width = value.shape
     map = torch.zeros(height, width, dtype=value.dtype)
     for k in range(channels):
@@ -77,9 +77,9 @@ def grad_cam_plus_plus(value, gradient):
 def test_replica(method, replica, build, layer):
     network, x = build().double(), images(2, 64, 72)
     explained = method(network, layer=layer)
-    answer = explained.explain(x, torch.tensor([[1, 4], [7, 2]]), scores=torch.zeros(2, 2), seeds=torch.zeros(2))
+    attribution = explained.explain(x, torch.tensor([[1, 4], [7, 2]]), scores=torch.zeros(2, 2), seeds=torch.zeros(2))
     for i, t, target in [(0, 0, 1), (0, 1, 4), (1, 1, 2)]:
-        near(answer.maps[i, t, 0], replica(*at(network, layer, x[i], target)), 1e-12)
+        near(attribution.maps[i, t, 0], replica(*at(network, layer, x[i], target)), 1e-12)
 
 
 @pytest.mark.parametrize("rectified", [False, True])
@@ -95,7 +95,7 @@ def test_oracle(build, layer, mode, rectified):
     assert method.geometry((3, 64, 72)).native_shape == native.shape[1:]
 
 
-def test_tokens_of_a_vision_transformer_lie_where_their_patches_are():
+def test_tokens_of_a_vision_transformer_are_at_their_patches():
     network, x, layer = vit().double(), images(2, 32, 32), "encoder.layers.encoder_layer_1.ln_1"
     map = LayerGradCam(network, layer=layer)(x, 3)
     for i in range(2):
@@ -134,7 +134,7 @@ def test_swin_has_its_channels_last():
         ((2, 73, 5), (64, 72), (2, 5, 8, 9)),
     ],
 )
-def test_where_the_channels_are(shape, image, expected):
+def test_channels_first(shape, image, expected):
     assert channels_first(shape, image)(torch.zeros(shape)).shape == expected
 
 
@@ -163,7 +163,7 @@ class Twice(nn.Module):
         (swin, "features.1.0.attn.qkv", "runs 0 times"),
     ],
 )
-def test_a_layer_that_cannot_be_is_refused_before_any_work(network, layer, words):
+def test_an_impossible_layer_is_refused_before_any_work(network, layer, words):
     with pytest.raises(ValueError, match=words):
         LayerGradCam(network(), layer=layer).geometry((3, 64, 64))
 
@@ -200,11 +200,11 @@ def test_guided_grad_cam_is_the_product_of_its_two():
     guided = GuidedBackprop(network).explain(x, targets, **given).maps
     coarse = LayerGradCam(network, layer="3").explain(x, targets, **given).maps.clamp(min=0)
     product = guided * coarse.repeat_interleave(2, 3).repeat_interleave(2, 4)  # the grid is half the image's
-    answer = GuidedGradCam(network, layer="3", internal_batch_size=1).explain(x, targets, **given)
-    near(answer.maps, product, 1e-12)
+    attribution = GuidedGradCam(network, layer="3", internal_batch_size=1).explain(x, targets, **given)
+    near(attribution.maps, product, 1e-12)
 
 
-def test_guided_grad_cam_needs_what_its_two_need():
+def test_guided_grad_cam_refuses_what_its_nested_methods_refuse():
     with pytest.raises(ValueError, match="calls neither"):
         GuidedGradCam(vit(), layer="encoder.layers.encoder_layer_1.ln_1").geometry((3, 32, 32))
     with pytest.raises(ValueError, match="no places in the image"):
@@ -218,7 +218,7 @@ def test_any_output_of_the_view_is_explained():
     near(probability, LayerGradCam(with_softmax, layer="0.3")(x, 4))
 
 
-def test_the_network_is_left_as_it_was_also_after_an_error():
+def test_the_network_is_left_unchanged_also_after_an_error():
     network, x = resnet18(), images(2, 64, 72, torch.float32)
     method = LayerGradCam(network, layer=network.layer3, internal_batch_size=1)
     calls = []
@@ -236,7 +236,7 @@ def test_the_network_is_left_as_it_was_also_after_an_error():
     assert not network.training
 
 
-def test_grid_keeps_itself_as_json_and_reads_float16():
+def test_grid_round_trips_through_json_and_reads_float16():
     grid = Grid((3, 64, 72), (2, 3), "bilinear")
     assert from_json(grid.to_json()) == grid
     native = torch.tensor([[[[0.0, 1, 2], [3, 4, 5]]]])

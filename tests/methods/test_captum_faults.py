@@ -1,4 +1,4 @@
-"""An independent road to each fault of Captum 0.9's DeepLift that is not here: completeness, or the image alone."""
+"""Faults of Captum 0.9's DeepLift that this project does not share, each shown by completeness or by an image alone."""
 
 import copy
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from pipeline.methods.deeplift import DeepLift, DeepLiftShap
 from tests.methods.reference import PlusZero, spelled
-from tests.methods.test_deeplift import Calls, answer, assert_near, network, ready
+from tests.methods.test_deeplift import Calls, assert_near, explain, network, ready
 from tests.networks import images
 
 pytestmark = [
@@ -27,7 +27,7 @@ def deltas(module: nn.Module, points: Tensor) -> tuple[float, float]:
     changes = (module(points) - module(torch.zeros_like(points[:1])))[:, 1].detach().abs().max()
     theirs = CaptumDeepLift(copy.deepcopy(module)).attribute(points.clone(), target=1, return_convergence_delta=True)[1]
     targets = torch.ones(len(points), 1, dtype=torch.int64)
-    ours = answer(DeepLift(module), points, targets)[0].convergence_delta
+    ours = explain(DeepLift(module), points, targets)[0].convergence_delta
     return float(theirs.detach().abs().max() / changes), float(ours.abs().max() / changes)
 
 

@@ -1,4 +1,4 @@
-"""Oracle: the options of integrated gradients and occlusion, as Captum has them; test_oracle.py has the networks."""
+"""Oracle: the options of Integrated Gradients and occlusion against Captum's; test_oracle.py has the networks."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -36,10 +36,10 @@ def network(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
     return copy.deepcopy(BUILDERS[name]()).to(dtype)
 
 
-def assert_near(found: Tensor, expected: Tensor) -> None:
+def assert_near(maps: Tensor, expected: Tensor) -> None:
     """To 1e-6 of the maximum: Captum's weights, and all of its occlusion maps, are float32."""
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
+    assert maps.shape == expected.shape
+    assert (maps - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 @NETWORKS
@@ -51,8 +51,8 @@ def test_integrated_gradients(name: str, count: int, quadrature: str) -> None:
     expected = captum.attribute(batch, target=TARGETS[count], n_steps=n_steps, method=quadrature)
     if quadrature == "riemann_trapezoid":  # Captum's weights sum to (n - 1) / n
         expected = expected * n_steps / (n_steps - 1)
-    found = IntegratedGradients(network(name), n_steps=n_steps, quadrature=quadrature)(batch, TARGETS[count])
-    assert_near(found, expected)
+    maps = IntegratedGradients(network(name), n_steps=n_steps, quadrature=quadrature)(batch, TARGETS[count])
+    assert_near(maps, expected)
 
 
 @NETWORKS
@@ -70,8 +70,8 @@ def test_occlusion_strides(count: int, strides: int | Sequence[int] | None) -> N
     window, batch = (3, 3, 3), images(count, 16, 24)
     captum = attr.Occlusion(network("vgg"))
     expected = captum.attribute(batch, window, strides=strides, target=TARGETS[count], perturbations_per_eval=64)
-    found = Occlusion(network("vgg"), sliding_window_shapes=window, strides=strides)(batch, TARGETS[count])
-    assert_near(found, expected)
+    maps = Occlusion(network("vgg"), sliding_window_shapes=window, strides=strides)(batch, TARGETS[count])
+    assert_near(maps, expected)
 
 
 def test_saliency_with_its_signs() -> None:

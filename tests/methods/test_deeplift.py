@@ -51,7 +51,7 @@ def ready(module: nn.Module, size: int = 16) -> nn.Module:
     return module
 
 
-def answer(method: Method, points: Tensor, targets: Tensor) -> tuple[Attribution, Tensor]:
+def explain(method: Method, points: Tensor, targets: Tensor) -> tuple[Attribution, Tensor]:
     scores = method.scores(points, targets)
     return method.explain(points, targets, scores=scores, seeds=image_seeds(0, range(len(points)))), scores
 
@@ -59,7 +59,7 @@ def answer(method: Method, points: Tensor, targets: Tensor) -> tuple[Attribution
 def relative_delta(method: Method, points: Tensor) -> float:
     """The largest convergence delta for two targets, as a share of F(x) - F(b)."""
     targets = torch.tensor([[1, 2]]).expand(len(points), -1)
-    attribution, scores = answer(method, points, targets)
+    attribution, scores = explain(method, points, targets)
     delta = attribution.maps.flatten(2).sum(2) - (scores - attribution.baseline_score)
     torch.testing.assert_close(delta, attribution.convergence_delta, rtol=0, atol=1e-12)
     return float((delta.abs() / (scores - attribution.baseline_score).abs()).max())
@@ -228,7 +228,7 @@ def test_shap_is_the_mean_of_deeplift() -> None:
 
 
 @pytest.mark.parametrize("function", [functional.relu, torch.sign], ids=["explained", "refused"])
-def test_model_is_left_as_it_was(function: Callable[[Tensor], Tensor]) -> None:
+def test_model_is_left_unchanged(function: Callable[[Tensor], Tensor]) -> None:
     module = nn.Sequential(Calls(function), nn.ReLU(inplace=True)).double().eval()
     state, attributes = copy.deepcopy(module.state_dict()), [set(vars(part)) for part in module.modules()]
     points = images(2, 16, 16)

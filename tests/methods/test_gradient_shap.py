@@ -20,7 +20,7 @@ def near(map, expected, share=1e-6):
 
 
 def draws(x, count, members):
-    """What the method draws: (member, alpha, noise) for each image and sample."""
+    """The method's draws: (member, alpha, noise) for each image and sample."""
     seeds = sample_seeds(image_seeds(0, range(len(x))), range(2 * count))
     drawn = []
     for i in range(len(x)):
@@ -71,9 +71,9 @@ def test_a_linear_network_is_explained_completely_by_any_draw():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 72, 5)).double().eval()
     x, targets = images(2, 64, 72), torch.tensor([[1, 4], [3, 2]])
     method = GradientShap(View(network, preprocessing=PREPROCESSING), baselines=["black", "noise"], n_samples=3)
-    answer = method.explain(x, targets, scores=method.scores(x, targets), seeds=image_seeds(0, [0, 1]))
-    assert answer.convergence_delta.abs().max() < 1e-12
-    assert answer.baseline_score[0, 0] != answer.baseline_score[1, 0]
+    attribution = method.explain(x, targets, scores=method.scores(x, targets), seeds=image_seeds(0, [0, 1]))
+    assert attribution.convergence_delta.abs().max() < 1e-12
+    assert attribution.baseline_score[0, 0] != attribution.baseline_score[1, 0]
 
 
 def test_a_map_depends_on_its_image_and_seed_alone():
@@ -111,7 +111,7 @@ def test_a_folder_is_a_distribution_of_its_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_what_it_is(dtype):
+def test_half_precision_is_kept(dtype):
     network, x = small_vgg().to(dtype), images(1, 64, 72, dtype)
     map = GradientShap(network, baselines=0, stdevs=0.1)(x, 1)
     assert map.dtype == dtype

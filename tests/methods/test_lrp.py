@@ -21,8 +21,8 @@ from tests.networks import images, residual, resnet18, small_vgg, with_statistic
 COMPOSITES = pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon"])
 
 
-def near(found, expected, share=1e-9):
-    torch.testing.assert_close(found, expected, rtol=0, atol=share * expected.abs().max().item())
+def near(maps, expected, share=1e-9):
+    torch.testing.assert_close(maps, expected, rtol=0, atol=share * expected.abs().max().item())
 
 
 def vgg16():
@@ -70,8 +70,8 @@ def test_oracle(build, canonizer, size, composite):
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0
-    found = LRP(network, composite=composite, epsilon=1e-3)(x, targets)
-    near(found, in_zennit(network, canonizer, composite, x, targets, epsilon=1e-3), 1e-6)
+    maps = LRP(network, composite=composite, epsilon=1e-3)(x, targets)
+    near(maps, in_zennit(network, canonizer, composite, x, targets, epsilon=1e-3), 1e-6)
 
 
 def test_replica():
@@ -115,13 +115,13 @@ def test_relevance_is_conserved_without_biases(composite):
         near(map.sum((1, 2, 3)), network(x)[[0, 1, 2], [1, 7, 3]])
 
 
-def test_what_biases_take_up_is_what_is_missing():
-    """By the epsilon rule a bias keeps its multiplier: relevance and biases times multipliers make up the output."""
+def test_biases_absorb_the_missing_relevance():
+    """By the epsilon rule a bias has the multiplier of its unit: relevance and biases times multipliers sum to F."""
     network, x = small_vgg().double(), images(1, 40, 56)
     biases = [module.bias for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    kept = sum((g * b).sum() for g, b in zip(torch.autograd.grad(network(x)[0, 4], biases), biases, strict=True))
+    absorbed = sum((g * b).sum() for g, b in zip(torch.autograd.grad(network(x)[0, 4], biases), biases, strict=True))
     map = LRP(network, composite="epsilon", epsilon=1e-12)(x, 4)
-    near(map.sum() + kept.detach(), network(x)[0, 4].detach())
+    near(map.sum() + absorbed.detach(), network(x)[0, 4].detach())
 
 
 def test_two_roads_epsilon_of_nothing_is_input_x_gradient():
@@ -194,7 +194,7 @@ class PaddedFirst(nn.Module):
 
 
 @COMPOSITES
-def test_padding_before_the_first_layer_takes_up_no_relevance(composite):
+def test_padding_before_the_first_layer_absorbs_no_relevance(composite):
     network, x = small_vgg().double(), images(2, 40, 56)
     near(LRP(PaddedFirst(network), composite=composite)(x, [1, 7]), LRP(network, composite=composite)(x, [1, 7]))
 
@@ -230,7 +230,7 @@ def test_in_the_noise_tunnel():
     near(NoiseTunnel(LRP(network), nt_samples=2, stdevs=0)(x, 1), LRP(network)(x, 1))
 
 
-class Gate(nn.Module):
+class Gated(nn.Module):
     def forward(self, x):
         return x * x.mean((2, 3), keepdim=True)
 
@@ -252,7 +252,7 @@ class Around(nn.Module):
         ([nn.Conv2d(3, 4, 3), nn.Hardswish()], "LRP has no rule for hardswish"),
         ([nn.Conv2d(3, 4, 3), nn.Sigmoid()], "LRP has no rule for sigmoid"),
         ([nn.Conv2d(3, 4, 3), nn.Hardtanh(0.5, 1.0)], "LRP has no rule for hardtanh"),
-        ([nn.Conv2d(3, 4, 3), Gate()], "LRP has no rule for mul"),
+        ([nn.Conv2d(3, 4, 3), Gated()], "LRP has no rule for mul"),
         ([nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4)], "LRP has no rule for native_group_norm"),
         ([nn.Conv2d(3, 4, 3), nn.Softmax(1)], "LRP has no rule for softmax"),
         ([Dynamic()], "LRP has no rule for convolution"),
@@ -263,7 +263,7 @@ class Around(nn.Module):
         ([nn.ReLU()], "composite=epsilon"),
     ],
 )
-def test_what_has_no_rule_is_refused_by_name(layers, words):
+def test_operations_without_a_rule_are_refused_by_name(layers, words):
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     with pytest.raises(ValueError, match=words):
         LRP(network).geometry((3, 8, 8))

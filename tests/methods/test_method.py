@@ -1,4 +1,4 @@
-"""What every method keeps: the same maps in any chunk and batch, zeros where nothing is read, words for mistakes."""
+"""Properties of every method: the same maps in any chunk and batch, zeros for a constant network, clear errors."""
 
 import re
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_growing_chunks_stay_exact(method: str) -> None:
     growing = build(network, **options)
     assert_same(growing(batch, 2), expected)
     assert len(set(network.passes[3:])) > 1  # it did try others
-    assert_same(growing(batch, 2), expected)  # and goes on from where it was
+    assert_same(growing(batch, 2), expected)  # and continues with the size that it learned
 
 
 @EVERY_METHOD
@@ -76,9 +76,9 @@ def test_a_network_that_does_not_depend_on_the_image_has_zero_maps(method: str, 
             values = self.values.expand(points.shape[0], -1)
             return values if reads == "nothing" else torch.cat((values[:, :1], points.mean((1, 2, 3))[:, None]), 1)
 
-    found = METHODS[method](Constant())(images(3, *SIZE), 0)
-    assert found.shape == (3, 3, *SIZE)
-    assert not found.any()
+    maps = METHODS[method](Constant())(images(3, *SIZE), 0)
+    assert maps.shape == (3, 3, *SIZE)
+    assert not maps.any()
 
 
 @EVERY_METHOD
@@ -87,9 +87,9 @@ def test_maps_carry_no_graph_in_any_mode(method: str, grad_mode: Callable[[], An
     model, batch = small_vgg().double(), images(2, *SIZE)
     expected = METHODS[method](model)(batch, 0)
     with grad_mode():
-        found = METHODS[method](model)(batch, 0)
-    assert not found.requires_grad
-    assert_same(found, expected)
+        maps = METHODS[method](model)(batch, 0)
+    assert not maps.requires_grad
+    assert_same(maps, expected)
 
 
 def test_noise_depends_on_the_image_and_the_seed_alone() -> None:

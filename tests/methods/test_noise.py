@@ -26,7 +26,7 @@ def near(map, expected, share=1e-6):
 
 
 def noisy(x, count, stdevs):
-    """The images that the tunnel asks about, (N, count, C, H, W)."""
+    """The images that the tunnel's method explains, (N, count, C, H, W)."""
     seeds = sample_seeds(image_seeds(0, range(len(x))), range(count))
     return torch.stack([x + stdevs * normal_noise(x, seeds[:, s]) for s in range(count)], 1)
 
@@ -88,15 +88,15 @@ def test_the_method_never_gets_more_images_than_the_chunk():
 
 
 @pytest.mark.parametrize(("name", "passes"), [("saliency", 1), ("ig", 5)])
-def test_every_point_is_asked_once_and_counted(name, passes):
+def test_every_point_is_evaluated_once_and_counted(name, passes):
     network, x, scores = Recording(small_vgg()), images(2, 64, 72, torch.float32), torch.zeros(2, 1)
     tunnel, seeds = NoiseTunnel(METHODS[name](network), nt_samples=3, internal_batch_size=1), image_seeds(0, [0, 1])
-    answer = tunnel.explain(x, torch.tensor([[1], [7]]), scores=scores, seeds=seeds)
-    assert answer.evaluations.tolist() == [3 * passes] * 2
+    attribution = tunnel.explain(x, torch.tensor([[1], [7]]), scores=scores, seeds=seeds)
+    assert attribution.evaluations.tolist() == [3 * passes] * 2
     assert sum(network.passes) == 6 * passes
 
 
-def test_the_variance_is_right_where_the_maps_hardly_differ():
+def test_the_variance_is_right_for_maps_that_differ_little():
     network, x = small_vgg(), images(1, 64, 72, torch.float32)
     options = {"nt_type": "vargrad", "nt_samples": 4, "stdevs": 1e-3}
     single = NoiseTunnel(IntegratedGradients(network, n_steps=2), **options)(x, 1)
@@ -105,7 +105,7 @@ def test_the_variance_is_right_where_the_maps_hardly_differ():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_stays_what_it_is(dtype):
+def test_half_precision_is_kept(dtype):
     network, x = small_vgg().to(dtype), images(1, 64, 72, dtype)
     map = NoiseTunnel(Saliency(network), stdevs=0.1)(x, 1)
     assert map.dtype == dtype
@@ -118,15 +118,15 @@ def test_convergence_delta_is_the_mean_of_the_samples():
     network, x, targets = small_vgg().double(), images(2, 64, 72), torch.tensor([[1, 4], [7, 2]])
     method = IntegratedGradients(network, n_steps=3)
     scores = method.scores(x, targets)
-    answer = NoiseTunnel(method, nt_samples=4, stdevs=0.3).explain(
+    attribution = NoiseTunnel(method, nt_samples=4, stdevs=0.3).explain(
         x, targets, scores=scores, seeds=image_seeds(0, [0, 1])
     )
     with torch.no_grad():
         mean_score = sum(network(copy).gather(1, targets) for copy in noisy(x, 4, 0.3).unbind(1)) / 4
         baseline = network(torch.zeros(1, 3, 64, 72).double())[0][targets]
-    torch.testing.assert_close(answer.baseline_score, baseline)
-    expected = answer.maps.flatten(2).sum(2) - (mean_score - baseline)
-    torch.testing.assert_close(answer.convergence_delta, expected)
+    torch.testing.assert_close(attribution.baseline_score, baseline)
+    expected = attribution.maps.flatten(2).sum(2) - (mean_score - baseline)
+    torch.testing.assert_close(attribution.convergence_delta, expected)
     squared = NoiseTunnel(method, nt_type="vargrad").explain(x, targets, scores=scores, seeds=image_seeds(0, [0, 1]))
     assert squared.convergence_delta.isnan().all()
 

@@ -1,4 +1,4 @@
-"""Occlusion: a replica by loops, and what must hold for any window."""
+"""Occlusion: a replica by loops, and properties for any window."""
 
 import math
 
@@ -53,9 +53,9 @@ def replica(network: nn.Module, image: Tensor, baseline: Tensor, target: int, wi
 @pytest.mark.parametrize(("window", "strides"), WINDOWS)
 def test_replica(window: tuple, strides: tuple | int | None) -> None:
     network, batch, baselines = Perceptron(SHAPE), images(2, *SHAPE[1:]), images(3, *SHAPE[1:])[1:]
-    found = Occlusion(network, sliding_window_shapes=window, strides=strides, baselines=baselines)(batch, [2, 0])
+    maps = Occlusion(network, sliding_window_shapes=window, strides=strides, baselines=baselines)(batch, [2, 0])
     three = strides if isinstance(strides, tuple) else (1, 1, 1)
-    for image, baseline, target, map_ in zip(batch, baselines, [2, 0], found, strict=True):
+    for image, baseline, target, map_ in zip(batch, baselines, [2, 0], maps, strict=True):
         expected = replica(network, image, baseline, target, window, three)
         torch.testing.assert_close(map_, expected, rtol=1e-12, atol=1e-12 * expected.abs().max().item())
 
@@ -65,15 +65,15 @@ def test_windows_that_tile_share_out_the_drops_of_a_linear_network() -> None:
     linear = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), 3)).double()
     batch, targets = images(2, *SHAPE[1:]), torch.tensor([[2], [0]])
     method = Occlusion(linear, sliding_window_shapes=(3, 4, 4), strides=(3, 4, 4), baselines=0.5)
-    answer = explain(method, batch, targets)
-    assert answer.maps.shape == (2, 1, 1, 2, 4)
+    attribution = explain(method, batch, targets)
+    assert attribution.maps.shape == (2, 1, 1, 2, 4)
     with torch.no_grad():
-        starts = linear(torch.full_like(batch[:1], 0.5)).expand(2, -1).gather(1, targets)
-        expected = linear(batch).gather(1, targets) - starts
-    torch.testing.assert_close(answer.maps.sum((2, 3, 4)), expected, rtol=1e-12, atol=1e-14)
-    torch.testing.assert_close(answer.baseline_score, starts)
-    assert answer.convergence_delta.isnan().all()
-    assert answer.evaluations == 8 + 2
+        baseline_scores = linear(torch.full_like(batch[:1], 0.5)).expand(2, -1).gather(1, targets)
+        expected = linear(batch).gather(1, targets) - baseline_scores
+    torch.testing.assert_close(attribution.maps.sum((2, 3, 4)), expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(attribution.baseline_score, baseline_scores)
+    assert attribution.convergence_delta.isnan().all()
+    assert attribution.evaluations == 8 + 2
 
 
 def test_linearity() -> None:
@@ -82,8 +82,8 @@ def test_linearity() -> None:
         mixed.weight.zero_()[0, [3, 7]] = torch.tensor([2.0, -0.5]).double()
     window = {"sliding_window_shapes": (3, 15, 15), "strides": (3, 8, 8)}
     first, second = (Occlusion(network, **window)(batch, target) for target in (3, 7))
-    found = Occlusion(nn.Sequential(network, mixed), **window)(batch)
-    torch.testing.assert_close(found, 2 * first - 0.5 * second, rtol=1e-9, atol=1e-14)
+    maps = Occlusion(nn.Sequential(network, mixed), **window)(batch)
+    torch.testing.assert_close(maps, 2 * first - 0.5 * second, rtol=1e-9, atol=1e-14)
 
 
 def test_an_image_at_its_baseline_has_a_zero_map() -> None:
@@ -97,9 +97,9 @@ def test_a_probability_drops_by_the_share_of_the_window() -> None:
     total = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(SHAPE), 1, bias=False)).double()
     nn.init.ones_(total[1].weight)
     batch = images(2, *SHAPE[1:]) / 100
-    found = Occlusion(View(total, output="probability"), sliding_window_shapes=SHAPE, strides=SHAPE)(batch)
+    maps = Occlusion(View(total, output="probability"), sliding_window_shapes=SHAPE, strides=SHAPE)(batch)
     expected = batch.sum((1, 2, 3)).sigmoid() - 0.5
-    torch.testing.assert_close(found, expected[:, None, None, None].expand_as(batch), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(maps, expected[:, None, None, None].expand_as(batch), rtol=1e-12, atol=1e-15)
 
 
 def test_passes_and_targets_that_share_them() -> None:

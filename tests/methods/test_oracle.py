@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor"),
 ]
 FORMS: list[tuple[int, Any]] = [(1, 7), (3, torch.tensor([3, 1, 4])), (1, [5]), (3, 2), (1, [[3, 5]]), (3, [9, 0, 2])]
-"""Images and target; [[3, 5]] is two targets for an image, as the pipeline asks for target=top2."""
+"""Images and target; [[3, 5]] is two targets for an image, as of target=top2."""
 CELLS = sorted(
     (
         (name, method, FORMS[(turn + place) % len(FORMS)])
@@ -28,17 +28,17 @@ CELLS = sorted(
     ),
     key=lambda cell: list(ZOO).index(cell[0]),
 )
-"""Of each method every network, and every form of the target on one of them."""
+"""Cells of the table: each method on every network, and with every form of the target on one of them."""
 
 
 def of_several_targets(method: Method, images: Tensor, targets: Tensor) -> Tensor:
-    """(N, T, C, H, W), as the pipeline asks."""
+    """Maps of several targets (N, T, C, H, W), as the pipeline computes them."""
     scores = method.scores(images, targets)
-    answer = method.explain(images, targets, scores=scores, seeds=image_seeds(0, range(len(images))))
+    attribution = method.explain(images, targets, scores=scores, seeds=image_seeds(0, range(len(images))))
     if method.view.explains == "layer":
-        return answer.maps
+        return attribution.maps
     channels, height, width = images.shape[1:]
-    return method.geometry((channels, height, width)).expand(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
+    return method.geometry((channels, height, width)).expand(attribution.maps.flatten(0, 1)).unflatten(0, targets.shape)
 
 
 @pytest.mark.parametrize(("name", "method", "form"), CELLS, ids=[f"{name}-{method}" for name, method, _ in CELLS])
@@ -46,16 +46,16 @@ def test_equals_captum(name: str, method: str, form: tuple[int, Any]) -> None:
     (count, target), row = form, ROWS[method]
     case = case_of(name, count)
     targets = torch.as_tensor(target).reshape(1 if isinstance(target, int) else count, -1).expand(count, -1)
-    found = (
+    maps = (
         of_several_targets(row.ours(case), case.images, targets)
         if targets.shape[1] > 1
         else row.ours(case)(case.images, target)[:, None]
     )
     for column, several in enumerate(targets.T):
         expected = row.captums(case, several).detach()
-        assert found[:, column].shape == expected.shape
+        assert maps[:, column].shape == expected.shape
         assert expected.abs().max() > 0
-        assert (found[:, column] - expected).abs().max() <= 1e-6 * expected.abs().max()
+        assert (maps[:, column] - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
 def test_every_method_has_a_row() -> None:

@@ -1,4 +1,4 @@
-"""When memory runs out, values are not finite or a method fails: other maps and the user's model are unharmed."""
+"""Out of memory, values that are not finite, errors: other maps are right, and the user's model is unchanged."""
 
 import hashlib
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_out_of_memory_halves_the_chunk_and_adds_nothing_twice(method: str) -> N
 
 
 class FailsBackward(torch.autograd.Function):
-    """Runs out of memory on the way back, when the forward pass is done, for more than three points."""
+    """Runs out of memory in the backward pass for more than three points."""
 
     @staticmethod
     def forward(_context: Any, points: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class FailsBackward(torch.autograd.Function):
 
 @pytest.mark.parametrize("method", ["saliency", "ig"])
 @pytest.mark.parametrize("columns", [1, 2])
-def test_out_of_memory_on_the_way_back(method: str, columns: int) -> None:
+def test_out_of_memory_in_the_backward_pass(method: str, columns: int) -> None:
     class Network(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -82,12 +82,12 @@ def test_a_gradient_that_is_not_finite_stays_with_its_image(method: str) -> None
 
     batch = images(5, *SIZE)
     batch[2] = 0
-    found = METHODS[method](Root(), internal_batch_size=64)(batch, TARGETS)
+    maps = METHODS[method](Root(), internal_batch_size=64)(batch, TARGETS)
     others = [0, 1, 3, 4]
-    assert not found[2].isfinite().all()
+    assert not maps[2].isfinite().all()
     expected = METHODS[method](Root())(batch[others], torch.tensor(TARGETS)[others])
     assert expected.isfinite().all()
-    assert_same(found[others], expected)
+    assert_same(maps[others], expected)
 
 
 @EVERY_METHOD
@@ -100,21 +100,21 @@ def test_an_image_that_is_not_finite_stays_alone(method: str) -> None:
 
 def state_of(model: nn.Module) -> list[object]:
     """All that a caller may rely on."""
-    found: list[object] = []
+    state: list[object] = []
     for name, module in model.named_modules():
         hooks = [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
-        found.append((name, id(module), type(module), module.training, [list(each.items()) for each in hooks]))
-        found.append({key: value for key, value in vars(module).items() if key in ("inplace", "forward")})
+        state.append((name, id(module), type(module), module.training, [list(each.items()) for each in hooks]))
+        state.append({key: value for key, value in vars(module).items() if key in ("inplace", "forward")})
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         digest = hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
-        found.append((name, id(tensor), tensor.requires_grad, tensor.grad, tensor.stride(), digest))
-    return found
+        state.append((name, id(tensor), tensor.requires_grad, tensor.grad, tensor.stride(), digest))
+    return state
 
 
 @EVERY_METHOD
 @pytest.mark.parametrize("network", [small_vgg, residual])
 @pytest.mark.parametrize("hooked", [False, True])
-def test_the_model_and_the_images_are_left_as_they_were(
+def test_the_model_and_the_images_are_left_unchanged(
     method: str, network: Callable[[], nn.Module], hooked: bool
 ) -> None:
     model, batch = network().double(), images(5, *SIZE)
@@ -129,7 +129,7 @@ def test_the_model_and_the_images_are_left_as_they_were(
 
 
 @EVERY_METHOD
-def test_the_model_is_left_as_it_was_when_it_fails(method: str) -> None:
+def test_the_model_is_left_unchanged_when_it_fails(method: str) -> None:
     model = Recording(small_vgg(), fits=0)
     before = state_of(model)
     with pytest.raises(MemoryError):

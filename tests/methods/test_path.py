@@ -1,4 +1,4 @@
-"""Integrated gradients: a replica by loops, its axioms, and the flat line of points."""
+"""Integrated Gradients: a replica by loops, its axioms, and the chunks of (image, point) pairs."""
 
 import math
 
@@ -16,7 +16,7 @@ SHAPE = (3, 8, 16)
 
 
 def explain(method: IntegratedGradients, batch: Tensor, targets: Tensor) -> Attribution:
-    """As the pipeline asks, for T targets (N, T)."""
+    """Explain T targets (N, T), as the pipeline does."""
     scores = method.view.outputs(method.logits(batch)).gather(1, targets)
     return method.explain(batch, targets, scores=scores, seeds=image_seeds(0, range(len(batch))))
 
@@ -30,21 +30,21 @@ def legendre(n: int, x: float) -> tuple[float, float]:
 
 
 def nodes_and_weights(rule: str, n: int) -> list[tuple[float, float]]:
-    """Of the integral over [0, 1]; Gauss-Legendre by Newton's method (Abramowitz and Stegun, 25.4.29)."""
+    """Nodes and weights over [0, 1]; Gauss-Legendre by Newton's method (Abramowitz and Stegun, 25.4.29)."""
     if rule != "gausslegendre":
         shift = {"riemann_left": 0.0, "riemann_middle": 0.5, "riemann_right": 1.0}
         if rule in shift:
             return [((k + shift[rule]) / n, 1 / n) for k in range(n)]
         return [(k / (n - 1), (0.5 if k in (0, n - 1) else 1.0) / (n - 1)) for k in range(n)]
-    found = []
+    gauss = []
     for k in range(n):
         x = math.cos(math.pi * (k + 0.75) / (n + 0.5))
         for _ in range(10):
             value, slope = legendre(n, x)
             x -= value / slope
         slope = legendre(n, x)[1]
-        found.append(((1 + x) / 2, 1 / ((1 - x * x) * slope * slope)))
-    return found
+        gauss.append(((1 + x) / 2, 1 / ((1 - x * x) * slope * slope)))
+    return gauss
 
 
 def replica(network: Perceptron, image: np.ndarray, baseline: np.ndarray, target: int, rule: str, n: int) -> np.ndarray:
@@ -65,8 +65,8 @@ def replica(network: Perceptron, image: np.ndarray, baseline: np.ndarray, target
 @pytest.mark.parametrize("quadrature", QUADRATURE_RULES)
 def test_replica(quadrature: str, n_steps: int) -> None:
     network, batch, baselines = Perceptron(SHAPE), images(2, *SHAPE[1:]), images(3, *SHAPE[1:])[1:]
-    found = IntegratedGradients(network, n_steps=n_steps, quadrature=quadrature, baselines=baselines)(batch, [2, 0])
-    for image, baseline, target, map_ in zip(batch, baselines, [2, 0], found, strict=True):
+    maps = IntegratedGradients(network, n_steps=n_steps, quadrature=quadrature, baselines=baselines)(batch, [2, 0])
+    for image, baseline, target, map_ in zip(batch, baselines, [2, 0], maps, strict=True):
         expected = replica(network, image.numpy(), baseline.numpy(), target, quadrature, n_steps)
         np.testing.assert_allclose(map_.numpy(), expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
@@ -78,22 +78,24 @@ def test_one_right_hand_node_is_input_x_gradient() -> None:
 
 
 def test_completeness() -> None:
-    """sum(map) - (F(x) - F(b)) is what is told, and goes away with more steps."""
+    """The convergence delta is sum(map) - (F(x) - F(b)), and vanishes with more steps."""
     network, batch, targets = small_vgg().double(), images(3, 40, 56), torch.tensor([[1], [5], [9]])
     baseline, deltas = torch.full_like(batch[:1], 0.3), []
     for n_steps in (4, 400):
-        answer = explain(IntegratedGradients(network, n_steps=n_steps, baselines=0.3), batch, targets)
+        attribution = explain(IntegratedGradients(network, n_steps=n_steps, baselines=0.3), batch, targets)
         with torch.no_grad():
-            starts = network(baseline).expand(3, -1).gather(1, targets)
-            drops = network(batch).gather(1, targets) - starts
-        torch.testing.assert_close(answer.baseline_score, starts)
-        torch.testing.assert_close(answer.convergence_delta, answer.maps.sum((2, 3, 4)) - drops, rtol=1e-9, atol=1e-12)
-        assert answer.evaluations == n_steps + 2
-        deltas.append((answer.convergence_delta / drops).abs().max())
+            baseline_scores = network(baseline).expand(3, -1).gather(1, targets)
+            drops = network(batch).gather(1, targets) - baseline_scores
+        torch.testing.assert_close(attribution.baseline_score, baseline_scores)
+        torch.testing.assert_close(
+            attribution.convergence_delta, attribution.maps.sum((2, 3, 4)) - drops, rtol=1e-9, atol=1e-12
+        )
+        assert attribution.evaluations == n_steps + 2
+        deltas.append((attribution.convergence_delta / drops).abs().max())
     assert deltas[1] < 1e-3 < deltas[0]
 
 
-def test_completeness_is_told_of_the_mean_gradient_too() -> None:
+def test_the_mean_gradient_has_the_same_convergence_delta() -> None:
     network, batch, targets = small_vgg().double(), images(2, 40, 56), torch.tensor([[1], [5]])
     product = explain(IntegratedGradients(network, n_steps=5, baselines=0.3), batch, targets)
     alone = explain(IntegratedGradients(network, n_steps=5, baselines=0.3, multiply_by_inputs=False), batch, targets)
@@ -108,8 +110,8 @@ def test_linearity() -> None:
     with torch.no_grad():
         mixed.weight.zero_()[0, [3, 7]] = torch.tensor([2.0, -0.5]).double()
     first, second = (IntegratedGradients(network, n_steps=6)(batch, target) for target in (3, 7))
-    found = IntegratedGradients(nn.Sequential(network, mixed), n_steps=6)(batch)
-    torch.testing.assert_close(found, 2 * first - 0.5 * second, rtol=1e-9, atol=1e-14)
+    maps = IntegratedGradients(nn.Sequential(network, mixed), n_steps=6)(batch)
+    torch.testing.assert_close(maps, 2 * first - 0.5 * second, rtol=1e-9, atol=1e-14)
 
 
 def test_an_image_at_its_baseline_has_a_zero_map() -> None:

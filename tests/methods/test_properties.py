@@ -1,4 +1,4 @@
-"""What holds on every kind of network: complete maps, the image's alone, and a model that is left as it was."""
+"""Properties on every kind of network: complete maps, one image's alone, and a model that is left unchanged."""
 
 import itertools
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ NETWORK_OF = {
     "Conductance": "resnet18",
     "InternalInfluence": "timm",
 }
-"""Each method on one network and each network with one method; Captum holds all of them together."""
+"""Each method on one network and each network with one method; test_oracle.py has all pairs."""
 WILD = ("resnet50", "densenet121", "inception_v3", "regnet")
 """With random weights their gradients wander so far along the path, beside a small drop, that completeness would take
 thousands of steps; their maps are Captum's, node for node, in test_oracle.py."""
 EACH = pytest.mark.parametrize(("method", "name"), NETWORK_OF.items(), ids=NETWORK_OF)
 
 
-def answer(method: Method, images: Tensor, targets: Tensor, seeds: Tensor) -> tuple[Attribution, Tensor]:
+def explain(method: Method, images: Tensor, targets: Tensor, seeds: Tensor) -> tuple[Attribution, Tensor]:
     scores = method.scores(images, targets)
     return method.explain(images, targets, scores=scores, seeds=seeds), scores
 
@@ -52,11 +52,11 @@ def built(method: str, name: str, chunk: int) -> Method:
 def test_deeplift_is_complete(name: str) -> None:
     images, targets, seeds = photographs(*ZOO[name].size)[:1], torch.tensor([[1, 2]]), image_seeds(0, [0])
     for method in (DeepLift(network(name), baselines="blur"), DeepLiftShap(network(name), baselines=["mean", "blur"])):
-        found, scores = answer(method, images, targets, seeds)
-        drops = scores - found.baseline_score
-        told = found.maps.flatten(2).sum(2) - drops
-        torch.testing.assert_close(told, found.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
-        assert (told.abs() <= 1e-6 * drops.abs()).all()
+        attribution, scores = explain(method, images, targets, seeds)
+        drops = scores - attribution.baseline_score
+        delta = attribution.maps.flatten(2).sum(2) - drops
+        torch.testing.assert_close(delta, attribution.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
+        assert (delta.abs() <= 1e-6 * drops.abs()).all()
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if name not in WILD])
@@ -66,20 +66,20 @@ def test_integrated_gradients_become_complete(name: str) -> None:
     missing = []
     for n_steps in (6, 48):
         method = IntegratedGradients(network(name), n_steps=n_steps, quadrature="riemann_middle", baselines="blur")
-        found, scores = answer(method, images, targets, seeds)
-        drops = scores - found.baseline_score
-        told = found.maps.flatten(2).sum(2) - drops
-        torch.testing.assert_close(told, found.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
-        missing.append(float(told.abs().max() / drops.abs().max()))
+        attribution, scores = explain(method, images, targets, seeds)
+        drops = scores - attribution.baseline_score
+        delta = attribution.maps.flatten(2).sum(2) - drops
+        torch.testing.assert_close(delta, attribution.convergence_delta, rtol=0, atol=1e-9 * float(drops.abs().max()))
+        missing.append(float(delta.abs().max() / drops.abs().max()))
     assert missing[1] < min(0.2, missing[0] / 2)
 
 
 @EACH
-def test_a_map_is_its_images_alone(method: str, name: str) -> None:
+def test_a_map_depends_on_its_image_alone(method: str, name: str) -> None:
     images, targets = photographs(*ZOO[name].size)[:3], torch.tensor([[3], [1], [4]])
     seeds, order = image_seeds(0, [10, 11, 12]), torch.tensor([2, 0])
-    whole, _ = answer(built(method, name, 64), images, targets, seeds)
-    part, _ = answer(built(method, name, 1), images[order], targets[order], seeds[order])
+    whole, _ = explain(built(method, name, 64), images, targets, seeds)
+    part, _ = explain(built(method, name, 1), images[order], targets[order], seeds[order])
     largest = whole.maps.abs().max().item()
     total = whole.maps.abs().flatten(2).sum(2).max().item()
     for field, size in (("maps", largest), ("baseline_score", total), ("convergence_delta", total)):
@@ -102,7 +102,7 @@ def state_of(model: nn.Module) -> list[object]:
 
 
 class Broken(Exception):
-    """What a network raises."""
+    """Error of a network."""
 
 
 @contextmanager
@@ -120,16 +120,16 @@ def breaking(layer: nn.Module, at: int) -> Iterator[None]:
 
 
 @EACH
-def test_a_model_is_left_as_it_was_also_after_an_error(method: str, name: str) -> None:
+def test_a_model_is_left_unchanged_also_after_an_error(method: str, name: str) -> None:
     model, images, targets = network(name), photographs(*ZOO[name].size)[:2], torch.tensor([[3], [1]])
     first = next(model.parameters())
     first.requires_grad_(False)
     before, pixels = state_of(model), images.clone()
-    answer(built(method, name, 1), images, targets, image_seeds(0, [0, 1]))
+    explain(built(method, name, 1), images, targets, image_seeds(0, [0, 1]))
     assert state_of(model) == before
     # two calls for the scores; the fourth is the method's own
     with breaking(model.get_submodule(ZOO[name].layer), at=4), pytest.raises(Broken):
-        answer(built(method, name, 1), images, targets, image_seeds(0, [0, 1]))
+        explain(built(method, name, 1), images, targets, image_seeds(0, [0, 1]))
     assert state_of(model) == before
     assert torch.equal(images, pixels) and not images.requires_grad and torch.is_grad_enabled()
     first.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""Each rule integrates exactly what it must."""
+"""Quadrature rules: weights that sum to one, and exact integrals of polynomials up to each rule's degree."""
 
 import pytest
 import torch

@@ -128,7 +128,7 @@ def test_a_network_without_relu_is_refused_by_name(method):
         method(traced)(images(1, 64, 72, torch.float32), 1)
 
 
-def test_what_keeps_its_gradient_is_said_once(caplog):
+def test_non_linearities_with_their_plain_gradient_are_logged_once(caplog):
     method = GuidedBackprop(torchvision.models.mobilenet_v3_small(weights=None, num_classes=5).eval())
     for _ in range(2):
         method(images(1, 64, 72, torch.float32), 1)
@@ -136,7 +136,7 @@ def test_what_keeps_its_gradient_is_said_once(caplog):
     assert "hardsigmoid, hardswish of this network keep" in record.message
 
 
-def test_the_network_is_left_as_it_was_also_after_an_error():
+def test_the_network_is_left_unchanged_also_after_an_error():
     network, x = resnet18(), images(1, 64, 72, torch.float32)
     before = torch.autograd.grad(network(x.requires_grad_())[0, 0], x)[0]
     method = GuidedBackprop(network)

@@ -1,4 +1,4 @@
-"""RISE: its masks, its own loop, and what it keeps."""
+"""RISE: its masks, a replica by loops, and maps that depend on the image and its seed alone."""
 
 from math import ceil
 
@@ -47,22 +47,22 @@ def test_replica(baselines: str | int, subtract_mean: bool) -> None:
     options = {"subtract_mean": subtract_mean, "baselines": baselines}
     method = Rise(network, n_masks=9, grid=4, p1=0.3, internal_batch_size=5, **options)
     seeds = image_seeds(0, [0, 1])
-    answer = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=seeds)
-    starts = method.baselines(x, seeds).expand_as(x)
+    attribution = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=seeds)
+    absent = method.baselines(x, seeds).expand_as(x)
     for i in range(2):
         cells, shifts = draw_cells(9, 4, 0.3, SIZE, seed=int(seeds[i]))
         masks = masks_from_cells(cells.double(), shifts, SIZE)
         for t in range(2):
             with torch.no_grad():
                 outputs = [
-                    network((starts[i] + mask * (x[i] - starts[i]))[None])[0, targets[i, t]].item() for mask in masks
+                    network((absent[i] + mask * (x[i] - absent[i]))[None])[0, targets[i, t]].item() for mask in masks
                 ]
             level = sum(outputs) / 9 if subtract_mean else 0.0
             expected = sum((output - level) * mask for output, mask in zip(outputs, masks, strict=True))
-            near(answer.maps[i, t], expected / 9 / 0.3)
+            near(attribution.maps[i, t], expected / 9 / 0.3)
     with torch.no_grad():
-        near(answer.baseline_score, network(starts).gather(1, targets))
-    assert answer.evaluations == 9 + 1
+        near(attribution.baseline_score, network(absent).gather(1, targets))
+    assert attribution.evaluations == 9 + 1
 
 
 def test_all_targets_share_the_forward_passes() -> None:
@@ -90,7 +90,7 @@ class Corner(nn.Module):
 
 
 def test_a_known_answer() -> None:
-    """What is read stands out, and what is far from it gets the mean output under the masks, p1, or nothing."""
+    """Pixels that the network reads stand out; others get the mean output under the masks, p1, or 0."""
     map = Rise(Corner(), n_masks=4000)(torch.ones(1, 3, 64, 64))[0, 0]
     paper = Rise(Corner(), n_masks=4000, subtract_mean=False)(torch.ones(1, 3, 64, 64))[0, 0]
     far = map[32:, 32:]

@@ -1,4 +1,4 @@
-"""Score-CAM: its own loop, torchcam, and what it keeps."""
+"""Score-CAM: a replica by loops, torchcam as oracle, and maps that depend on the image alone."""
 
 from collections import OrderedDict
 
@@ -23,7 +23,7 @@ def activation_of(network: nn.Module, x: Tensor) -> Tensor:
         return network[:4](x)  # type: ignore[index]
 
 
-def replica(network: nn.Module, image: Tensor, start: Tensor, target: int) -> Tensor:
+def replica(network: nn.Module, image: Tensor, baseline: Tensor, target: int) -> Tensor:
     """(h, w), before the ReLU."""
     channels = activation_of(network, image[None])[0]
     scores = []
@@ -31,25 +31,25 @@ def replica(network: nn.Module, image: Tensor, start: Tensor, target: int) -> Te
         mask = interpolate(channel[None, None], image.shape[1:], mode="bilinear")[0, 0]
         mask = (mask - mask.min()) / (mask.max() - mask.min())
         with torch.no_grad():
-            masked = network((start + mask * (image - start))[None])[0, target]
-            scores.append(masked - network(start[None])[0, target])
+            masked = network((baseline + mask * (image - baseline))[None])[0, target]
+            scores.append(masked - network(baseline[None])[0, target])
     powers = torch.stack(scores).exp()
     return sum(power / powers.sum() * channel for power, channel in zip(powers, channels, strict=True))
 
 
 def test_replica() -> None:
-    network, x, start = small_vgg().double(), images(2, 40, 56), images(1, 40, 56)
+    network, x, baseline = small_vgg().double(), images(2, 40, 56), images(1, 40, 56)
     targets = torch.tensor([[1, 4], [7, 2]])
-    method = ScoreCam(network, layer=LAYER, baselines=start, relu_attributions=False, internal_batch_size=5)
-    answer = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=image_seeds(0, [0, 1]))
+    method = ScoreCam(network, layer=LAYER, baselines=baseline, relu_attributions=False, internal_batch_size=5)
+    attribution = method.explain(x, targets, scores=torch.zeros(2, 2), seeds=image_seeds(0, [0, 1]))
     for i in range(2):
         for t in range(2):
-            near(answer.maps[i, t, 0], replica(network, x[i], start[0], targets[i, t]))
+            near(attribution.maps[i, t, 0], replica(network, x[i], baseline[0], targets[i, t]))
     with torch.no_grad():
-        near(answer.baseline_score, network(start)[0][targets])
-    assert answer.evaluations == 16 + 2
-    positive = ScoreCam(network, layer=LAYER, baselines=start)
-    near(positive(x, [1, 7]), interpolate(answer.maps[:, 0].relu(), (40, 56)))
+        near(attribution.baseline_score, network(baseline)[0][targets])
+    assert attribution.evaluations == 16 + 2
+    positive = ScoreCam(network, layer=LAYER, baselines=baseline)
+    near(positive(x, [1, 7]), interpolate(attribution.maps[:, 0].relu(), (40, 56)))
 
 
 def test_oracle() -> None:

@@ -1,4 +1,4 @@
-"""The kinds of classifier that people have, with random weights and the statistics of photographs."""
+"""Classifiers of every common kind, with random weights and the batch norm statistics of photographs."""
 
 import gc
 from collections.abc import Callable
@@ -24,13 +24,13 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Kind:
-    """A network and what the tests must know of it.
+    """A network and the facts that the tests need of it.
 
     Attributes:
         build: The network, whatever its weights.
-        layer: Whose values have places in the image.
+        layer: Name of a layer whose values have positions in the image.
         size: Height and width of its input here.
-        places: The layer's values -> (N, K, h, w), where they are laid out otherwise.
+        places: The layer's values -> (N, K, h, w), for a layer with another layout.
         rectifies: It calls ReLU or ReLU6.
         products: It multiplies values that depend on the image, or has an activation for which Captum has no rule.
     """
@@ -75,7 +75,7 @@ def hugging_face() -> nn.Module:
 
 
 def tokens(values: Tensor) -> Tensor:
-    """Of a vision transformer, the class token first: (N, 1 + 4, K) -> (N, K, 2, 2)."""
+    """Feature maps of a vision transformer's tokens, the class token first: (N, 1 + 4, K) -> (N, K, 2, 2)."""
     return values[:, 1:].transpose(1, 2).unflatten(2, (2, 2))
 
 
