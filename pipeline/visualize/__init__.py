@@ -1,12 +1,12 @@
-"""Maps become pictures: Captum's panels, with NumPy and Pillow alone.
+"""Pictures of attribution maps: Captum's panels, with NumPy and Pillow alone.
 
 One picture, or several side by side::
 
     draw(maps[0], image, method="blended_heat_map", sign="all", show_colorbar=True)
     draw(maps[0], image, Panel("original_image"), Panel("heat_map", "positive", title="for the cat"))
 
-Titles and colour bars are Pillow's too: the same figure takes matplotlib nine times as long, and a
-run may draw a million.
+Titles and colour bars are drawn by Pillow too: the same figure takes nine times as long with matplotlib, and a run may
+draw a million.
 """
 
 from pipeline.visualize.colours import COLOURS, HIGHLIGHT

@@ -1,4 +1,4 @@
-"""Colour maps: a value's colour."""
+"""Colour maps: colours of normalised values."""
 
 import numpy as np
 from PIL import Image
@@ -16,19 +16,19 @@ COLOURS = {
     "WhBk": "ffffff 000000 000000 000000 000000",
     "WhBu": "ffffff 0000ff 0000ff 0000ff 0000ff",
 }
-HIGHLIGHT = "#ff6a00"  # none of the colours above: it says where, not for or against
-# Captum's choice for each sign, but for "all": red and green look alike to one man in twelve.
+HIGHLIGHT = "#ff6a00"  # of overlays; unlike all colours above, for it marks a place and not a sign
+# Captum's choice for each sign, but for "all": one man in twelve cannot distinguish red from green.
 OF_SIGN = {"all": "BuWhRd", "positive": "Greens", "negative": "Reds", "absolute_value": "Blues"}
 
 
-def lowest(sign: str) -> int:
-    """The normalised value that has the first colour: -1 or 0; the last is 1."""
+def lowest_value(sign: str) -> int:
+    """Return the normalised value of the first colour, -1 or 0; that of the last is 1."""
     return -1 if sign == "all" else 0
 
 
-def paint(values: Values, sign: str, cmap: str | None = None) -> Image.Image:
-    """Normalised values (H, W) in the colours of ``cmap``, or of their sign."""
+def apply_colour_map(values: Values, sign: str, cmap: str | None = None) -> Image.Image:
+    """Paint normalised values (H, W) in the colours of ``cmap``, or of their sign's colour map."""
     anchors = np.array([list(bytes.fromhex(anchor)) for anchor in COLOURS[cmap or OF_SIGN[sign]].split()])
-    places = np.linspace(lowest(sign), 1, len(anchors))
-    channels = [np.interp(values, places, channel) for channel in anchors.T]
+    positions = np.linspace(lowest_value(sign), 1, len(anchors))
+    channels = [np.interp(values, positions, channel) for channel in anchors.T]
     return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))

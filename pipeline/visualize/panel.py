@@ -1,4 +1,4 @@
-"""One way to show a map."""
+"""Panel: one picture of a map, with its options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from pipeline.visualize.blur import blur
-from pipeline.visualize.colours import COLOURS, HIGHLIGHT, paint
-from pipeline.visualize.scale import SIGNS, Values, normalize, signed, threshold
+from pipeline.visualize.colours import COLOURS, HIGHLIGHT, apply_colour_map
+from pipeline.visualize.scale import SIGNS, Values, normalize, threshold, values_of_sign
 
-# Captum's five, and where the map is strong, in one colour over the grey image.
+# Captum's five, and the overlay: strong values of the map in one colour over the grey image.
 METHODS = ("heat_map", "blended_heat_map", "original_image", "masked_image", "alpha_scaling", "overlay")
 UNSIGNED = ("masked_image", "alpha_scaling", "overlay")
 COLOURED = ("heat_map", "blended_heat_map")
-_BLURS_IN_WIDTH = 56  # an overlay is smoothed by 4 pixels of 224
+_BLURS_IN_WIDTH = 56  # an overlay is blurred with a standard deviation of 4 pixels of 224
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Panel:
         sign: ``positive``, ``negative``, ``absolute_value``, or ``all`` for the heat maps.
         outlier_perc: Percent of the total magnitude that may be clipped.
         cmap: A name of `COLOURS` for the heat maps; None: the one for the sign.
-        alpha_overlay: Opacity of the map over the image; None: 0.5, and 0.85 for an overlay's strongest places.
-        show_colorbar: Whether a bar below says which values a heat map's colours are.
+        alpha_overlay: Opacity of the map over the image; None: 0.5, and 0.85 for an overlay's strongest values.
+        show_colorbar: Draw a bar below with the values of a heat map's colours.
         title: A line above.
-        scale: The magnitude with the strongest colour, for several maps alike; None: the map's own ``threshold``.
+        scale: Magnitude of the strongest colour, for several maps alike; None: the map's own ``threshold``.
 
     Raises:
-        ValueError: For an option that cannot be.
+        ValueError: For an unknown or impossible option.
     """
 
     method: str = "heat_map"
@@ -67,15 +67,18 @@ class Panel:
 
     @property
     def needs_image(self) -> bool:
-        """Whether there is nothing to show without the image."""
+        """True if the panel cannot be drawn without the image."""
         return self.method != "heat_map"
 
     def threshold(self, map: ArrayLike) -> float:
-        """The magnitude with the strongest colour, were it not for ``scale``."""
+        """Return the magnitude of the strongest colour without ``scale``."""
         return threshold(self._shown(map), outlier_perc=self.outlier_perc)
 
     def picture(self, map: ArrayLike, image: Image.Image | None = None) -> Image.Image:
-        """The picture alone, of the image's size, else the map's; RGBA from ``alpha_scaling``, else RGB.
+        """Draw the picture without title and bar, of the image's size, else the map's.
+
+        Returns:
+            RGBA for ``alpha_scaling``, else RGB.
 
         Raises:
             ValueError: If the map is neither of the image's size nor a coarse grid over it, or not finite.
@@ -84,35 +87,35 @@ class Panel:
         if image is not None:
             values = _over(values, *image.size)
         if self.method == "heat_map":
-            return paint(values, self.sign, self.cmap)
+            return apply_colour_map(values, self.sign, self.cmap)
         if image is None:
-            raise ValueError(f"{self.method} needs the image")
-        seen = image.convert("RGB")
+            raise ValueError(f"{self.method} needs the image: give it, or choose heat_map")
+        picture = image.convert("RGB")
         match self.method:
             case "blended_heat_map":
-                return Image.blend(_grey(seen), paint(values, self.sign, self.cmap), self._alpha(0.5))
+                return Image.blend(_grey(picture), apply_colour_map(values, self.sign, self.cmap), self._alpha(0.5))
             case "overlay":
-                colour = Image.new("RGB", seen.size, HIGHLIGHT)
-                return Image.composite(colour, _grey(seen), _levels(values * self._alpha(0.85)))
+                colour = Image.new("RGB", picture.size, HIGHLIGHT)
+                return Image.composite(colour, _grey(picture), _levels(values * self._alpha(0.85)))
             case "masked_image":
-                return Image.fromarray(np.uint8(np.asarray(seen) * values[:, :, None]))
+                return Image.fromarray(np.uint8(np.asarray(picture) * values[:, :, None]))
             case "alpha_scaling":
-                seen.putalpha(_levels(values))
-        return seen
+                picture.putalpha(_levels(values))
+        return picture
 
     def _shown(self, map: ArrayLike) -> Values:
-        values = signed(map, self.sign)
+        values = values_of_sign(map, self.sign)
         return blur(values, values.shape[1] / _BLURS_IN_WIDTH) if self.method == "overlay" else values
 
     def _alpha(self, default: float) -> float:
         return default if self.alpha_overlay is None else self.alpha_overlay
 
 
-def chosen(panels: Sequence[Panel], options: dict[str, Any]) -> Sequence[Panel]:
-    """Several panels, or the one with these options.
+def panels_of(panels: Sequence[Panel], options: dict[str, Any]) -> Sequence[Panel]:
+    """Return the panels, or else the one with these options.
 
     Raises:
-        ValueError: For both, or an option that cannot be.
+        ValueError: For both, or an unknown or impossible option.
     """
     if panels and options:
         raise ValueError("give panels, or the options of one, not both")
@@ -120,7 +123,7 @@ def chosen(panels: Sequence[Panel], options: dict[str, Any]) -> Sequence[Panel]:
 
 
 def without_image(panels: Sequence[Panel]) -> Sequence[Panel]:
-    """What is left of panels without the image: the heat maps, or one in place of the last panel."""
+    """Return the panels that can be drawn without the image: the heat maps, or one in place of the last panel."""
     return [panel for panel in panels if not panel.needs_image] or [replace(panels[-1], method="heat_map")]
 
 
@@ -129,15 +132,18 @@ def _levels(values: Values) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """The mean of the channels, as Captum has it, but without matplotlib's stretching to full contrast."""
+    """Average the channels, as Captum does, but without matplotlib's stretching to full contrast."""
     mean = np.asarray(image).mean(2).astype(np.uint8)
     return Image.fromarray(mean).convert("RGB")
 
 
 def _over(values: Values, width: int, height: int) -> Values:
-    """A map of the image's size, or the grid of a layer with each value repeated over the pixels of its cell."""
+    """Return a map of the image's size: itself, or a layer's grid with each value repeated over its cell's pixels."""
     rows, columns = values.shape
+    # another shape of the sides, by more than a pixel, is another crop and not a coarser grid
     if rows > height or columns > width or abs(rows / height - columns / width) * max(height, width) > 1:
-        raise ValueError(f"the image is {width} x {height} pixels, the map {columns} x {rows}")
+        raise ValueError(
+            f"the image is {width} x {height} pixels, the map {columns} x {rows}: give the image that was explained"
+        )
     over: Values = values[np.arange(height)[:, None] * rows // height, np.arange(width) * columns // width]
     return over

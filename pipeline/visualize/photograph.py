@@ -1,4 +1,4 @@
-"""Network input -> image."""
+"""Photograph of a network's input: normalisation undone."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-_ROUNDING = 1e-3  # of float16 and of a mean that was subtracted and added again
+_ROUNDING = 1e-3  # of float16, and of a mean that is subtracted and added again; in units of [0, 1]
 
 
 def photograph(
     values: ArrayLike, *, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Image.Image:
-    """The image that a network's input shows.
+    """Convert a network's input back to an image.
 
     Args:
         values: (3, H, W) or (1, H, W): uint8, or numbers in [0, 1], or, with mean and std, normalised ones.
         mean: Of each channel, which was subtracted.
-        std: Of each channel, by which was divided then.
+        std: Of each channel, by which the difference was divided.
 
     Raises:
-        ValueError: For another shape, or values outside [0, 1]: they are normalised by what was not said.
+        ValueError: For another shape, or values outside [0, 1]: they are normalised, and mean and std are missing.
     """
     pixels = np.asarray(values)
     if pixels.ndim != 3 or len(pixels) not in (1, 3):

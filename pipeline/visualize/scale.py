@@ -1,4 +1,4 @@
-"""Which values of a map are shown, and which of them gets the strongest colour."""
+"""Scale of a map: its values of a sign, and the magnitude that gets the strongest colour."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ def normalize(map: ArrayLike, *, sign: str = "all", outlier_perc: float = 2, sca
         scale: The magnitude that becomes 1, for several maps alike; None: the map's own ``threshold``.
 
     Returns:
-        (H, W) float64 in [-1, 1] for ``all``, else in [0, 1]; zeros where there is nothing of that sign.
+        (H, W) float64 in [-1, 1] for ``all``, else in [0, 1]; all zeros for a map without values of that sign.
 
     Raises:
         ValueError: For another sign, percentage or shape, a scale that is not positive, or values that are not finite.
@@ -25,7 +25,7 @@ def normalize(map: ArrayLike, *, sign: str = "all", outlier_perc: float = 2, sca
     if scale is not None and not scale > 0:
         raise ValueError(f"scale is a magnitude above 0, not {scale}")
     strongest = threshold(map, sign=sign, outlier_perc=outlier_perc) if scale is None else scale
-    values = signed(map, sign)
+    values = values_of_sign(map, sign)
     if strongest == 0:
         return np.zeros_like(values)
     scaled: Values = np.clip(values / strongest, -1, 1)
@@ -33,20 +33,20 @@ def normalize(map: ArrayLike, *, sign: str = "all", outlier_perc: float = 2, sca
 
 
 def threshold(map: ArrayLike, *, sign: str = "all", outlier_perc: float = 2) -> float:
-    """The magnitude up to which the values of a sign hold ``100 - outlier_perc`` percent of their total magnitude.
+    """Return the magnitude up to which the values of a sign sum to ``100 - outlier_perc`` percent of their total.
 
     Raises:
         ValueError: For another sign, percentage or shape, or values that are not finite.
     """
     if not 0 <= outlier_perc <= 100:
         raise ValueError(f"outlier_perc is a percentage, not {outlier_perc}")
-    magnitudes = np.sort(np.abs(signed(map, sign)), axis=None)
+    magnitudes = np.sort(np.abs(values_of_sign(map, sign)), axis=None)
     total = np.cumsum(magnitudes)
     return float(magnitudes[np.searchsorted(total, total[-1] * (1 - outlier_perc / 100))])
 
 
-def signed(map: ArrayLike, sign: str) -> Values:
-    """The values of a sign, summed over channels; all of them at least 0 but for ``all``: (H, W).
+def values_of_sign(map: ArrayLike, sign: str) -> Values:
+    """Sum a map over channels, and select the values of a sign: (H, W), at least 0 but for ``all``.
 
     Raises:
         ValueError: For another sign or shape, or values that are not finite.

@@ -1,10 +1,10 @@
-"""Colour maps are Captum's and its tutorials'; the default can be read by those to whom red and green look alike."""
+"""Colour maps are Captum's and its tutorials'; the default can be read by the red-green colour-blind."""
 
 import numpy as np
 import pytest
 
 from pipeline.visualize import COLOURS
-from pipeline.visualize.colours import paint
+from pipeline.visualize.colours import apply_colour_map
 
 # Linear RGB as a deuteranope sees it: Machado, Oliveira and Fernandes 2009, table 1, severity 1.0.
 DEUTERANOPIA = np.array(
@@ -17,7 +17,7 @@ def ramp(cmap: str) -> np.ndarray:
     """(101, 3) levels from the lowest to the highest value."""
     sign = "all" if cmap in ("BuWhRd", "RdWhGn") else "positive"
     values = np.linspace(-1 if sign == "all" else 0, 1, 101)
-    return np.asarray(paint(values[None], sign, cmap))[0].astype(float)
+    return np.asarray(apply_colour_map(values[None], sign, cmap))[0].astype(float)
 
 
 def linear(levels: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_the_default_is_neutral_in_the_middle_and_mirrored() -> None:
 
 
 def opposites(cmap: str) -> np.ndarray:
-    """How far apart a value and its opposite are to a deuteranope, without their difference in luminance."""
+    """Distance in chromaticity of a value and its opposite, as a deuteranope sees them."""
     seen = linear(ramp(cmap)) @ DEUTERANOPIA.T
     seen /= seen.sum(1, keepdims=True)  # chromaticity
     return np.linalg.norm(seen[:50] - seen[:50:-1], axis=1)
@@ -63,6 +63,6 @@ def test_for_and_against_differ_without_red_and_green() -> None:
 
 @pytest.mark.parametrize("cmap", ["Greens", "Reds", "Blues", "WhBk"])
 def test_colours_of_one_sign_darken_steadily(cmap: str) -> None:
-    """So that they can be read without any colour at all."""
+    """They can be read without any colour at all."""
     steps = np.diff(linear(ramp(cmap)) @ LUMINANCE)
     assert (steps <= 0).all() and (steps[:25] < 0).all()

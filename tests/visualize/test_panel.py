@@ -1,11 +1,10 @@
-"""Panels are the pictures that Captum draws, except where Captum stops with an error."""
+"""Panels equal the pictures that Captum draws, except where Captum stops with an error."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.visualize import SIGNS, Panel, draw
-from pipeline.visualize.blur import blur
 from pipeline.visualize.panel import without_image
 
 from .conftest import SIZE
@@ -32,7 +31,7 @@ def test_pictures_equal_captums(map_: np.ndarray, image: Image.Image, sign: str)
 
 @pytest.mark.parametrize("alpha", [0.25, None])
 def test_blended_heat_map_equals_captums(map_: np.ndarray, image: Image.Image, alpha: float | None) -> None:
-    """But for the contrast of the grey image, which matplotlib stretches: here it has all levels already."""
+    """The grey image has all levels from 0 to 255, for matplotlib would stretch its contrast to these."""
     captum = pytest.importorskip("captum.attr._utils.visualization")
     pixels = np.asarray(image).copy()
     pixels[0, 0], pixels[0, 1] = 0, 255
@@ -85,11 +84,7 @@ def test_overlay_tints_only_where_the_map_is_strong() -> None:
     assert not (np.asarray(draw(map_, image, method="overlay", sign="negative")) != grey(image)).any()
 
 
-def test_blur_keeps_a_constant_map() -> None:
-    np.testing.assert_allclose(blur(np.full(SIZE, 3.0), 2.5), 3.0, rtol=1e-12)
-
-
-def test_a_layers_grid_is_laid_over_the_image() -> None:
+def test_a_layers_grid_is_spread_over_the_image() -> None:
     map_, image = np.zeros((2, 2, 3)), Image.new("RGB", (48, 32), "white")
     map_[1, 0, 2] = 1
     seen = np.asarray(draw(map_, image, method="masked_image"))[:, :, 0] == 255
@@ -98,13 +93,13 @@ def test_a_layers_grid_is_laid_over_the_image() -> None:
     assert draw(map_, image, Panel("original_image"), Panel()).size == (2 * 48 + 8, 32)
 
 
-def test_without_the_image_the_heat_maps_are_left() -> None:
+def test_without_the_image_the_heat_maps_remain() -> None:
     heat = Panel("heat_map", "positive")
     assert without_image([Panel("original_image"), heat, Panel("overlay")]) == [heat]
     assert without_image([Panel("original_image"), Panel("overlay", "negative")]) == [Panel("heat_map", "negative")]
 
 
-def test_what_cannot_be_drawn_is_refused(map_: np.ndarray, image: Image.Image) -> None:
+def test_impossible_options_are_refused(map_: np.ndarray, image: Image.Image) -> None:
     with pytest.raises(ValueError, match="the image is 17 x 11 pixels, the map 11 x 17"):
         draw(map_.transpose(0, 2, 1), image, method="overlay")
     with pytest.raises(ValueError, match="the image is 8 x 5 pixels"):

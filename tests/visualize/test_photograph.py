@@ -1,4 +1,4 @@
-"""What a network's input shows."""
+"""Photographs of network inputs: normalisation undone, or refused where mean and std are missing."""
 
 import numpy as np
 import pytest

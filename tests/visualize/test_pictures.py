@@ -1,4 +1,4 @@
-"""Figures equal stored ones. ``python -m tests.visualize.test_pictures`` stores new ones: look at them first."""
+"""Figures equal stored ones. ``python -m tests.visualize.test_pictures`` stores new ones: check them by eye."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ def spot(row: float, column: float, size: float) -> np.ndarray:
 
 
 def scene() -> tuple[np.ndarray, Image.Image]:
-    """A map that is for an upper left spot and against a lower right one, and a picture of two discs."""
+    """A map with a positive spot at the upper left and a negative one at the lower right, and an image of two discs."""
     map_ = spot(30, 40, 12) - 0.7 * spot(66, 90, 9) + 0.1 * np.sin(ROW / 3) * np.cos(COLUMN / 4)
     pixels = np.stack([60 + ROW, 90 + COLUMN / 2, 200 - ROW - COLUMN / 4], axis=2)
     pixels[(ROW - 30) ** 2 + (COLUMN - 40) ** 2 < 400] = 230, 180, 60
@@ -49,7 +49,7 @@ def scene() -> tuple[np.ndarray, Image.Image]:
 
 
 def is_stored(picture: Image.Image, name: str) -> bool:
-    """Whether one pixel in 200 at most is more than 8 of 255 levels away: text varies from one FreeType to another."""
+    """True if at most one pixel in 200 differs by more than 8 of 255 levels: text varies with FreeType's version."""
     stored = np.asarray(Image.open(STORED / f"{name}.png").convert("RGB"), int)
     drawn = np.asarray(picture.convert("RGB"), int)
     return stored.shape == drawn.shape and bool((np.abs(stored - drawn).max(2) > 8).mean() <= 0.005)
@@ -69,8 +69,8 @@ def test_a_flipped_sign_a_shifted_map_or_another_scale_is_no_longer_the_figure(n
         "turned": map_[::-1, ::-1],
         "stronger": np.where(map_ > 0, 1.5, 1) * map_,
     }
-    taken = [fault for fault, other in wrong.items() if is_stored(draw(other, image, *FIGURES[name]), name)]
-    assert taken == (["stronger"] if name == "through_the_image" else [])  # it shows each sign by itself
+    unnoticed = [fault for fault, other in wrong.items() if is_stored(draw(other, image, *FIGURES[name]), name)]
+    assert unnoticed == (["stronger"] if name == "through_the_image" else [])  # it shows each sign on its own scale
 
 
 def colourings(panel: Panel) -> list[Panel]:

@@ -1,4 +1,4 @@
-"""Values become what Captum's visualize_image_attr shows, except where Captum stops with an error."""
+"""Normalised values equal those of Captum's visualize_image_attr, except where Captum stops with an error."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_one_scale_makes_maps_comparable(map_: np.ndarray) -> None:
     np.testing.assert_allclose(normalize(small, scale=scale), np.clip(map_.sum(0) / scale / 4, -1, 1), atol=1e-12)
 
 
-def test_what_cannot_be_is_refused(map_: np.ndarray) -> None:
+def test_impossible_options_are_refused(map_: np.ndarray) -> None:
     with pytest.raises(ValueError, match="sign is one of"):
         normalize(map_, sign="both")
     with pytest.raises(ValueError, match="percentage"):

@@ -17,7 +17,7 @@ def test_grid_lays_rows_out_with_gaps(image: Image.Image) -> None:
     assert corners == [(255, 0, 0), (0, 255, 0), (0, 255, 0), (255, 255, 255)]
 
 
-def test_panels_stand_in_line_whatever_is_above_and_below() -> None:
+def test_panels_are_aligned_whatever_is_above_and_below() -> None:
     map_ = np.ones((140, 150))
     sheet = draw(map_, None, Panel(title="a"), Panel(show_colorbar=True), Panel(title="a", show_colorbar=True))
     assert sheet.size == (3 * 150 + 2 * GAP, TITLE + 140 + GAP + BAR + TICKS)
