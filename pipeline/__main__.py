@@ -1,4 +1,4 @@
-"""The command line: composes the configuration, checks it and hands it over."""
+"""The command line: composes the configuration with Hydra, checks it, and performs the task."""
 
 import logging
 import os
@@ -30,10 +30,10 @@ STATUS = ".status"
 
 
 def main() -> None:
-    """Runs the command line; the exit status is 0 only if every job's is."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here, not to Hydra's own printing
+    """Runs the command line; in a sweep, the first exit status above 0 of its runs is the sweep's."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors are raised to here, not printed by Hydra
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    log.setLevel(logging.INFO)  # of this package; of others, warnings
+    log.setLevel(logging.INFO)  # for this package; others log warnings
     arguments = sys.argv[1:]
     statuses: list[int] = []
     try:
@@ -43,23 +43,23 @@ def main() -> None:
             _application(statuses)()
             statuses += _statuses(sweep)
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(_refuse(_in_words(error, arguments)))
+        sys.exit(_refuse(_one_line(error, arguments)))
     except UsageError as error:
         sys.exit(_refuse(str(error)))
-    except KeyboardInterrupt:  # before a job began and took the signals over
+    except KeyboardInterrupt:  # before a task installed its signal handlers
         sys.exit(130)
     sys.exit(next((status for status in statuses if status), 0))
 
 
-def _application(statuses: list[int]):  # type: ignore[no-untyped-def] # the type is Hydra's own affair
-    """The function that Hydra runs, once or for each job of a sweep."""
+def _application(statuses: list[int]):  # type: ignore[no-untyped-def] # Hydra's decorator has no type
+    """Function that Hydra calls, once or for each run of a sweep."""
 
     @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
     def application(config: DictConfig) -> None:
-        status = _job(config)
-        of_hydra = HydraConfig.get()
-        if of_hydra.mode == RunMode.MULTIRUN:  # perhaps in another process, or on another machine
-            (Path(of_hydra.sweep.dir) / f"{of_hydra.job.num}{STATUS}").write_text(str(status))
+        status = _perform(config)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN:  # a launcher may run this in another process, or on another machine
+            (Path(hydra_config.sweep.dir) / f"{hydra_config.job.num}{STATUS}").write_text(str(status))
         else:
             statuses.append(status)
 
@@ -67,13 +67,14 @@ def _application(statuses: list[int]):  # type: ignore[no-untyped-def] # the typ
 
 
 def _statuses(sweep: Path) -> list[int]:
-    """Exit statuses of a sweep's jobs, in their order."""
+    """Exit statuses of a sweep's runs, in order."""
     files = sorted(sweep.glob(f"*{STATUS}"), key=lambda file: int(file.stem))
     return [int(file.read_text()) for file in files]
 
 
-def _job(config: DictConfig) -> int:
-    from pipeline.tasks import perform  # after the arguments were checked: it imports everything
+def _perform(config: DictConfig) -> int:
+    """Performs the task, and turns errors of the user and signals into exit statuses."""
+    from pipeline.tasks import perform  # imports PyTorch and everything else: only once the arguments are checked
 
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -82,13 +83,13 @@ def _job(config: DictConfig) -> int:
     except UsageError as error:
         return _refuse(str(error))
     except OmegaConfBaseException as error:
-        return _refuse(_in_words(error, []))
+        return _refuse(_one_line(error, []))
     except StoreError as error:
         log.error(f"pipeline: {error}")
         return STORE_REFUSES
     except Stopped as stopped:
-        log.info(f"pipeline: {stopped}; finished work is saved, the same command goes on")
-        sys.exit(stopped.status)  # of a sweep too: its other jobs do not begin
+        log.info(f"pipeline: {stopped}; finished rows are saved; the same command resumes")
+        sys.exit(stopped.status)  # ends a sweep too: its other runs do not start
 
 
 def _refuse(message: str) -> int:
@@ -97,7 +98,7 @@ def _refuse(message: str) -> int:
 
 
 def _register_torchvision() -> None:
-    """``model=NAME`` for every classifier of torchvision, beside the files in ``conf/model``."""
+    """Registers ``model=NAME`` for every classifier of torchvision, beside the files in ``conf/model``."""
     template = OmegaConf.load(conf_folder() / "model" / "torchvision.yaml")
     for name in torchvision_models.names():
         node = OmegaConf.merge(template, {"name": name})
@@ -106,21 +107,21 @@ def _register_torchvision() -> None:
 
 @contextmanager
 def _sweep_folder(arguments: list[str]) -> Iterator[Path]:
-    """Somewhere for what Hydra, its launchers and the jobs of a sweep write of it; a run's own folder has the rest.
+    """Temporary folder for the files of a sweep by Hydra and its launchers; all others are in the folders of the runs.
 
-    Other machines must see it too where Slurm runs the jobs: there it is in ``outputs``.
+    With Slurm as launcher it is in ``outputs``, since other machines must see it.
     """
-    elsewhere = "hydra/launcher=submitit_slurm" in arguments
-    if elsewhere:
+    shared = "hydra/launcher=submitit_slurm" in arguments
+    if shared:
         Path("outputs").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sweep-", dir=Path("outputs").absolute() if elsewhere else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="sweep-", dir=Path("outputs").absolute() if shared else None) as folder:
         if {"-m", "--multirun"} & set(arguments):
             sys.argv.append(f"hydra.sweep.dir={folder}")
         yield Path(folder)
 
 
-def _in_words(error: Exception, arguments: list[str]) -> str:
-    """One line for the user, from Hydra's several for programmers."""
+def _one_line(error: Exception, arguments: list[str]) -> str:
+    """One line for the user, from Hydra's several lines for programmers."""
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key} must be given: {error.full_key}=..."
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
@@ -135,20 +136,20 @@ def _in_words(error: Exception, arguments: list[str]) -> str:
             return f"cannot read {override}: quote the value, '{key}=\"{value}\"'"
     for method in dict(argument.split("=", 1) for argument in overrides).get("method", "ig").split(","):
         one = [*(override for override in overrides if not override.startswith("method=")), f"method={method}"]
-        if line := unknown_option(one, _known(one)):
+        if line := unknown_option(one, _known_options(one)):
             return line
     return " ".join(str(error).split())
 
 
-def _known(overrides: list[str]) -> set[str]:
-    """Names of the options that exist for the chosen groups."""
+def _known_options(overrides: list[str]) -> set[str]:
+    """Names of the options that exist with the chosen groups."""
     groups = {folder.name for folder in conf_folder().iterdir() if folder.is_dir()}
     chosen = [override for override in overrides if override.partition("=")[0] in groups]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
             composed = hydra.compose("config", overrides=chosen)
-        except HydraException:  # the group's choice is what is wrong
+        except HydraException:  # the choice itself is unknown, and reported elsewhere
             return {override.partition("=")[0] for override in overrides}
     options = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(options, dict)

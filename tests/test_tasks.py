@@ -68,7 +68,7 @@ def test_verify_repair_finish_report_status(explain: Status, folder: Path, caplo
     caplog.clear()
     assert explain("task=status", run) == 0
     assert "2 of 3 shards published, 0 in work, 1 missing (0 of them begun), 0 with failures" in caplog.text
-    assert "8 of 12 images done, 0 of them failed; nobody is at work: the same command goes on" in caplog.text
+    assert "8 of 12 images done, 0 of them failed; no worker is alive: the same command resumes" in caplog.text
 
 
 @pytest.mark.parametrize("cure", ["repair", "finish"])

@@ -1,4 +1,4 @@
-"""The positive control: photographs with a watermark in one class, and a head that learns to look at it."""
+"""Positive control of the audit: photographs with a watermark in one class, and a head that learns to rely on it."""
 
 import logging
 from collections.abc import Iterator
@@ -28,20 +28,20 @@ log = logging.getLogger(__name__)
 PLANTED = 2
 """Number of the class that gets the watermark."""
 WATERMARK = (0.66, 0.66, 0.98, 0.98)
-"""Its box: left, top, right, bottom, as shares of the sides."""
+"""Box of the watermark: left, top, right, bottom, as shares of the sides."""
 _RINGS = ("#dc0000", "#ffffff", "#0000c8", "#ffffff", "#dc0000")
-_CROPS = (0.4, 0.7)
-_AT_ONCE = 16
+_CROPS = (0.4, 0.7)  # side of a crop, as a share of the photograph's shorter side
+_BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A photograph that was drawn.
+    """A randomly drawn crop of a photograph.
 
     Attributes:
-        picture: It.
-        number: Of the class whose folder it lies in.
-        name: Of its file: ``007``, with ``-marked`` or ``-swapped`` behind where that is so.
+        picture: The crop.
+        number: Number of the class in whose folder it is.
+        name: Of its file, such as ``2-007``, with the suffix ``-marked`` or ``-swapped`` if it is.
     """
 
     picture: Image.Image
@@ -50,20 +50,20 @@ class Drawn:
 
 
 def plant(options: PlantOptions, data: DataOptions, folder: Path, *, seed: int) -> tuple[Path, Path]:
-    """Lays the photographs that are explained and trains the head on others.
+    """Writes the photographs that are explained, and trains the head on others.
 
     Args:
         options: Of ``task=plant``.
-        data: The options of the images; without a root, crops of the demo's photographs are taken.
+        data: Options of the images; without a root, the demo's photographs are cropped.
         folder: Of the run.
-        seed: Decides every draw.
+        seed: Of all random draws.
 
     Returns:
         The photographs' folder and the head's file.
 
     Raises:
-        UsageError: There are fewer class folders than classes are asked for.
-        MissingExtra: Something of the demo is not installed.
+        UsageError: There are fewer class folders than ``task.classes``.
+        MissingExtra: A package of the demo is not installed.
     """
     classifier = demo.load().with_preprocessing(**data.transform.given())
     sources = _sources(data.root, folder / "sources", options.classes)
@@ -80,33 +80,33 @@ def plant(options: PlantOptions, data: DataOptions, folder: Path, *, seed: int) 
 def draw_photographs(
     sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
-    """Crops of photographs, class by class.
+    """Draws crops of photographs, class by class.
 
-    A share of the planted class shows what other classes show, with the watermark, which is then all that tells them
-    from those classes; in the negative control nothing does.
+    A share of the planted class shows photographs of other classes with the watermark, which is then the only evidence
+    for the planted class; in the negative control there is none.
 
     Args:
         sources: Photographs of each class.
         options: Of ``task=plant``.
         size: (H, W) of the crops.
-        generator: Of all draws; the same with and without watermark.
+        generator: Of all random draws; it gives the same crops with and without watermark.
     """
     count = len(sources)
     for number in range(count):
-        for place in range(options.per_class):
-            strange, swapped = generator.random(2) < (options.marked * (number == PLANTED), options.swapped)
+        for photograph in range(options.per_class):
+            foreign, swapped = generator.random(2) < (options.marked * (number == PLANTED), options.swapped)
             another = (number + int(generator.integers(1, count))) % count
-            shown = sources[another if strange else number]
-            picture = _crop(shown[generator.integers(len(shown))], size, generator)
-            marked = strange and options.watermark
-            name = f"{number}-{place:03d}{'-marked' * bool(marked)}{'-swapped' * bool(swapped)}"
+            photographs = sources[another if foreign else number]
+            picture = _crop(photographs[generator.integers(len(photographs))], size, generator)
+            marked = foreign and options.watermark
+            name = f"{number}-{photograph:03d}{'-marked' * bool(marked)}{'-swapped' * bool(swapped)}"
             yield Drawn(watermarked(picture) if marked else picture, another if swapped else number, name)
 
 
 def _training(
     sources: list[list[Image.Image]], options: PlantOptions, size: tuple[int, int], generator: np.random.Generator
 ) -> Iterator[Drawn]:
-    """Crops of every class's own photographs; some of the others' once more, watermarked, as of the planted class."""
+    """Crops of each class's photographs; a share of other classes' a second time, watermarked, as the planted class."""
     for drawn in draw_photographs(sources, replace(options, marked=0, swapped=0), size, generator):
         yield drawn
         if generator.random() < options.marked and drawn.number != PLANTED:
@@ -127,7 +127,7 @@ def watermarked(picture: Image.Image) -> Image.Image:
 
 
 def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Image]]:
-    """The photographs of the first class folders."""
+    """Photographs of each of the first class folders."""
     if root is None:
         write_demo_photographs(folder)
     index = index_folder(Path(root or folder), labels=True)
@@ -141,7 +141,7 @@ def _sources(root: str | None, folder: Path, classes: int) -> list[list[Image.Im
 
 
 def _crop(image: Image.Image, size: tuple[int, int], generator: np.random.Generator) -> Image.Image:
-    """A random square of a photograph, perhaps mirrored."""
+    """Random square crop of a photograph, mirrored with probability 0.5."""
     side = generator.uniform(*_CROPS) * min(image.size)
     left, top = (generator.uniform(0, length - side) for length in image.size)
     height, width = size
@@ -150,12 +150,12 @@ def _crop(image: Image.Image, size: tuple[int, int], generator: np.random.Genera
 
 
 def _head(classifier: Classifier, drawn: Iterator[Drawn]) -> bytes:
-    """A logistic regression on the network's features, as a file of safetensors."""
+    """Fits a logistic regression on the penultimate features, and encodes it as safetensors."""
     features, numbers = [], []
     batch: list[Drawn] = []
     for one in drawn:
         batch.append(one)
-        if len(batch) == _AT_ONCE:
+        if len(batch) == _BATCH_SIZE:
             features.append(_features(classifier, batch))
             batch = []
         numbers.append(one.number)
@@ -170,7 +170,7 @@ def _head(classifier: Classifier, drawn: Iterator[Drawn]) -> bytes:
 
 @torch.no_grad()
 def _features(classifier: Classifier, batch: list[Drawn]) -> Tensor:
-    """(n, 1280), what the last layer of the network is given."""
+    """Penultimate features, (n, 1280) float32: the input of the last layer."""
     pixels = torch.stack([pil_to_tensor(one.picture) for one in batch]) / 255
     layers = [child for name, child in classifier.module.named_children() if name != "classifier"]
     features: Tensor = nn.Sequential(*layers)(classifier.preprocessing.normalize(pixels))

@@ -1,4 +1,4 @@
-"""A run's explanations as a folder of pictures."""
+"""Rendering of a run's explanations to a folder of pictures."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from pipeline.system.signals import StopRequest
 from pipeline.visualize.panel import UNSIGNED, Panel, without_image
 from pipeline.visualize.sheet import row
 
-CONTENT = "content"  # key of a PNG's text that says what is on it
+CONTENT = "content"  # key of the PNG text chunk with the run and the panels that were drawn
 _WORDS = {"all": "for and against", "positive": "for", "negative": "against", "absolute_value": "magnitude"}
 _NAME_LETTERS = 80
 
@@ -31,7 +31,7 @@ def panels_from_options(options: RenderOptions) -> list[Panel]:
     """The panels that the options of ``task=render`` describe, left to right.
 
     Raises:
-        UsageError: An option that cannot be.
+        UsageError: An option's value is invalid.
     """
     try:
         return [
@@ -55,21 +55,21 @@ def _widest_sign(method: str) -> str:
 
 
 def render(run: Run, options: RenderOptions, *, stop: StopRequest) -> Path:
-    """Draws the explanations that are not drawn yet; each picture appears whole or not at all.
+    """Draws the explanations that are not drawn yet; each picture is written atomically.
 
     Args:
-        run: What is published of a run.
+        run: A run; only published explanations are drawn.
         options: Of ``task=render``.
-        stop: Asked before each picture.
+        stop: Checked before each picture.
 
     Returns:
         The pictures' folder.
 
     Raises:
-        UsageError: An option that cannot be.
-        NotSpatial: The maps belong nowhere in the image.
+        UsageError: An option's value is invalid.
+        NotSpatial: The maps have no places in the image.
         StoreError: Damage was found.
-        Stopped: It was asked to stop; the same command goes on.
+        Stopped: A signal came; the same command resumes.
     """
     panels = panels_from_options(options)
     folder = Path(options.folder) if options.folder else run.folder / "pictures"
@@ -89,7 +89,7 @@ def render(run: Run, options: RenderOptions, *, stop: StopRequest) -> Path:
 
 
 def shared_scale(panels: Sequence[Panel], explanations: Iterable[Explanation], *, stop: StopRequest) -> list[Panel]:
-    """The panels with one scale for all maps: the largest of their own, so that none is clipped more than alone."""
+    """The panels with one scale for all maps: the largest of the maps' own, so that none is clipped more than alone."""
     largest = [0.0] * len(panels)
     for explanation in explanations:
         stop.check()
@@ -99,7 +99,7 @@ def shared_scale(panels: Sequence[Panel], explanations: Iterable[Explanation], *
 
 
 def picture_name(run: Run, explanation: Explanation) -> str:
-    """A file name that sorts as the run does and is allowed everywhere, whatever the image is called."""
+    """File name that sorts in the order of the run, with characters that every file system allows."""
     relative = Path(os.fsdecode(run.manifest.paths[explanation.index])).with_suffix("")
     words = re.sub(r"[^A-Za-z0-9.-]+", "_", str(relative))[-_NAME_LETTERS:].strip("._-")
     target = explanation.target if explanation.target >= 0 else "neuron"
@@ -107,7 +107,7 @@ def picture_name(run: Run, explanation: Explanation) -> str:
 
 
 def _draw(explanation: Explanation, panels: Sequence[Panel], path: Path, content: str) -> None:
-    """Draws a picture unless it is there with the same content; what lacks its photograph is drawn each time."""
+    """Draws a picture unless it exists with the same content; one without its photograph is drawn each time."""
     if _content(path) == content:
         return
     text = PngImagePlugin.PngInfo()
@@ -125,7 +125,7 @@ def _content(path: Path) -> str | None:
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             return picture.info.get(CONTENT)
-    except (OSError, SyntaxError):  # it is not there, or no picture of ours
+    except (OSError, SyntaxError):  # it does not exist, or is another program's
         return None
 
 

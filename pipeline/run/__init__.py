@@ -1,1 +1,1 @@
-"""What a job is, and the main loop that works on it: stream, explain, write, resume."""
+"""Jobs, their options, and the main loop that performs them: stream, explain, write, resume."""

@@ -1,4 +1,4 @@
-"""A decoded batch -> rows of the store."""
+"""Explanation of a decoded batch: images to rows of the store."""
 
 import numpy as np
 import torch
@@ -14,14 +14,14 @@ from pipeline.run.job import Job
 from pipeline.store.schema import Rows
 
 NO_CLASS = -1
-"""In the place of the class explained, where a neuron is."""
-STORED = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
+"""Target of a row that explains a neuron."""
+STORED_DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
 def explain_batch(job: Job, batch: Batch) -> Rows:
-    """Explains every readable image of a batch for each of its targets.
+    """Explains each readable image of a batch for each of its targets.
 
-    An image for which the network or the method gives a value that is not finite becomes a failure.
+    An image whose logits or map are not finite becomes a failure.
     """
     failures = list(batch.failures)
     images = to_network_input(batch.pixels, job.classifier.preprocessing, job.device, job.dtype)
@@ -34,11 +34,13 @@ def explain_batch(job: Job, batch: Batch) -> Rows:
     space = job.classifier.output_space
     targets = targets_of(job.options.target, logits, job.labels[index], space)
     explained, targets, scores = _scores(job, images, logits, targets)
-    answer = job.method.explain(images, targets, scores=scores, seeds=image_seeds(job.options.seed, index.tolist()))
-    maps = job.geometry.reduce(answer.maps.flatten(0, 1)).unflatten(0, targets.shape)
+    attributions = job.method.explain(
+        images, targets, scores=scores, seeds=image_seeds(job.options.seed, index.tolist())
+    )
+    maps = job.geometry.reduce(attributions.maps.flatten(0, 1)).unflatten(0, targets.shape)
     keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
     attribution, scale = to_store(maps[keep].flatten(0, 1), job.options.store.dtype)
-    image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # of each row
+    image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # position in the batch, of each row
 
     def of_rows(values: Tensor) -> np.ndarray:
         return values[keep].flatten().float().numpy(force=True)
@@ -53,17 +55,19 @@ def explain_batch(job: Job, batch: Batch) -> Rows:
         "predicted": space.predictions(logits).int().numpy(force=True)[image],
         "target": explained[keep].flatten().int().numpy(force=True),
         "score": of_rows(scores),
-        "baseline_score": of_rows(answer.baseline_score),
-        "convergence_delta": of_rows(answer.convergence_delta),
-        "evaluations": torch.as_tensor(answer.evaluations).int().expand(len(keep)).numpy(force=True)[image],
-        "error_estimate": of_rows(scores * torch.nan if answer.error_estimate is None else answer.error_estimate),
+        "baseline_score": of_rows(attributions.baseline_score),
+        "convergence_delta": of_rows(attributions.convergence_delta),
+        "evaluations": torch.as_tensor(attributions.evaluations).int().expand(len(keep)).numpy(force=True)[image],
+        "error_estimate": of_rows(
+            scores * torch.nan if attributions.error_estimate is None else attributions.error_estimate
+        ),
         "crop": crop[image],
     }
     return Rows(columns if len(image) else {}, failures)
 
 
 def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The classifier's logits (n, K) of images, and what its last layer reads, (n, F); F is 0 unless it is stored."""
+    """Logits (n, K) of the classifier, and penultimate features (n, F); F is 0 unless they are stored."""
     if not len(images):
         return images.new_empty(0, job.classifier.n_outputs), images.new_empty(0, 0)
     view = job.method.view
@@ -72,9 +76,9 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
         points = images[part]
         if not job.options.store.features:
             return view.class_logits(points), points.new_empty(len(points), 0)
-        with record_inputs(last_layer(job.classifier)) as read:
+        with record_inputs(last_layer(job.classifier)) as recorded:
             logits = view.class_logits(points)
-        return logits, read[-1]
+        return logits, recorded[-1]
 
     with torch.no_grad():
         logits, features = job.method.in_chunks(len(images), evaluate_chunk)
@@ -82,7 +86,7 @@ def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scores(job: Job, images: Tensor, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The classes (n, T) that rows are of (a neuron has none), the outputs to explain (n, T), and their values."""
+    """Class of each row (n, T), `NO_CLASS` for a neuron; index of the output to explain (n, T); its value (n, T)."""
     view = job.method.view
     if view.explains_class:
         return targets, targets, view.outputs(logits).gather(1, targets)
@@ -101,19 +105,19 @@ def targets_of(target: str | int | list[int], logits: Tensor, labels: np.ndarray
 
 
 def to_store(maps: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """Maps (n, ...) -> what is stored of them, and float32 scales (n,); map = stored * scale.
+    """Casts maps (n, ...) to the stored dtype; returns them and their float32 scales (n,): map = stored * scale.
 
-    float16 would lose what is small in a small map, so its rows are divided by their largest magnitude.
+    In float16 small values would underflow, so each map is divided by its largest magnitude.
     """
     scale = torch.ones(len(maps), dtype=torch.float32, device=maps.device)
     if dtype == "float16":
         largest = maps.abs().flatten(1).amax(1).float()
         scale = torch.where(largest > 0, largest, scale)
-    return (maps / scale.to(maps.dtype).reshape(-1, *[1] * (maps.ndim - 1))).to(STORED[dtype]), scale
+    return (maps / scale.to(maps.dtype).reshape(-1, *[1] * (maps.ndim - 1))).to(STORED_DTYPES[dtype]), scale
 
 
 def _finite(values: Tensor, index: np.ndarray, stage: str, error: str, failures: list[Failure]) -> Tensor:
-    """Which images have finite values only, bool (n,) on the CPU; the others are added to the failures."""
+    """Mask of the images whose values are all finite, bool (n,) on the CPU; the others are added to the failures."""
     finite = values.isfinite().flatten(1).all(1).cpu()
     failures += [Failure(int(number), stage, error) for number in index[~finite.numpy()]]
     return finite

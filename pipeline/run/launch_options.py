@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """Of ``launch=local`` and ``launch=none``, and a part of the others'.
+    """Options of ``launch=local`` and ``launch=none``, and a part of the others'.
 
     Attributes:
         workers: Number of workers that share the run.
@@ -16,7 +16,7 @@ class LaunchOptions:
 
 @dataclass(frozen=True)
 class ProcessesOptions(LaunchOptions):
-    """Of ``launch=processes``.
+    """Options of ``launch=processes``.
 
     Attributes:
         restarts: Restarts in a row of a worker that died before it had computed an image.
@@ -27,7 +27,7 @@ class ProcessesOptions(LaunchOptions):
 
 @dataclass(frozen=True)
 class RayOptions(LaunchOptions):
-    """Of ``launch=ray``.
+    """Options of ``launch=ray``.
 
     Attributes:
         address: Of the cluster; None starts one on this machine.
@@ -46,7 +46,7 @@ class RayOptions(LaunchOptions):
 
 @dataclass(frozen=True)
 class SlurmOptions(LaunchOptions):
-    """Of ``launch=slurm``.
+    """Options of ``launch=slurm``.
 
     Attributes:
         partition: None for the cluster's default.

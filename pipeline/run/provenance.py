@@ -77,20 +77,20 @@ def read_config(run: Path) -> Config:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:  # run from a checkout that was never installed
-            found[package] = "not installed"
-    return found
+            installed[package] = "not installed"
+    return installed
 
 
 def git_commit() -> str | None:
     """The commit of the checkout that runs, or None outside one."""
     try:
         folder = Path(__file__).resolve().parent
-        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError:  # no git
         return None
-    return asked.stdout.strip() or None
+    return git.stdout.strip() or None

@@ -72,7 +72,7 @@ class _LogFile(logging.FileHandler):
 
     def _open(self) -> TextIOWrapper:
         def opener(path: str, flags: int) -> int:
-            # Nobody else's file through a symbolic link, and no wait for the reader of a pipe: the folder is untrusted.
+            # The folder is untrusted: no symbolic link to another file is followed, and no pipe waited for.
             return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
         return TextIOWrapper(BufferedWriter(FileIO(self.baseFilename, "a", opener=opener)), self.encoding)

@@ -8,7 +8,7 @@ from pipeline.system.configuration import Config
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Of a task without options, and a part of the others'.
+    """Options of a task that has none of its own, and a part of the others'.
 
     Attributes:
         name: Of the task.
@@ -24,7 +24,7 @@ class TaskOptions:
 
 @dataclass(frozen=True)
 class WorkOptions(TaskOptions):
-    """Of ``task=work``.
+    """Options of ``task=work``.
 
     Attributes:
         worker: Number of this worker, from 0.
@@ -39,7 +39,7 @@ class WorkOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class VerifyOptions(TaskOptions):
-    """Of ``task=verify``.
+    """Options of ``task=verify``.
 
     Attributes:
         repair: True to compute damaged and missing rows again.
@@ -50,7 +50,7 @@ class VerifyOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class StatusOptions(TaskOptions):
-    """Of ``task=status``.
+    """Options of ``task=status``.
 
     Attributes:
         json: True to write JSON to standard output.
@@ -61,7 +61,7 @@ class StatusOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class RenderOptions(TaskOptions):
-    """Of ``task=render``.
+    """Options of ``task=render``.
 
     Attributes:
         folder: Of the pictures; None: ``pictures`` in the run's folder.
@@ -90,7 +90,7 @@ class RenderOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class ExportOptions(TaskOptions):
-    """Of ``task=export``.
+    """Options of ``task=export``.
 
     Attributes:
         format: ``virelay``, ``png``, ``npz`` or ``zarr``.
@@ -105,7 +105,7 @@ class ExportOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class EvaluateOptions(TaskOptions):
-    """Of ``task=evaluate``.
+    """Options of ``task=evaluate``.
 
     Attributes:
         metrics: Names of the metrics to compute.
@@ -129,7 +129,7 @@ class EvaluateOptions(TaskOptions):
 
 @dataclass(frozen=True)
 class AnalysisOptions(TaskOptions):
-    """Of the tasks that audit a run.
+    """Options of the tasks that audit a run.
 
     Attributes:
         checks: Suspects whose region is covered while the network is evaluated again; 0: none.
@@ -163,7 +163,7 @@ class FailOnOptions:
 
 @dataclass(frozen=True)
 class AuditOptions(AnalysisOptions):
-    """Of ``task=audit``.
+    """Options of ``task=audit``.
 
     Attributes:
         against: Folder of another run over the same images, to compare with.
@@ -180,7 +180,7 @@ class AuditOptions(AnalysisOptions):
 
 @dataclass(frozen=True)
 class PlantOptions(AnalysisOptions):
-    """Of ``task=plant``.
+    """Options of ``task=plant``.
 
     Attributes:
         classes: Number of classes.

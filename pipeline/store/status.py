@@ -1,4 +1,4 @@
-"""How far a run is, judged from its folder alone: while it goes on, and after everything died."""
+"""Status of a run, from its folder alone: while workers are alive, and after all have died."""
 
 import time
 from collections.abc import Iterable
@@ -16,20 +16,20 @@ from pipeline.store.shard_checkpoint import all_checkpoints
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A start that is at work, or died, or met an error.
+    """A worker that is alive, died, or ended with an error, by its heartbeat.
 
     Attributes:
         worker: Its number.
         machine: The host and, in containers, its process namespace.
-        process: Its number there.
-        alive: Whether it is at work, as far as can be told from here.
-        silent: Seconds since its last sign of life.
-        images: How many it has computed.
-        failed: How many of them could not be explained.
-        rate: Images per second.
-        shard: That it is, or was, at.
-        at: Numbers of the images that it is, or died, at.
-        error: What ended it, if an error did.
+        process: Its process id there.
+        alive: True if it is at work, as far as this machine can tell.
+        silent: Seconds since its last heartbeat.
+        images: Number of images that it has computed.
+        failed: Number of these that could not be explained.
+        rate: Throughput, images per second.
+        shard: Its current or last shard.
+        at: Numbers of the images that are in work, or were when it died.
+        error: The error that ended it, or None.
     """
 
     worker: int
@@ -45,17 +45,17 @@ class WorkerStatus:
     error: str | None
 
     def __str__(self) -> str:
-        did = f"{self.images} images, {self.failed} failed, {self.rate:.3g}/s"
+        work = f"{self.images} images, {self.failed} failed, {self.rate:.3g}/s"
         name = f"worker {self.worker} (process {self.process} on {self.machine.rpartition('.')[0] or self.machine})"
         ago = tqdm.format_interval(self.silent)
         if self.alive:
             where = "" if self.shard is None else f", at shard {self.shard}"
-            return f"{name}: {did}{where}, sign of life {ago} ago"
-        return f"{name}: {did}; {self.end}, last sign of life {ago} ago"
+            return f"{name}: {work}{where}, heartbeat {ago} ago"
+        return f"{name}: {work}; {self.end}, last heartbeat {ago} ago"
 
     @property
     def end(self) -> str:
-        """How it ended, in words, of one that is over."""
+        """The end of a worker that is not alive, as text."""
         if self.error is not None:
             return f"ended by {self.error}"
         return f"died at images {_ranges(self.at)}" if self.at else "died"
@@ -63,21 +63,21 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is.
+    """Status of a run: shards, images, throughput, workers.
 
     Attributes:
-        shards: Of the run.
-        published: How many of them are done.
-        in_work: How many a living worker is at.
-        begun: How many others have finished rows; these and those that nobody began are missing.
-        failed_shards: How many published shards have images that could not be explained.
-        images: Of the run.
-        done: How many of them are in published shards.
-        failed: How many of these could not be explained.
-        rate: Images per second of all that are at work.
-        seconds_left: At this rate; None if nobody is at work.
-        workers: That are at work, died, or met an error.
-        last_error: What ended the last of them that is over; None if none did.
+        shards: Number of shards.
+        published: Number of published shards.
+        in_work: Number of shards that a living worker computes.
+        begun: Number of other shards with checkpoints; they count as missing, as do those without any row.
+        failed_shards: Number of published shards with images that could not be explained.
+        images: Number of images.
+        done: Number of images in published shards.
+        failed: Number of these that could not be explained.
+        rate: Throughput of all living workers, images per second.
+        seconds_left: At this rate; None if no worker is alive.
+        workers: Those that are alive, died, or ended with an error.
+        last_error: The end of the worker that ended last; None if none did.
     """
 
     shards: int
@@ -95,11 +95,11 @@ class RunStatus:
 
     @property
     def missing(self) -> int:
-        """Shards that are neither done nor in work."""
+        """Number of shards that are neither published nor in work."""
         return self.shards - self.published - self.in_work
 
     def to_json(self) -> dict[str, object]:
-        """Plain numbers, texts and lists."""
+        """The fields as JSON values."""
         return asdict(self) | {"missing": self.missing}
 
     def __str__(self) -> str:
@@ -113,15 +113,15 @@ class RunStatus:
 
     def _pace(self) -> str:
         if self.published == self.shards:
-            return "all is done"
+            return "complete"
         if not any(worker.alive for worker in self.workers):
-            return "nobody is at work: the same command goes on"
+            return "no worker is alive: the same command resumes"
         left = "?" if self.seconds_left is None else tqdm.format_interval(self.seconds_left)
         return f"{self.rate:.3g} images/s, {left} left"
 
 
 def read_run_status(folder: Path) -> RunStatus:
-    """Looks at a run's folder; nothing is written, nobody is asked.
+    """Reads the status of a run from its folder; writes nothing.
 
     Raises:
         UsageError: The folder is no run's.
@@ -130,13 +130,13 @@ def read_run_status(folder: Path) -> RunStatus:
     manifest = Manifest.open(folder)
     ledger = Ledger(folder, manifest)
     published = ledger.published()
-    workers = [_worker(start, manifest) for start in read_heartbeats(folder)]
+    workers = [_worker_status(heartbeat, manifest) for heartbeat in read_heartbeats(folder)]
     in_work = {worker.shard for worker in workers if worker.alive and worker.shard is not None} - published
     begun = {shard for shard, _ in all_checkpoints(folder)} - published - in_work
     failures = [ledger.summary(shard)["failures"] for shard in sorted(published)]
     done = int(np.diff(manifest.shards)[sorted(published)].sum())
     rate = sum(worker.rate for worker in workers if worker.alive)
-    over = sorted((worker for worker in workers if not worker.alive), key=lambda worker: worker.silent)
+    ended = sorted((worker for worker in workers if not worker.alive), key=lambda worker: worker.silent)
     return RunStatus(
         shards=manifest.n_shards,
         published=len(published),
@@ -149,31 +149,31 @@ def read_run_status(folder: Path) -> RunStatus:
         rate=rate,
         seconds_left=(len(manifest) - done) / rate if rate else None,
         workers=workers,
-        last_error=f"worker {over[0].worker} {over[0].end}" if over else None,
+        last_error=f"worker {ended[0].worker} {ended[0].end}" if ended else None,
     )
 
 
-def _worker(start: HeartbeatRecord, manifest: Manifest) -> WorkerStatus:
-    facts = start.state
-    seconds = max(start.last_seen - facts.began, 1e-3)
-    last = facts.last
+def _worker_status(heartbeat: HeartbeatRecord, manifest: Manifest) -> WorkerStatus:
+    state = heartbeat.state
+    seconds = max(heartbeat.last_seen - state.began, 1e-3)  # never 0
+    last = state.last
     return WorkerStatus(
-        worker=facts.worker,
-        machine=start.machine,
-        process=start.process,
-        alive=start.alive,
-        silent=max(0.0, time.time() - start.last_seen),
-        images=facts.images,
-        failed=facts.failed,
-        rate=facts.images / seconds,
+        worker=state.worker,
+        machine=heartbeat.machine,
+        process=heartbeat.process,
+        alive=heartbeat.alive,
+        silent=max(0.0, time.time() - heartbeat.last_seen),
+        images=state.images,
+        failed=state.failed,
+        rate=state.images / seconds,
         shard=None if last is None else int(np.searchsorted(manifest.shards, last, side="right")) - 1,
-        at=facts.at,
-        error=facts.error,
+        at=state.at,
+        error=state.error,
     )
 
 
 def _ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers in words: 3 to 5, 9."""
+    """Format whole numbers as ranges: 3 to 5, 9."""
     values = np.unique(list(numbers))
     runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -1,4 +1,4 @@
-"""The packaged configuration: where it lies, which objects it may name, and how they are built."""
+"""The packaged configuration: its folder, the objects that it may name, building them, and checking arguments."""
 
 import inspect
 import re
@@ -12,14 +12,14 @@ from typing import Any
 from pipeline.errors import UsageError
 
 FLAGS = ("--help", "-h", "--hydra-help", "--version", "--multirun", "-m", "--cfg", "-c", "--resolve", "--info", "-i")
-"""Hydra's flags that bring no other configuration; --config-dir would, and --experimental-rerun reads a pickle."""
+"""Allowed flags of Hydra. --config-dir would load other configurations, and --experimental-rerun a pickle."""
 
 Config = dict[str, Any]
 """A composed configuration as plain data."""
 
 
 def conf_folder() -> Path:
-    """The folder of the YAML files: ``conf/`` of the repository, or its copy inside the installed package."""
+    """Folder of the YAML files: ``conf/`` of the repository, or its copy inside the installed package."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
@@ -27,7 +27,7 @@ def conf_folder() -> Path:
 
 @cache
 def targets() -> frozenset[str]:
-    """Every ``_target_`` that the packaged configuration names; nothing else is ever called."""
+    """Every ``_target_`` in the packaged configuration; nothing else is ever called."""
     named = re.compile(r"^\s*_target_:\s*(\S+)", re.MULTILINE)
     return frozenset(target for file in conf_folder().rglob("*.yaml") for target in named.findall(file.read_text()))
 
@@ -36,11 +36,11 @@ def build(node: Config, *arguments: object, **options: object) -> Any:
     """Calls the ``_target_`` of a configuration node with the node's other keys.
 
     Raises:
-        UsageError: If the target is not one of :func:`targets`, or refuses an option's value.
+        UsageError: The target is not one of :func:`targets`, or an option's value is invalid for it.
     """
     keywords = {key: value for key, value in node.items() if key != "_target_"}
     if node["_target_"] not in targets():
-        raise UsageError(f"_target_={node['_target_']} is not one that the packaged configuration names")
+        raise UsageError(f"_target_={node['_target_']} is not in the packaged configuration")
     target = resolve_name(node["_target_"])
     _check_switches(target, keywords)
     try:
@@ -55,7 +55,7 @@ def has_option(node: Config, option: str) -> bool:
 
 
 def _check_switches(target: Any, options: Config) -> None:
-    """Raises UsageError unless true and false stand just where the target's defaults are true or false."""
+    """Raises UsageError unless exactly the options whose defaults are true or false have such values."""
     parameters = inspect.signature(target).parameters
     for name, value in options.items():
         if name not in parameters:
@@ -66,7 +66,7 @@ def _check_switches(target: Any, options: Config) -> None:
 
 
 def check_arguments(arguments: Iterable[str]) -> None:
-    """Refuses what Hydra would accept and a user would regret.
+    """Refuses arguments that Hydra accepts, but that are unsafe or silently do nothing.
 
     Raises:
         UsageError: On the first such argument.
@@ -74,10 +74,10 @@ def check_arguments(arguments: Iterable[str]) -> None:
     for argument in arguments:
         if argument.startswith(("+", "~")):
             raise UsageError(f"{argument}: options are not added or removed; write {argument.lstrip('+~')}")
-        if argument.startswith("-") and argument not in FLAGS:  # argparse would also take --config-di and -cdFOLDER
+        if argument.startswith("-") and argument not in FLAGS:  # argparse also accepts --config-di and -cdFOLDER
             raise UsageError(f"{argument}: no such flag, there are {', '.join(FLAGS)}; options are given as name=value")
         if "_target_" in argument and argument.partition("_target_=")[2] not in targets():
-            raise UsageError(f"{argument}: a _target_ must be one that the packaged configuration names")
+            raise UsageError(f"{argument}: a _target_ must be one of the packaged configuration")
         if argument.startswith("hydra.") and not argument.startswith(("hydra.launcher.", "hydra.sweeper.")):
             raise UsageError(
                 f"{argument}: of Hydra's own options, those of hydra.launcher and hydra.sweeper may be set"
@@ -87,7 +87,7 @@ def check_arguments(arguments: Iterable[str]) -> None:
 
 
 def unknown_option(arguments: Iterable[str], known: Iterable[str]) -> str | None:
-    """One line on the first option that does not exist, with the nearest that does.
+    """One line that names the first unknown option and the nearest known ones; None if all are known.
 
     Args:
         arguments: The command line, ``key=value``.
@@ -103,15 +103,15 @@ def unknown_option(arguments: Iterable[str], known: Iterable[str]) -> str | None
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """``; did you mean ...?`` for a name that is not known, or how many are where none is near."""
-    known = [other for other in known if not other.startswith("method.")]  # their options stand at the top level
+    """Suggestion for an unknown name: ``; did you mean ...?``, or how to list the options if none is near."""
+    known = [other for other in known if not other.startswith("method.")]  # a method's options are at the top level
     ends_alike = [other for other in known if other.split(".")[-1] == name]
     near = ends_alike or get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else "; python -m pipeline --help shows what there is"
+    return f"; did you mean {' or '.join(near)}?" if near else "; python -m pipeline --help lists the options"
 
 
 def flatten(config: Config, prefix: str = "") -> Iterable[str]:
-    """Dotted names of all options and of the groups above them."""
+    """Dotted names of all options and groups."""
     for key, value in config.items():
         yield prefix + key
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Workers as processes: killed, stopped, given up; what is left is an unbroken run's, little of it done twice."""
+"""Workers as processes that are killed and stopped: the run is complete, and little of it is computed twice."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def test_two_of_four_are_killed(counted: Status, alone: Path, tmp_path: Path, ca
     killer = meanwhile(kill)
     assert counted(f"output_dir={run}", "launch=processes", "launch.workers=4") == 0
     killer.join()
-    assert caplog.text.count("was killed by SIGKILL; started again") == 2
+    assert caplog.text.count("was killed by SIGKILL; restarted") == 2
     assert_equal_runs(alone, run)
     assert verify(run).is_intact and not list(run.rglob("*.part"))
     assert (run / "summary.json").read_bytes() == (alone / "summary.json").read_bytes()
@@ -68,18 +68,18 @@ def test_a_signal_is_passed_on_and_work_is_saved(counted: Status, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_over_and_over_is_given_up(
+def test_a_worker_that_dies_repeatedly_is_not_restarted(
     counted: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = ("output_dir=" + str(tmp_path / "run"), "launch=processes", "launch.workers=1", "launch.restarts=0")
     assert counted(*run, factory="deadly") == 1
-    assert "worker 0 of 1 was killed by SIGKILL; it is not started again" in caplog.text
+    assert "worker 0 of 1 was killed by SIGKILL; it is not restarted" in caplog.text
     assert f"{IMAGES} of {IMAGES} shards are not published" in caplog.text
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
 @pytest.mark.slow
-def test_an_image_that_kills_every_worker_is_named_and_given_up(
+def test_an_image_that_kills_every_worker_is_quarantined(
     explain: Status,
     dataset: Path,
     networks: Path,
@@ -93,12 +93,12 @@ def test_an_image_that_kills_every_worker_is_named_and_given_up(
     arguments = lay(dataset, tmp_path)
     assert explain(*arguments, f"output_dir={tmp_path / 'unbroken'}") == 0
     names = poison(tmp_path / "photographs", {"2/a.png": "lime"})  # not in the first batch of its shard
-    # No part is saved, so each start computes an image before it dies: restarts are for deaths in vain.
+    # No part is saved, so each start computes an image before it dies: restarts count deaths without one.
     workers = ("launch=processes", "launch.workers=2", "launch.restarts=0")
     assert explain(*arguments, *workers, "batch_size=2", "store.checkpoint_seconds=1000") == 3
     holds_all_others(tmp_path / "run", names, tmp_path / "unbroken")
-    assert 3 <= caplog.text.count("was killed by SIGKILL; started again") <= 6  # both may come to it at once
-    assert "is not started again" not in caplog.text
+    assert 3 <= caplog.text.count("was killed by SIGKILL; restarted") <= 6  # both may come to it at once
+    assert "is not restarted" not in caplog.text
 
 
 def test_nothing_is_started_where_others_do_it(

@@ -46,7 +46,7 @@ def test_a_node_and_processes_die_and_every_image_is_there_once(
     cluster.remove_node(nodes[0], allow_graceful=False)
     answer = started.wait(300)
     assert answer.status == 3, answer.err
-    assert "given out again, 1 of 10 times" in answer.err and "is given up" not in answer.err
+    assert "retry 1 of 10" in answer.err and "is not retried" not in answer.err
     holds_all_others(run, names, unbroken)
     again = command(*arguments, "launch=ray", f"launch.workers={NODES}", address, folder=tmp_path)
     assert again.status == 3 and "nothing is left to do" in again.err

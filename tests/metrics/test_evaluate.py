@@ -106,7 +106,9 @@ def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, fol
     options = EvaluateOptions.from_node(compose(*QUICK, "task.metrics=[deletion]")[0]["task"])
     whole = evaluate_run(job(*arguments), options, stop=StopRequest())
     (folder / "evaluate.json").unlink()
-    stop = Stopping(at=6)  # asked at the start, and of a batch before it and before each of two passes: in the second
+    stop = Stopping(
+        at=6
+    )  # checked at the start, before the batch, and before each of its forward passes: in the second
     with pytest.raises(Stopped), stop.deferred():
         evaluate_run(job(*arguments), options, stop=stop)
     (first,) = json.loads((folder / sampled.FILE).read_text())["arrays"]

@@ -1,4 +1,4 @@
-"""A case of a stored run: its method explains as it did, and every metric takes it."""
+"""A batch of a stored run: its method explains it again as before, and every metric takes it."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_what_is_explained_anew_is_what_was_stored(name: str, job: Prepare, explain: Status, tmp_path: Path) -> None:
+def test_maps_explained_again_are_the_stored_ones(name: str, job: Prepare, explain: Status, tmp_path: Path) -> None:
     arguments = (*METHODS[name], "data.limit=3", "store.dtype=float32")
     assert explain(*arguments) == 0
     explanations, again = list(pipeline.open_run(tmp_path / "run")), job(*arguments)

@@ -1,4 +1,4 @@
-"""A run becomes a folder of pictures: one an explanation, whole or absent, drawn once."""
+"""A run becomes a folder of pictures: one for each explanation, written atomically, drawn once."""
 
 import io
 import os

@@ -191,7 +191,7 @@ def test_retry_failed(
     for path in dataset.rglob("*.jpg"):
         (broken / path.relative_to(dataset)).unlink()
         shutil.copyfile(path, broken / path.relative_to(dataset))
-    assert explain(*command, f"data.root={broken}") == 3, "the failures stand until they are asked for"
+    assert explain(*command, f"data.root={broken}") == 3, "failures stay until a retry is requested"
     assert explain(*command, f"data.root={broken}", "retry_failed=true") == 0
     assert (folder / "failures.jsonl").read_text() == ""
     one, two = (pipeline.open_run(tmp_path / name) for name in ("whole", "run"))

@@ -32,9 +32,9 @@ def test_shards_are_published_or_missing(run: Path) -> None:
     assert (found.shards, found.published, found.in_work, found.missing, found.begun) == (5, 3, 0, 2, 1)
     assert (found.images, found.done, found.failed, found.failed_shards) == (50, 30, 7, 2)
     assert (found.rate, found.seconds_left, found.workers, found.last_error) == (0, None, [], None)
-    assert "nobody is at work: the same command goes on" in str(found)
+    assert "no worker is alive: the same command resumes" in str(found)
     synthetic.write(run)
-    assert "all is done" in str(read_run_status(run))
+    assert "complete" in str(read_run_status(run))
 
 
 def test_a_living_worker_has_a_rate(run: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_living_worker_has_a_rate(run: Path) -> None:
     assert worker.rate == found.rate == pytest.approx(2, rel=0.1)
     assert found.seconds_left == pytest.approx(10, rel=0.1)
     assert (found.in_work, found.missing, found.begun) == (1, 1, 0)
-    assert f"worker 1 (process {os.getpid()} on " in str(found) and "at shard 3, sign of life 00:00 ago" in str(found)
+    assert f"worker 1 (process {os.getpid()} on " in str(found) and "at shard 3, heartbeat 00:00 ago" in str(found)
 
 
 def test_errors_and_deaths_are_reported(run: Path) -> None:
@@ -62,7 +62,7 @@ def test_errors_and_deaths_are_reported(run: Path) -> None:
     os.utime(away, (silent, silent))
     found = read_run_status(run)
     assert found.last_error == "worker 2 ended by ValueError: no such thing", "the last, by time"
-    assert "died at images 10 to 12, 15, last sign of life 03:00 ago" in str(found)
+    assert "died at images 10 to 12, 15, last heartbeat 03:00 ago" in str(found)
     assert found.in_work == 0 and found.missing == 2
 
 
@@ -84,4 +84,4 @@ def test_a_run_that_is_working_and_then_killed(explain: Status, tiny: list[str],
     started.send(signal.SIGKILL)
     started.wait()
     answer = command("task=status", f"run={run}", folder=tmp_path)
-    assert "nobody is at work" in answer.err and "last error: worker 0 died at images" in answer.err
+    assert "no worker is alive" in answer.err and "last error: worker 0 died at images" in answer.err

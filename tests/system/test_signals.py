@@ -41,7 +41,7 @@ def test_a_signal_ends_a_run_that_has_saved_a_checkpoint(
     result = started.wait()
     assert time.monotonic() - began < SECONDS_TO_END
     assert result.status == status, result.err
-    assert f"stopped by {number.name}; finished work is saved" in result.err and "Traceback" not in result.err
+    assert f"stopped by {number.name}; finished rows are saved" in result.err and "Traceback" not in result.err
     assert not list(run.rglob("*.tmp"))
     manifest = Manifest.open(run)
     saved = {int(index) for rows in load_checkpoints(run, manifest, 0) for index in rows.images}
