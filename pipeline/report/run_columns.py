@@ -8,8 +8,8 @@ from pipeline.store.shard_reader import ShardReader
 
 def read_columns(source: ShardReader, *names: str) -> dict[str, np.ndarray]:
     """Reads whole columns of a run, by name, each (n, ...); each shard is opened once for all of them."""
-    parts = {name: [COLUMNS[name].empty()] for name in names}  # so that a run without shards has columns of no rows
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for shard in source.shards:
         for name in names:
             parts[name].append(source.read(shard, name))
-    return {name: np.concatenate(parts[name]) for name in names}
+    return {name: np.concatenate(values) if values else COLUMNS[name].empty() for name, values in parts.items()}
