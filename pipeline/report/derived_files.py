@@ -32,15 +32,15 @@ def finish(run_folder: Path) -> RunSummary:
     return write_derived_files(ShardReader(run_folder))
 
 
-def write_derived_files(source: ShardReader) -> RunSummary:
+def write_derived_files(reader: ShardReader) -> RunSummary:
     """As :func:`finish`, from an open reader, so that each shard's bytes are verified once for all that reads them."""
-    run_folder = source.run
-    source.ledger.remove_leftovers()
-    totals = sum_summaries(source.ledger.ensure_summary(shard) for shard in source.shards)
-    summary = summarize_run(source, totals)
-    atomic_write(_failures_jsonl(source.manifest, totals.failed), run_folder / FAILURES)
+    run_folder = reader.run
+    reader.ledger.remove_leftovers()
+    totals = sum_summaries(reader.ledger.ensure_summary(shard) for shard in reader.shards)
+    summary = summarize_run(reader, totals)
+    atomic_write(_failures_jsonl(reader.manifest, totals.failed), run_folder / FAILURES)
     atomic_write(_csv([summary.overall, *summary.classes]), run_folder / TABLE)
-    index = encode_index(source, totals.failed)
+    index = encode_index(reader, totals.failed)
     if index is not None:
         atomic_write(index, run_folder / INDEX)
     # summary.json is written last: a reader that finds it complete takes the other files for written too

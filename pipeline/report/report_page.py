@@ -40,17 +40,17 @@ def write_report(run_folder: Path, images: bool = True) -> Path:
         UsageError: The folder is no run's.
         StoreError: Nothing is published yet, or something is damaged.
     """
-    source = ShardReader(run_folder)
-    return write_report_page(source, write_derived_files(source), images=images)
+    reader = ShardReader(run_folder)
+    return write_report_page(reader, write_derived_files(reader), images=images)
 
 
-def write_report_page(source: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
+def write_report_page(reader: ShardReader, summary: RunSummary, *, images: bool = True) -> Path:
     """As :func:`write_report`, from an open reader and the run's summary.
 
     Raises:
         StoreError: Nothing is published yet, or something is damaged.
     """
-    run, columns = Run(source), read_columns(source, *COLUMNS)
+    run, columns = Run(reader), read_columns(reader, *COLUMNS)
     failed = list(run.failures())
     maps = sample_maps(run, np.where(columns["label"] < 0, columns["predicted"], columns["label"]))
     page = _template().render(

@@ -83,20 +83,20 @@ class RunSummary:
         return not self.missing_shards
 
 
-def summarize_run(source: ShardReader, totals: ShardTotals) -> RunSummary:
+def summarize_run(reader: ShardReader, totals: ShardTotals) -> RunSummary:
     """Summarises a run.
 
     Args:
-        source: The published shards.
+        reader: The published shards.
         totals: Their summaries, added up.
     """
-    manifest, classes = source.manifest, totals.classes
+    manifest, classes = reader.manifest, totals.classes
     return RunSummary(
         fingerprint=manifest.fingerprint,
         images=len(manifest),
-        published=int(np.diff(manifest.shards)[source.shards].sum()),
+        published=int(np.diff(manifest.shards)[reader.shards].sum()),
         explanations=totals.rows,
-        missing_shards=np.setdiff1d(np.arange(manifest.n_shards), source.shards).tolist(),
+        missing_shards=np.setdiff1d(np.arange(manifest.n_shards), reader.shards).tolist(),
         evaluations=totals.evaluations,
         bytes=totals.bytes,
         sha256=totals.sha256,
