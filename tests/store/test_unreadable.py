@@ -21,7 +21,7 @@ from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 from tests.store import synthetic
 
-NOBODY = 65534
+UNPRIVILEGED_USER = 65534
 SHARD, SUMMARY, CHECKPOINT = (
     f"shards/000/{name}" for name in ("0000001.h5", "0000001.json", "0000004.rows-40-41.part")
 )
@@ -55,11 +55,11 @@ def disk_error(path: Path) -> Iterator[str]:
 
 @contextmanager
 def no_permission(path: Path) -> Iterator[str]:
-    """Inside the context this process may not read a file; root, whom modes do not bind, is nobody meanwhile."""
+    """Inside the context this process may not read a file; root, which modes do not restrict, becomes another user."""
     path.chmod(0)
     was_root = os.geteuid() == 0
     if was_root:
-        os.seteuid(NOBODY)
+        os.seteuid(UNPRIVILEGED_USER)
     try:
         yield "Permission denied"
     finally:
