@@ -1,4 +1,4 @@
-"""Images that kill the process which a network shows them to, and what a run that met them must hold."""
+"""Images at which a network kills the process, and checks of a run that quarantined them."""
 
 import json
 import re
@@ -24,7 +24,7 @@ DEATHS = [lambda: os._exit(9), lambda: os.kill(os.getpid(), signal.SIGKILL), lam
 
 
 class Deadly(nn.Sequential):
-    """Ends the process when it is shown an image of one colour alone; which colour decides how."""
+    """Kills the process at an image of a single colour; the colour decides how."""
 
     def forward(self, images):
         for image in images:
@@ -49,8 +49,8 @@ def slow():
 '''
 
 
-def lay(dataset: Path, folder: Path) -> list[str]:
-    """Copies the small photographs, and writes a network that images of one colour kill; what explains them."""
+def copy_photographs_and_network(dataset: Path, folder: Path) -> list[str]:
+    """Copy the small photographs, and write a network that dies at images of one colour; the arguments of a run."""
     (folder / "deadly_networks.py").write_text(NETWORKS)
     shutil.copytree(dataset, folder / "photographs")
     return [
@@ -60,8 +60,8 @@ def lay(dataset: Path, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def poison(photographs: Path, colours: dict[str, str]) -> set[str]:
-    """Puts images of one colour into a folder of photographs, by number of the class folder; gives their paths."""
+def add_deadly_images(photographs: Path, colours: dict[str, str]) -> set[str]:
+    """Write images of one colour into a folder of photographs, by number of the class folder; their paths."""
     folders = sorted(photographs.iterdir())
     names = set()
     for place, colour in colours.items():
@@ -72,8 +72,8 @@ def poison(photographs: Path, colours: dict[str, str]) -> set[str]:
     return names
 
 
-def holds_all_others(run: Path, names: set[str], unbroken: Path) -> None:
-    """Whether a run gave up these images alone, by name, and explains the others as the unbroken run does."""
+def check_quarantined(run: Path, names: set[str], unbroken: Path) -> None:
+    """Check that a run quarantined these images only, and explains all others like the unbroken run."""
     assert verify(run).is_intact and not list(run.rglob("*.part"))
     lines = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
     assert {(line["path"], line["stage"]) for line in lines} == {(name, "killed") for name in names}

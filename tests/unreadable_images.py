@@ -85,7 +85,7 @@ KINDS: dict[bytes, tuple[Make, str]] = {
 }
 
 
-def lay(folder: Path) -> None:
+def write_unreadable_images(folder: Path) -> None:
     """Writes every kind into a folder."""
     for name, (make, _) in KINDS.items():
         make(folder / os.fsdecode(name))

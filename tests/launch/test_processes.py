@@ -10,7 +10,7 @@ from pipeline.store.verify import verify
 from pipeline.system.signals import Stopped
 from tests.conftest import Status
 from tests.counting import IMAGES, assert_equal_runs, evaluated_points, meanwhile, until
-from tests.deadly_images import holds_all_others, lay, poison
+from tests.deadly_images import add_deadly_images, check_quarantined, copy_photographs_and_network
 
 
 def children() -> list[int]:
@@ -90,13 +90,13 @@ def test_an_image_that_kills_every_worker_is_quarantined(
     here = (str(path) for path in (Path(__file__).parents[2], networks, tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(here))
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = lay(dataset, tmp_path)
+    arguments = copy_photographs_and_network(dataset, tmp_path)
     assert explain(*arguments, f"output_dir={tmp_path / 'unbroken'}") == 0
-    names = poison(tmp_path / "photographs", {"2/a.png": "lime"})  # not in the first batch of its shard
+    names = add_deadly_images(tmp_path / "photographs", {"2/a.png": "lime"})  # not in the first batch of its shard
     # No part is saved, so each start computes an image before it dies: restarts count deaths without one.
     workers = ("launch=processes", "launch.workers=2", "launch.restarts=0")
     assert explain(*arguments, *workers, "batch_size=2", "store.checkpoint_seconds=1000") == 3
-    holds_all_others(tmp_path / "run", names, tmp_path / "unbroken")
+    check_quarantined(tmp_path / "run", names, tmp_path / "unbroken")
     assert 3 <= caplog.text.count("was killed by SIGKILL; restarted") <= 6  # both may come to it at once
     assert "is not restarted" not in caplog.text
 

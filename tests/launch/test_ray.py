@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.store.run_files import SHARDS
 from tests.commands import Command, command
-from tests.deadly_images import holds_all_others, lay, poison
+from tests.deadly_images import add_deadly_images, check_quarantined, copy_photographs_and_network
 
 NODES = 3
 
@@ -32,10 +32,15 @@ def test_a_node_and_processes_die_and_every_image_is_there_once(
     cluster: Any, dataset: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = [*tiny, *lay(dataset, tmp_path), "store.shard_size=2", "model.factory=deadly_networks:slow"]
+    arguments = [
+        *tiny,
+        *copy_photographs_and_network(dataset, tmp_path),
+        "store.shard_size=2",
+        "model.factory=deadly_networks:slow",
+    ]
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     assert command(*arguments, f"output_dir={unbroken}", folder=tmp_path).status == 0
-    names = poison(tmp_path / "photographs", {"1/b.png": "lime"})
+    names = add_deadly_images(tmp_path / "photographs", {"1/b.png": "lime"})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(NODES)]
     address = f"launch.address={cluster.address}"
     started = Command([*arguments, "launch=ray", f"launch.workers={NODES}", address], tmp_path)
@@ -47,6 +52,6 @@ def test_a_node_and_processes_die_and_every_image_is_there_once(
     answer = started.wait(300)
     assert answer.status == 3, answer.err
     assert "retry 1 of 10" in answer.err and "is not retried" not in answer.err
-    holds_all_others(run, names, unbroken)
+    check_quarantined(run, names, unbroken)
     again = command(*arguments, "launch=ray", f"launch.workers={NODES}", address, folder=tmp_path)
     assert again.status == 3 and "nothing is left to do" in again.err

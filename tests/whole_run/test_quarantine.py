@@ -9,7 +9,7 @@ import pipeline
 from pipeline.store.heartbeat import read_heartbeats
 from pipeline.store.verify import verify
 from tests.commands import command
-from tests.deadly_images import holds_all_others, lay, poison
+from tests.deadly_images import add_deadly_images, check_quarantined, copy_photographs_and_network
 
 MAX_STARTS = 12
 
@@ -17,7 +17,7 @@ MAX_STARTS = 12
 @pytest.fixture
 def arguments(dataset: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.syspath_prepend(tmp_path)
-    return [*tiny, *lay(dataset, tmp_path)]
+    return [*tiny, *copy_photographs_and_network(dataset, tmp_path)]
 
 
 def start_until_it_ends(arguments: list[str], folder: Path) -> tuple[list[int], str]:
@@ -38,17 +38,17 @@ def test_images_that_kill_the_process_are_quarantined(arguments: list[str], tmp_
     run, unbroken = tmp_path / "run", tmp_path / "unbroken"
     assert command(*arguments, f"output_dir={unbroken}", folder=tmp_path).status == 0
     # the first of the run, its neighbour, and the last
-    names = poison(tmp_path / "photographs", {"0/A.png": "red", "0/B.png": "lime", "2/z.png": "blue"})
+    names = add_deadly_images(tmp_path / "photographs", {"0/A.png": "red", "0/B.png": "lime", "2/z.png": "blue"})
     statuses, messages = start_until_it_ends([*arguments, "num_workers=1"], tmp_path)
     assert statuses[-1] == 3 and set(statuses[:-1]) == {9, -9, -11}, messages
     assert len(statuses) - 1 <= 3 * len(names), "three deaths for each image, at most"
     assert all(f"{name} is quarantined" in messages for name in names)
-    holds_all_others(run, names, unbroken)
+    check_quarantined(run, names, unbroken)
     assert read_heartbeats(run) == []
 
 
 def test_one_death_quarantines_nothing(arguments: list[str], tmp_path: Path) -> None:
-    poison(tmp_path / "photographs", {"1/a.png": "red"})
+    add_deadly_images(tmp_path / "photographs", {"1/a.png": "red"})
     assert command(*arguments, folder=tmp_path).status == 9
     (record,) = read_heartbeats(tmp_path / "run")
     assert not record.alive and len(record.state.at) == 4 and record.state.error is None

@@ -26,7 +26,7 @@ def bad(tmp_path: Path) -> Path:
     """Thirty kinds of bad file."""
     folder = tmp_path / "bad"
     folder.mkdir()
-    unreadable_images.lay(folder)
+    unreadable_images.write_unreadable_images(folder)
     return folder
 
 
