@@ -1,4 +1,4 @@
-"""The picture of README.md: three of the demo's photographs, and what speaks for the predicted class by three methods.
+"""The picture of README.md: three of the demo's photographs, and overlays of three methods for the predicted class.
 
 python scripts/picture.py docs/demo.jpg
 """
@@ -21,20 +21,20 @@ PHOTOGRAPHS = ("n02123159/chelsea.png", "n03877845/china.jpg", "n07920052/coffee
 
 
 def pictures(classifier: Classifier, methods: dict[str, Method], photograph: Path) -> list[Image.Image]:
-    """The photograph as the network sees it, with the prediction, and an overlay for each method."""
+    """Draw the network's input, with the prediction, and an overlay for each method."""
     pixels, _ = classifier.preprocessing(read_image(photograph))
     images = classifier.preprocessing.normalize(pixels[None] / 255)
     with torch.no_grad():
         probability, target = classifier.module(images)[0].softmax(0).max(0)
-    seen = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     maps = {name: method(images, int(target))[0] for name, method in methods.items()}
     title = f"{classifier.class_names[int(target)]}, {probability:.0%}"
-    first = draw(images[0], seen, method="original_image", title=title)
-    return [first, *(draw(maps[name], seen, method="overlay", sign="positive", title=name) for name in maps)]
+    first = draw(images[0], image, method="original_image", title=title)
+    return [first, *(draw(maps[name], image, method="overlay", sign="positive", title=name) for name in maps)]
 
 
 def main() -> None:
-    """Draws the picture."""
+    """Draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", type=Path)
     target = parser.parse_args().target

@@ -1,4 +1,4 @@
-"""The pictures of docs/tutorials.md: runs its Python blocks, one after the other, as they stand.
+"""The pictures of docs/tutorials.md: runs its Python blocks unchanged, one after the other.
 
 python scripts/tutorials.py docs/tutorials
 """
