@@ -87,10 +87,14 @@ class ImageTable:
     def groups(self) -> Iterator[tuple[int, np.ndarray]]:
         """Each class number with the positions of its images in the table, ascending."""
         order = np.argsort(self.group, kind="stable")
-        numbers, first = np.unique(self.group[order], return_index=True)
-        yield from zip(numbers.tolist(), np.split(order, first[1:]), strict=True)
+        yield from _runs(self.group[order], order)
 
     def shards(self) -> Iterator[tuple[int, np.ndarray]]:
         """Each shard number with the positions of its images in the table, ascending."""
-        numbers, first = np.unique(self.shard, return_index=True)
-        yield from zip(numbers.tolist(), np.split(np.arange(len(self)), first[1:]), strict=True)
+        yield from _runs(self.shard, np.arange(len(self)))
+
+
+def _runs(numbers: np.ndarray, positions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Split positions where the sorted numbers change; nothing if there are none."""
+    distinct, first = np.unique(numbers, return_index=True)
+    yield from zip(distinct.tolist(), np.split(positions, first)[1:], strict=True)

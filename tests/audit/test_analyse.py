@@ -1,5 +1,7 @@
 """Runs whose maps were drawn: what is in them is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -8,9 +10,9 @@ from pipeline.audit.analyse import analyse
 from pipeline.audit.faithfulness import MAX_RELATIVE_DELTA
 from pipeline.audit.files import open_audit, write_audit
 from pipeline.audit.pooling import SMOOTHING
-from pipeline.errors import UsageError
 from pipeline.store.shard_reader import ShardReader
 from tests.audit.conftest import SIDE, Draw, marked, natural
+from tests.conftest import Status
 
 CLASSES, IMAGES = 4, 30
 LABELS = np.repeat(np.arange(CLASSES), IMAGES)
@@ -100,20 +102,9 @@ def test_unlabelled_images_are_looked_at_with_what_is_predicted(draw: Draw, gene
     assert all(one.accuracy is None and one.clusters[0].accuracy is None for one in audit.classes)
 
 
-def test_clusters_of_features(draw: Draw, generator: np.random.Generator) -> None:
-    one_class = np.ones_like(LABELS)
-    features = generator.normal(0, 0.2, (len(LABELS), 6)).astype(np.float32)
-    features[:, 0] += 1
-    features[30:70] = np.roll(features[30:70], 1, axis=1)  # another direction; the maps are all alike
-    folder = draw(natural(generator, len(LABELS)), one_class, logits_of(one_class), features=features)
-    audit = analyse(ShardReader(folder), by_features=True)
-    assert audit.run.clusters == "features" and analyse(ShardReader(folder)).run.clusters == "maps"
-    (found,) = audit.classes
-    assert [cluster.images for cluster in found.clusters] == [80, 40]
-    assert sorted(audit.arrays.row[audit.arrays.members(1, 1)]) == list(range(30, 70))
-
-
-def test_there_may_be_no_features(draw: Draw, generator: np.random.Generator) -> None:
-    folder = draw(natural(generator, len(LABELS)), LABELS, logits_of(LABELS))
-    with pytest.raises(UsageError, match="make a run with store\\.features"):
-        analyse(ShardReader(folder), by_features=True)
+def test_a_run_whose_images_all_failed_has_an_audit(explain: Status, tmp_path: Path) -> None:
+    steep = ("model.factory=tiny_networks:steep", "model.weights=null")  # its gradient is infinite
+    assert explain("method=saliency", *steep) == 3
+    assert explain("task=audit", f"run={tmp_path / 'run'}", "task.checks=0") == 0
+    audit = open_audit(tmp_path / "run")
+    assert audit.run.audited == 0 and audit.run.failures == 12 and audit.totals.accuracy is None

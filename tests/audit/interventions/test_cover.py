@@ -1,4 +1,4 @@
-"""A network that reads one corner of the image: what covering it must change is known."""
+"""Interventions on a network that reads one corner of the image, so that their effects are known."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -26,8 +26,8 @@ class ReadsCorner(nn.Module):
 
 
 @dataclass
-class _Asked:
-    """What of a job the check asks for."""
+class JobParts:
+    """The parts of a job that an intervention uses."""
 
     classifier: Classifier
     device: torch.device
@@ -37,7 +37,9 @@ class _Asked:
 @pytest.fixture
 def job() -> Job:
     preprocessing = Preprocessing(None, (SIDE, SIDE), (0.0,) * 3, (1.0,) * 3)
-    return cast(Job, _Asked(Classifier.wrap(ReadsCorner(), "corner", preprocessing=preprocessing), torch.device("cpu")))
+    return cast(
+        Job, JobParts(Classifier.wrap(ReadsCorner(), "corner", preprocessing=preprocessing), torch.device("cpu"))
+    )
 
 
 @pytest.fixture

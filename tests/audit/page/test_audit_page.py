@@ -7,26 +7,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pipeline.audit.findings import Audit
 from pipeline.audit.page.audit_page import write_audit_page
-from pipeline.audit.page.examples import (
-    BUDGET,
-    LISTED,
-    MAX_EXAMPLES,
-    MIN_EXAMPLES,
-    evenly_spaced,
-    example_rows,
-    examples_per_class,
-)
-from pipeline.audit.page.metric_scores import metric_scores
-from pipeline.audit.page.packed_arrays import pack_maps, pack_points
 from pipeline.store.shard_reader import ShardReader
 from tests.conftest import Status
 
-from .runs import CLASSES, HOSTILE, audited, write_scores
+from .runs import CLASSES, HOSTILE, audited
 
 
 @pytest.fixture
@@ -108,46 +96,3 @@ def test_the_task_writes_it(explain: Status, tmp_path: Path) -> None:
     page = (run / "audit" / "index.html").read_text()
     assert len(data_of(page)["classes"]) == 3
     assert "a blob in the centre" in page and "Not measured" not in page
-
-
-def test_marks_lie_on_one_axis(tmp_path: Path) -> None:
-    assert metric_scores(tmp_path) == []
-    write_scores(tmp_path, random=4.0, centre=None)
-    (score,) = metric_scores(tmp_path)
-    own, random, edge, centre = score.marks
-    assert (own.place, own.low, own.high) == (12.5, 0, 25) == (edge.place, edge.low, edge.high)
-    assert (random.place, random.high, centre.place, centre.value) == (87.5, 100, None, "undefined")
-    assert (score.name, score.better, own.value) == ("insertion", "higher is better", "1 [0.5, 1.5]")
-
-
-def test_examples_are_bounded_however_many_classes_there_are() -> None:
-    assert (
-        examples_per_class(10) == MAX_EXAMPLES
-        and examples_per_class(10**6) == MIN_EXAMPLES
-        and 1000 * examples_per_class(1000) <= BUDGET
-    )
-    assert evenly_spaced(range(10), 4) == [0, 2, 5, 7] and evenly_spaced([1, 2], 4) == [1, 2]
-
-
-def test_rows_are_chosen_once_and_in_order(made: tuple[Audit, ShardReader]) -> None:
-    audit, _ = made
-    rows = example_rows(audit)
-    assert sorted(rows) == sorted(set(rows)) and rows[: len(audit.classes[0].rows)] == audit.classes[0].rows
-    assert {4, 12, 1} <= set(rows) and LISTED > 0
-
-
-def test_packed_maps_keep_their_values_to_a_step() -> None:
-    maps = np.random.default_rng(0).random((3, 16, 16))
-    maps[1] = 0
-    packed = pack_maps(maps)
-    levels = np.frombuffer(base64.b64decode(packed["levels"]), np.uint8).reshape(3, 256)
-    restored = levels / 255 * np.array(packed["top"])[:, None] / 256
-    np.testing.assert_allclose(restored, maps.reshape(3, 256), atol=1 / 255)
-    assert packed["top"][1] == 0
-
-
-def test_packed_points_fill_the_square_of_their_group() -> None:
-    points = np.array([[0, 5], [1, 7], [np.nan, np.nan], [3, 3]])
-    packed = pack_points(points, np.array([0, 0, 0, 1]))
-    x, y = (np.frombuffer(base64.b64decode(packed[name]), np.uint8).tolist() for name in "xy")
-    assert x == [0, 254, 255, 0] and y == [0, 254, 255, 0]
