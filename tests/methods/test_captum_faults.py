@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.methods.deeplift import DeepLift, DeepLiftShap
+from tests.methods.deeplift_networks import Calls, assert_near, explain, network, ready
 from tests.methods.reference import PlusZero, spelled
-from tests.methods.test_deeplift import Calls, assert_near, explain, network, ready
 from tests.networks import images
 
 pytestmark = [
