@@ -42,12 +42,6 @@ def test_a_list_replaces_the_listing(tmp_path: Path) -> None:
     assert list(find_images(listed, "folder").paths) == [b"b/2.jpg", b"b/absent.jpg"]
 
 
-def test_a_class_folder_of_digits_is_chosen_by_a_number(tmp_path: Path) -> None:
-    touch_files(tmp_path, "7/1.jpg", "8/2.jpg")
-    (path,) = find_images(data_options(root=str(tmp_path), classes=[8]), "folder").paths
-    assert path == b"8/2.jpg"
-
-
 def index(label: list[int] | None = None) -> ImageIndex:
     paths = ImagePaths.from_bytes([b"1.jpg", b"2.jpg", b"3.jpg"])
     labels = None if label is None else np.array(label, np.int32)
