@@ -31,15 +31,15 @@ def with_agreement(audit: Audit, images: ImageTable, maps: np.ndarray) -> Audit:
     return replace(audit, classes=classes, totals=replace(audit.totals, suspects=count_suspects(classes)))
 
 
-def _with_agreement(audit: Audit, found: ClassFindings, maps: np.ndarray, others: np.ndarray) -> ClassFindings:
-    if found.shortcut is None:
-        return found
-    own = maps[audit.arrays.members(found.number, found.shortcut.cluster)]
+def _with_agreement(audit: Audit, findings: ClassFindings, maps: np.ndarray, others: np.ndarray) -> ClassFindings:
+    if findings.shortcut is None:
+        return findings
+    own = maps[audit.arrays.members(findings.number, findings.shortcut.cluster)]
     own = own[own.any(1)]
     if not len(own):
-        return found
-    agreement = _agreement(audit.run, found.shortcut, own, others)
-    return replace(found, shortcut=with_score(replace(found.shortcut, agreement=agreement)))
+        return findings
+    agreement = _agreement(audit.run, findings.shortcut, own, others)
+    return replace(findings, shortcut=with_score(replace(findings.shortcut, agreement=agreement)))
 
 
 def _agreement(run: RunFacts, shortcut: Shortcut, maps: np.ndarray, others: np.ndarray) -> float:

@@ -19,7 +19,7 @@ ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 class StoredExplanation(Protocol):
-    """What metrics read of a stored explanation; see :class:`pipeline.store.explanation.Explanation`."""
+    """Fields of a stored explanation that metrics read; see :class:`pipeline.store.explanation.Explanation`."""
 
     @property
     def map(self) -> np.ndarray: ...

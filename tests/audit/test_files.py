@@ -42,14 +42,14 @@ def test_what_cannot_be_opened_says_why(audited: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="task=audit"):
         open_audit(tmp_path)
     path = audited / "audit" / "audit.json"
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "version": 99}))
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps({**stored, "version": 99}))
     with pytest.raises(StoreError, match="expected version 1 at most, found 99"):
         open_audit(audited)
-    path.write_text(json.dumps({**told, "classes": [{"number": 1}]}))
+    path.write_text(json.dumps({**stored, "classes": [{"number": 1}]}))
     with pytest.raises(StoreError, match="damaged"):
         open_audit(audited)
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(stored))
     (audited / "audit" / "arrays.npz").write_bytes(b"no archive")
     with pytest.raises(StoreError, match="damaged"):
         open_audit(audited)

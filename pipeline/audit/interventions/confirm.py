@@ -32,12 +32,14 @@ def confirm_suspects(audit: Audit, run: Run, job: Job, *, most: int, stop: StopR
         Stopped: A stop was requested.
     """
     classes = list(audit.classes)
-    for position, found in enumerate(classes[:most]):
-        if found.shortcut is None or not found.is_suspect:
+    for position, findings in enumerate(classes[:most]):
+        if findings.shortcut is None or not findings.is_suspect:
             break  # suspects come first
         stop.check()
-        result = intervene(job, _photographs(run, suspect_rows(audit, found)), found.number, found.shortcut.box)
-        classes[position] = replace(found, shortcut=replace(found.shortcut, check=result))
+        result = intervene(
+            job, _photographs(run, suspect_rows(audit, findings)), findings.number, findings.shortcut.box
+        )
+        classes[position] = replace(findings, shortcut=replace(findings.shortcut, check=result))
     confirmed = sum(bool(one.shortcut and one.shortcut.check and one.shortcut.check.confirmed) for one in classes)
     return replace(audit, classes=classes, totals=replace(audit.totals, confirmed=confirmed))
 
@@ -50,13 +52,15 @@ def _photographs(run: Run, rows: np.ndarray) -> Iterator[Image.Image]:
             yield run[row].photograph()
 
 
-def suspect_summary(found: ClassFindings) -> str:
+def suspect_summary(findings: ClassFindings) -> str:
     """One line about a class's suspected shortcut and its intervention."""
-    shortcut = found.shortcut
+    shortcut = findings.shortcut
     if shortcut is None:
-        return f"{found.name}: too few maps"
+        return f"{findings.name}: too few maps"
     images = "all" if shortcut.cluster is None else f"cluster {shortcut.cluster}"
-    text = f"{found.name}: shortcut score {shortcut.score:.2f} ({images}, {shortcut.images} images, box {shortcut.box})"
+    text = (
+        f"{findings.name}: shortcut score {shortcut.score:.2f} ({images}, {shortcut.images} images, box {shortcut.box})"
+    )
     if (check := shortcut.check) is None:
         return text
     accuracy, control = check.region.accuracy.mean, check.control.accuracy.mean
@@ -64,7 +68,7 @@ def suspect_summary(found: ClassFindings) -> str:
     return f"{text}: covered, accuracy {accuracy:+.0%}; elsewhere {control:+.0%}: {verdict}"
 
 
-def suspect_rows(audit: Audit, found: ClassFindings) -> np.ndarray:
+def suspect_rows(audit: Audit, findings: ClassFindings) -> np.ndarray:
     """Rows of the run concerned by a class's suspected shortcut."""
-    cluster = found.shortcut.cluster if found.shortcut else None
-    return np.asarray(audit.arrays.row[audit.arrays.members(found.number, cluster)])
+    cluster = findings.shortcut.cluster if findings.shortcut else None
+    return np.asarray(audit.arrays.row[audit.arrays.members(findings.number, cluster)])

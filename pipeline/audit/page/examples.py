@@ -32,10 +32,10 @@ def example_rows(audit: Audit) -> list[int]:
 
 def _of_classes(classes: Sequence[ClassFindings]) -> Iterator[int]:
     each = examples_per_class(len(classes))
-    for found in classes:
-        yield from found.rows[:each]
-        for cluster in found.clusters:
-            yield from cluster.rows[: max(MIN_EXAMPLES, min(IN_CLUSTER, each // len(found.clusters)))]
+    for findings in classes:
+        yield from findings.rows[:each]
+        for cluster in findings.clusters:
+            yield from cluster.rows[: max(MIN_EXAMPLES, min(IN_CLUSTER, each // len(findings.clusters)))]
 
 
 def _of_lists(audit: Audit) -> Iterator[int]:

@@ -29,18 +29,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens an address; fails at the end if the page said an error, asked for anything, or showed a dialog."""
-    said: list[str] = []
+    """Opens an address; fails at the end if the page logged an error, requested anything, or showed a dialog."""
+    messages: list[str] = []
     contexts = []
 
     def opened(address: str, **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: _local(request.url) or said.append(request.url))
+        page.on("console", lambda message: messages.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("dialog", lambda dialog: (messages.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: _local(request.url) or messages.append(request.url))
         page.goto(address)
         page.wait_for_selector("html[data-ready]")
         return page
@@ -48,7 +48,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert not said
+    assert not messages
 
 
 def _local(url: str) -> bool:
