@@ -1,12 +1,9 @@
-import sys
-
 import captum.attr
 import numpy as np
 import pytest
 import torch
 
 from pipeline.data.preprocessing import Preprocessing
-from pipeline.errors import MissingExtra
 from pipeline.methods import FeatureAblation, Occlusion
 from pipeline.methods.ablation import bounding_boxes
 from pipeline.methods.method import image_seeds
@@ -108,23 +105,6 @@ def test_maps_do_not_depend_on_batch_or_chunk(feature_mask):
     near(part, whole[[2, 0]], 1e-12)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"feature_mask": "squares"}, "feature_mask must be grid or slic, not 'squares'"),
-        ({"feature_mask": "grid", "n_segments": 0}, "n_segments must be a whole number from 1"),
-        ({"feature_mask": "grid", "compactness": 0}, "compactness must be above 0"),
-        ({"feature_mask": "slic"}, "slic needs the model's colours"),
-        ({"feature_mask": torch.zeros(64, 72)}, "whole numbers"),
-        ({"feature_mask": torch.zeros(60, 72, dtype=torch.int64)}, r"\(1, 1, 60, 72\) does not fit"),
-        ({"feature_mask": torch.zeros(4, 1, 64, 72, dtype=torch.int64)}, "does not fit"),
-    ],
-)
-def test_wrong_options(options, words):
-    with pytest.raises(ValueError, match=words):
-        FeatureAblation(small_vgg(), **options)(images(1, 64, 72, torch.float32), 1)
-
-
 def test_every_image_has_its_own_count():
     mask = torch.zeros(2, 1, 64, 72, dtype=torch.int64)
     mask[1, :, :, 30:] = 5
@@ -132,12 +112,6 @@ def test_every_image_has_its_own_count():
     method = FeatureAblation(small_vgg(), feature_mask=mask)
     attribution = method.explain(x, targets, scores=torch.zeros(2, 1), seeds=image_seeds(0, [0, 1]))
     assert attribution.evaluations.tolist() == [1 + 2, 2 + 2]  # with the image and the baseline
-
-
-def test_missing_scikit_image_is_reported_before_any_work(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
-    with pytest.raises(MissingExtra, match="feature_mask=grid"):
-        FeatureAblation(View(small_vgg(), preprocessing=PREPROCESSING), feature_mask="slic")
 
 
 def test_the_images_are_left_unchanged():

@@ -2,11 +2,9 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import GradientShap, IntegratedGradients
-from pipeline.methods.baseline_distribution import MAX_PICTURES, members_of
 from pipeline.methods.method import image_seeds
 from pipeline.methods.random_draws import normal_noise, sample_seeds
 from pipeline.view import View
@@ -91,23 +89,6 @@ def test_a_map_depends_on_its_image_and_seed_alone():
     torch.testing.assert_close(part.convergence_delta, whole.convergence_delta[order])
     again = method.explain(x, targets, scores=whole.baseline_score, seeds=image_seeds(6, [0, 1, 2])).maps
     assert (again - whole.maps).abs().max() > 0.01 * whole.maps.abs().max()
-
-
-def test_a_folder_is_a_distribution_of_its_pictures(tmp_path):
-    colours = {"a/x.png": (255, 0, 0), "b.png": (0, 255, 0)}
-    for name, colour in colours.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new("RGB", (100, 80), colour).save(tmp_path / name)
-    members = members_of(str(tmp_path), PREPROCESSING)
-    x = images(1, 64, 72)
-    drawn = [member(x, torch.zeros(1, dtype=torch.int64))[0, :, 0, 0] for member in members]
-    means, deviations = torch.tensor(PREPROCESSING.mean).double(), torch.tensor(PREPROCESSING.std).double()
-    expected = [(torch.tensor(colour) / 255 - means) / deviations for colour in colours.values()]
-    assert len(drawn) == len(expected) == 2
-    assert all(any(torch.allclose(member, colour) for member in drawn) for colour in expected)
-    for number in range(MAX_PICTURES + 5):
-        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
-    assert len(members_of(str(tmp_path), PREPROCESSING)) == MAX_PICTURES
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,11 +1,7 @@
-"""RISE: its masks, a replica by loops, and maps that depend on the image and its seed alone."""
+"""RISE: a replica by loops, and maps that depend on the image and its seed alone."""
 
-from math import ceil
-
-import numpy as np
 import pytest
 import torch
-from skimage.transform import resize
 from torch import Tensor, nn
 
 from pipeline.methods import Rise
@@ -18,26 +14,6 @@ SIZE = (40, 56)
 
 def near(found: Tensor, expected: Tensor, share: float = 1e-12) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=share * expected.abs().max().item())
-
-
-def test_masks_are_those_of_the_authors_code() -> None:
-    """Enlarged by scikit-image as there; at the border that mirrors the cells where PyTorch repeats them."""
-    cells, shifts = draw_cells(30, 5, 0.4, SIZE, seed=3)
-    found = masks_from_cells(cells.double(), shifts, SIZE)
-    assert found.shape == (30, 1, *SIZE)
-    cell = [ceil(size / 5) for size in SIZE]
-    for mask, coarse, (down, across) in zip(found, cells.double().numpy(), shifts.tolist(), strict=True):
-        fine = resize(coarse, [6 * side for side in cell], order=1, mode="edge", anti_aliasing=False)
-        expected = fine[down : down + SIZE[0], across : across + SIZE[1]]
-        np.testing.assert_allclose(mask[0].numpy(), expected, atol=1e-12)
-
-
-def test_masks_are_drawn_evenly() -> None:
-    cells, shifts = draw_cells(4000, 7, 0.3, (40, 63), seed=0)
-    assert abs(cells.double().mean() - 0.3) < 5 * (0.21 / cells.numel()) ** 0.5
-    for axis, side in enumerate((6, 9)):
-        counts = shifts[:, axis].bincount(minlength=side)
-        assert len(counts) == side and (counts / 4000 - 1 / side).abs().max() < 5 * (1 / side / 4000) ** 0.5
 
 
 @pytest.mark.parametrize("subtract_mean", [False, True])
