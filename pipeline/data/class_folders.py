@@ -1,11 +1,15 @@
-"""Class folders -> class numbers of the model, by WordNet id, by order, or by a class map."""
+"""Class folders -> class numbers of the model, by WordNet id, by their own numbers, by order, or by a class map."""
 
 import json
+import logging
+import re
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 # The 1000 classes of ImageNet (ILSVRC 2012) in the order of the models' outputs: sorted by id.
 WORDNET_IDS = tuple(Path(__file__).with_name("imagenet_wordnet_ids.txt").read_text(encoding="ascii").split())
@@ -21,8 +25,9 @@ def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) 
     """Class number of each class folder.
 
     A class map decides if given. Otherwise, for a model of 1000 outputs, folders named by WordNet ids
-    mean those ImageNet classes, so that a subset works; else the sorted folders are the classes 0..K-1 if the
-    model has K outputs (two folders do for a single output).
+    mean those ImageNet classes, and folders that are all named by whole numbers (leading zeros allowed) mean the
+    classes of these numbers, so that a subset works; else the sorted folders are the classes 0..K-1 if the model has
+    K outputs (two folders do for a single output).
 
     Args:
         folders: Names of all class folders, sorted, or of a data set's classes, in its order; empty if the images are
@@ -43,10 +48,50 @@ def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) 
         return np.array([WORDNET_IDS.index(folder) for folder in folders], np.int32)
     if n_outputs == 1000 and len(unknown) < len(folders):
         raise UsageError(f"class folders that are no ImageNet class ({_first_names(unknown)}): {ADVICE}")
+    if folders and all(map(is_number, folders)):
+        return _by_own_number(folders, n_outputs)
     if folders and len(folders) not in (n_outputs, class_count(n_outputs)):
         names = f"{len(folders)} class folders ({_first_names(folders)})"
         raise UsageError(f"{names}, but the model has {n_outputs} outputs: {ADVICE}")
+    _warn_of_order_as_text(folders)
     return np.arange(len(folders), dtype=np.int32)
+
+
+def is_number(name: str) -> bool:
+    """Return True if a class folder's name is a whole number, in ASCII digits: it then is a class number."""
+    return name.isascii() and name.isdigit()
+
+
+def _by_own_number(folders: list[str], n_outputs: int) -> np.ndarray:
+    n_classes = class_count(n_outputs)
+    digits = [folder.lstrip("0") or "0" for folder in folders]
+    # Compared by length first: int() refuses text of thousands of digits
+    beyond = [
+        folder
+        for folder, number in zip(folders, digits, strict=True)
+        if len(number) > len(str(n_classes)) or int(number) >= n_classes
+    ]
+    if beyond:
+        expected = f"the model has the classes 0 to {n_classes - 1}"
+        raise UsageError(f"class folders named by numbers: {_first_names(beyond)} out of range, {expected}: {ADVICE}")
+    numbers = np.array(digits).astype(np.int32)
+    if (moved := np.flatnonzero(numbers != np.arange(len(folders)))).size:
+        example = f"{folders[moved[0]]!r} is class {numbers[moved[0]]}, not {moved[0]}"
+        log.info("class folders named by numbers are the classes of these numbers (%s by order as text)", example)
+    return numbers
+
+
+def _warn_of_order_as_text(folders: list[str]) -> None:
+    """Warns if folders such as class_2 and class_10 are not in the order of the numbers in their names."""
+    natural = sorted(folders, key=lambda name: [(len(part), part) for part in re.split(r"0*(\d+)", name)])
+    if folders != sorted(folders) or len({re.sub(r"\d+", "", name) for name in folders}) > 1 or natural == folders:
+        return
+    moved = next(number for number, name in enumerate(folders) if natural[number] != name)
+    log.warning(
+        "class folders are numbered in the order of their names as text: %r is class %d, not %d; "
+        "data.class_map gives another order",
+        *(folders[moved], moved, natural.index(folders[moved])),
+    )
 
 
 def _first_names(folders: list[str]) -> str:

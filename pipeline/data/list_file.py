@@ -57,7 +57,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
     if not labels:
         return unlabelled_index(paths)
     index = encoder.index(paths, np.concatenate(codes))
-    return index if n_fields == 2 else replace(index, label=None)  # a folder named by a number is no class number
+    return index if n_fields == 2 else replace(index, label=None)  # folders, which mean classes as in a tree
 
 
 def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:

@@ -57,8 +57,45 @@ def test_as_many_folders_as_outputs(n_folders: int, n_outputs: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("folders", "n_outputs", "numbers"),
+    [
+        (sorted(map(str, range(12))), 12, [0, 1, 10, 11, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (["007", "10", "2"], 1000, [7, 10, 2]),
+        (["0", "00", "000000000000000000000001"], 2, [0, 0, 1]),
+        (["1"], 1, [1]),
+    ],
+)
+def test_folders_named_by_numbers_are_these_classes(folders: list[str], n_outputs: int, numbers: list[int]) -> None:
+    classes = class_of_folder(folders, n_outputs, None)
+    assert classes.tolist() == numbers and classes.dtype == np.int32
+
+
+def test_numbers_in_another_script_or_form_are_names() -> None:
+    for odd in ("\u0663", "-1", "1.0", "1_0", "\u00b2"):
+        assert class_of_folder(["0", odd], 2, None).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "warning"),
+    [
+        (["c1", "c10", "c2"], "'c10' is class 1, not 2"),
+        (["c01", "c02", "c10"], None),
+        (["a", "b", "c10"], None),
+        (["x2", "x1", "x3"], None),  # the order of a saved data set, which is not by text
+    ],
+)
+def test_numbered_names_in_the_order_of_text_are_logged(
+    folders: list[str], warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert class_of_folder(folders, 3, None).tolist() == [0, 1, 2]
+    assert (warning in caplog.text) if warning else not caplog.text
+
+
+@pytest.mark.parametrize(
     ("folders", "n_outputs", "message"),
     [
+        (["1", "2", "3"], 3, "'3' out of range, the model has the classes 0 to 2"),
+        (["0", "9" * 5000], 10, "out of range"),
         (["cat", "dog"], 3, "2 class folders ('cat', 'dog'), but the model has 3 outputs"),
         (["train", "val"], 1000, "2 class folders ('train', 'val'), but the model has 1000 outputs"),
         (["a", "b", "c"], 1, "3 class folders ('a', 'b', 'c'), but the model has 1 outputs"),
@@ -78,6 +115,11 @@ def test_one_unknown_folder_among_all_of_imagenet_does_not_shift_the_others() ->
     folders = sorted(["n00000000", *WORDNET_IDS[1:]])
     with pytest.raises(UsageError, match="n00000000"):
         class_of_folder(folders, 1000, None)
+
+
+def test_a_class_map_wins_over_folders_named_by_numbers(class_map: Path) -> None:
+    class_map.write_text('{"1": 0, "2": 1, "10": 2}')
+    assert class_of_folder(["1", "10", "2"], 3, class_map).tolist() == [0, 2, 1]
 
 
 @pytest.fixture

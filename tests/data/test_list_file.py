@@ -30,10 +30,14 @@ def test_paths_in_the_order_of_the_list_with_class_numbers(tmp_path: Path, monke
 def test_names_and_folders_are_classes_as_class_folders_are(tmp_path: Path) -> None:
     named = read_list(write_list(tmp_path, b"1.jpg\tdog\n2.jpg\tcat\n3.jpg\tdog"))
     assert (named.folders, find_labels(named, DATA, 2).tolist()) == (["cat", "dog"], [1, 0, 1])
-    below = read_list(write_list(tmp_path, b"9/1.jpg\n10/2.jpg\n9/x/3.jpg\n"))
-    assert (below.folders, find_labels(below, DATA, 2).tolist()) == (["10", "9"], [1, 0, 1])  # as in a folder
+    below = read_list(write_list(tmp_path, b"owl/1.jpg\ncat/2.jpg\nowl/x/3.jpg\n"))
+    assert (below.folders, find_labels(below, DATA, 2).tolist()) == (["cat", "owl"], [1, 0, 1])
     with pytest.raises(UsageError, match="2 class folders"):
         find_labels(below, DATA, 3)
+    numbers = read_list(write_list(tmp_path, b"9/1.jpg\n10/2.jpg\n009/x/3.jpg\n"))
+    assert find_labels(numbers, DATA, 12).tolist() == [9, 10, 9]
+    with pytest.raises(UsageError, match="'10' out of range, the model has the classes 0 to 9"):
+        find_labels(numbers, DATA, 10)
 
 
 def test_without_labels(tmp_path: Path) -> None:
