@@ -39,7 +39,7 @@ class NeuronView(View):
         super().__init__(network, **options)
         if self.output != "logit":
             raise ValueError(f"output={self.output}: a neuron has a value and no probability; leave output=logit")
-        self._classifier, self._head = View(model, **options), network.head
+        self._classifier, self._until_layer = View(model, **options), network.until_layer
         self._fits = False
 
     def logits(self, points: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class NeuronView(View):
     def _check(self, image: Tensor) -> None:
         """Raises ValueError if the layer gives nothing that ``neuron`` is an index in."""
         with torch.no_grad():
-            shape = tuple(self._head(image).shape[1:])
+            shape = tuple(self._until_layer(image.clone()).shape[1:])
         fits = len(shape) == len(self.neuron) and all(
             place is None or -size <= place < size for place, size in zip(self.neuron, shape, strict=True)
         )

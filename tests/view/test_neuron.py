@@ -101,7 +101,7 @@ def test_the_network_runs_no_further_than_the_neuron() -> None:
 def test_a_network_that_cannot_be_traced_is_left_at_the_layer(layer: str, same: str) -> None:
     network, x = Untraceable().double().eval(), images(2, 32, 32)
     view = NeuronView(network, layer=layer, neuron=[5, 0, 3], prepare=True)
-    assert isinstance(view.model.head, TruncatedByHook)
+    assert isinstance(view.model.until_layer, TruncatedByHook)
     expected = NeuronView(small_vgg().double(), layer=same, neuron=[5, 0, 3], prepare=True)
     for method in (Saliency, lambda view: IntegratedGradients(view, n_steps=3), DeepLift, GuidedBackprop):
         near(method(view)(x), method(expected)(x), 1e-10)

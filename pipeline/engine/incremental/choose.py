@@ -1,17 +1,15 @@
-"""The engine that recomputes only what a window changes, where that is possible and gives the same values."""
-
-import logging
+"""Choice of the engine for occluded images: incremental, where that is possible and gives the network's outputs."""
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.engine.incremental.evaluator import IncrementalEvaluator, NotLocal
-from pipeline.engine.network.prepare import CannotTrace
-from pipeline.engine.network.state import hooked, weights_state
-
-log = logging.getLogger(__name__)
+from pipeline.engine.incremental.evaluator import IncrementalEvaluator
+from pipeline.engine.network.equivalence import require_same_outputs
+from pipeline.engine.network.guarded import Batches, GuardedCopy
 
 ENGINES = ("auto", "dense", "incremental")
+COMPARED_WINDOWS = 3
+"""Windows, the first and the last among them, with which the incremental evaluator is compared with the network."""
 
 
 class OccludedNetwork:
@@ -19,18 +17,18 @@ class OccludedNetwork:
 
     Args:
         model: (P, C, H, W) -> outputs.
-        engine: ``auto``, ``dense`` (never recompute in part) or ``incremental`` (refuse what cannot be).
+        engine: ``auto``, ``dense`` (evaluate every occluded image in full) or ``incremental`` (refuse a network whose
+            activations cannot be recomputed in part).
     """
 
     def __init__(self, model: nn.Module, engine: str) -> None:
         self.model, self.engine = model, engine
-        self._asked: object = None
-        self._answer: IncrementalEvaluator | None = None
+        self._copy = GuardedCopy[IncrementalEvaluator](model, otherwise="every occluded image is evaluated in full")
 
     def incremental(
         self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None
     ) -> IncrementalEvaluator | None:
-        """The engine for images (N, C, H, W) and their baselines, or None where every point must be asked whole.
+        """Return the incremental evaluator for images like these, or None where each has to be evaluated in full.
 
         Args:
             images: (N, C, H, W).
@@ -41,29 +39,32 @@ class OccludedNetwork:
         Raises:
             ValueError: If the engine must be incremental and cannot.
         """
-        if self.engine == "dense" or self.model.training or hooked(self.model):
+        if self.engine == "dense":
             return None
-        asked = (images.shape[1:], images.dtype, images.device, chunk, weights_state(self.model))
-        if asked != self._asked:
-            self._answer, self._asked = self._checked(images, starts, boxes, chunk), asked
-        if self.engine == "auto" and self._answer is not None and not self._answer.pays(boxes):
-            return None
-        return self._answer
-
-    def _checked(self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None) -> IncrementalEvaluator | None:
-        try:
-            engine = IncrementalEvaluator(self.model, images[:1], internal_batch_size=chunk)
-        except (CannotTrace, NotLocal) as reason:
-            if self.engine == "incremental":
-                raise ValueError(
-                    f"engine=incremental: {reason}; engine=auto asks every point whole instead"
-                ) from reason
-            log.debug("every occluded image is asked whole: %s", reason)
-            return None
-        off = engine.agrees(images, starts, boxes)
-        if off > torch.finfo(images.dtype).eps ** 0.5:
-            log.warning(
-                "incremental occlusion is off by %.1e on the first image: every occluded image is asked whole", off
+        evaluator = self._copy.get(images, lambda batches: self._built(batches, starts, boxes, chunk), chunk)
+        refusal = self._copy.refusal
+        if self.engine == "incremental" and refusal is not None and not refusal.differs:
+            raise ValueError(
+                f"engine=incremental: {refusal.reason}; engine=auto evaluates every occluded image in full instead"
             )
+        if self.engine == "auto" and evaluator is not None and not evaluator.pays(boxes):
             return None
-        return engine
+        return evaluator
+
+    def _built(self, batches: Batches, starts: Tensor, boxes: Tensor, chunk: int | None) -> IncrementalEvaluator:
+        evaluator = IncrementalEvaluator(self.model, batches[0][:1], internal_batch_size=chunk)
+        few = boxes[torch.linspace(0, len(boxes) - 1, COMPARED_WINDOWS).long()]
+        for batch in batches:
+            found = evaluator.values(batch, starts[:1], few)
+            # The model's own outputs, image by image: what is compared must not depend on the others in a batch.
+            expected = torch.cat([self.model(occluded) for occluded in _occluded(batch, starts[:1], few).split(1)])
+            require_same_outputs(found.flatten(0, 1), expected)
+        return evaluator
+
+
+def _occluded(images: Tensor, baseline: Tensor, boxes: Tensor) -> Tensor:
+    """(N * G, C, H, W), each image with each of the boxes (G, 4) replaced by the baseline (1, C, H, W)."""
+    occluded = images.repeat_interleave(len(boxes), 0)
+    for image, (top, left, bottom, right) in zip(occluded, boxes.tolist() * len(images), strict=True):
+        image[:, top:bottom, left:right] = baseline[0, :, top:bottom, left:right]
+    return occluded

@@ -18,6 +18,7 @@ from pipeline.engine.incremental.operations import step_of
 from pipeline.engine.incremental.schedule import ReplacedChannels, Schedule, maps_read
 from pipeline.engine.incremental.steps import Step
 from pipeline.engine.network.prepare import prepare
+from pipeline.engine.network.trace import NoCopy
 
 CPU_CHUNK, GPU_CHUNK = 16, 128
 """Windows whose boxes fit a core's cache (measured), and that keep a GPU busy (Krypton's choice; not measured here)."""
@@ -25,7 +26,7 @@ WORTH = 0.05
 """Share of a whole evaluation that must be saved; what the cost model does not see may take as much."""
 
 
-class NotLocal(Exception):
+class NotLocal(NoCopy):
     """The network's first operation already mixes all positions, so that no part of its work can be kept."""
 
 
@@ -43,7 +44,7 @@ class IncrementalEvaluator:
     """
 
     def __init__(self, module: nn.Module, example: Tensor, *, internal_batch_size: int | None = None) -> None:
-        self.network = prepare(module).to(memory_format=torch.channels_last)
+        self.network = prepare(module)
         self.internal_batch_size = internal_batch_size or (CPU_CHUNK if example.device.type == "cpu" else GPU_CHUNK)
         self.device = example.device
         with torch.inference_mode():
@@ -106,17 +107,6 @@ class IncrementalEvaluator:
                 images=images, internal_batch_size=self.internal_batch_size, device=self.device,
             )  # fmt: skip
         return self._schedules[images]
-
-    def agrees(self, images: Tensor, baseline: Tensor, boxes: Tensor) -> float:
-        """Largest difference from whole evaluations, of their range, over the first image and five windows."""
-        few = boxes[torch.linspace(0, len(boxes) - 1, 5).long()]
-        occluded = images[:1].repeat(len(few), 1, 1, 1)
-        for picture, (top, left, bottom, right) in zip(occluded, few.tolist(), strict=True):
-            picture[:, top:bottom, left:right] = baseline[0, :, top:bottom, left:right]
-        with torch.inference_mode():
-            expected = self.network(occluded)
-        found = self.values(images[:1], baseline[:1], few)[0]
-        return float((found - expected).abs().max() / (expected.max() - expected.min()))
 
 
 def _is_map(meta: Any) -> bool:

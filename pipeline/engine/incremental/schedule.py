@@ -72,7 +72,7 @@ class Schedule:
             read |= {source for source, reads in zip(sources, wanted, strict=True) if reads}
         self._tables = [node for node in local if node in read]
         self._clean = subgraph(network, [self._image], self._tables)
-        self._tail = subgraph(network, self._live, None)
+        self._tail = subgraph(network, self._live)
         self._internal_batch_size = internal_batch_size
         light = not any(isinstance(module, (nn.Conv2d, nn.LayerNorm)) for module in self._tail.modules())
         self._tail_batch = HEAD_BATCH if light else TAIL_BATCH
@@ -149,7 +149,7 @@ class Schedule:
                 taken = [torch.cat(maps) if len(maps) > 1 else maps[0] for maps in zip(*waiting, strict=True)]
                 size = len(chunk.windows) if images.is_cuda else self._tail_batch
                 parts = zip(*(maps.split(size) for maps in taken), strict=True)
-                logits += [self._tail(*part)[0] for part in parts]
+                logits += [self._tail(*part) for part in parts]
                 waiting = []
         return torch.cat(logits)
 

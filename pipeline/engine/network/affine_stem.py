@@ -1,9 +1,9 @@
 """The affine first layers of a network, which a straight path of points passes as a straight path."""
 
-import copy
-
 import torch
 from torch import Tensor, fx, nn
+
+from pipeline.engine.network.subgraph import subgraph
 
 AFFINE = (nn.Conv2d, nn.ZeroPad2d, nn.BatchNorm2d, nn.Identity)
 
@@ -53,19 +53,4 @@ def split_affine_stem(network: fx.GraphModule) -> AffineStem | None:
         node = follower
     if not any(isinstance(layer, nn.Conv2d) for layer in layers):
         return None
-    return AffineStem(nn.Sequential(*layers), _after(network, node))
-
-
-def _after(network: fx.GraphModule, last: fx.Node) -> fx.GraphModule:
-    """The network from what ``last`` gives on; it shares the weights."""
-    rest = copy.copy(network)
-    graph = fx.Graph()
-    copies: dict[fx.Node, fx.Node] = {last: graph.placeholder("activation")}
-    done = False
-    for node in network.graph.nodes:
-        if done and node.op != "placeholder":
-            copies[node] = graph.node_copy(node, copies.__getitem__)
-        elif node.op == "get_attr":
-            copies[node] = graph.node_copy(node)
-        done = done or node is last
-    return fx.GraphModule(rest, graph)
+    return AffineStem(nn.Sequential(*layers), subgraph(network, [node]))

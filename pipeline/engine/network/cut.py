@@ -1,29 +1,42 @@
-"""A network in two at a layer: what runs up to it, and what goes on from its values."""
+"""A network cut at a layer: the part up to it, and the part that computes the outputs from its values."""
 
-import logging
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, fx, nn
 
-from pipeline.engine.network.hooks import find_layer, forward_until, output_as_leaf, output_replaced
-from pipeline.engine.network.prepare import CannotTrace, fold, trace, without_in_place
-from pipeline.engine.network.state import hooked, weights_state
+from pipeline.engine.network.equivalence import (
+    Response,
+    require_independent_rows,
+    require_near,
+    require_same,
+    require_same_outputs,
+    response,
+)
+from pipeline.engine.network.guarded import Batches, GuardedCopy, hooked
+from pipeline.engine.network.hooks import (
+    find_layer,
+    forward_until,
+    output_replaced,
+    require_one_run,
+    runs_not_once,
+)
+from pipeline.engine.network.prepare import fold, to_channels_last, without_in_place
 from pipeline.engine.network.subgraph import subgraph
-
-log = logging.getLogger(__name__)
+from pipeline.engine.network.trace import CannotTrace, NoCopy, trace
 
 Entered = tuple[Tensor, tuple[Tensor, ...]]
 
 
 class Cut(Protocol):
-    """A network in two."""
+    """A network in two parts."""
 
     def enter(self, images: Tensor) -> Entered:
-        """What (N, C, H, W) are in the layer (N, *), and what else of each image the rest needs, (N, ...) each."""
+        """Values of the layer (N, *) for images (N, C, H, W), and what else the rest needs of each, (N, ...) each."""
 
     def rest(self, values: Tensor, *others: Tensor) -> Tensor:
-        """The network's outputs from the layer's values (P, *) and the others (P, ...) on."""
+        """The network's outputs for values of the layer (P, *) and the others (P, ...)."""
 
 
 class GraphCut:
@@ -35,7 +48,7 @@ class GraphCut:
 
     Raises:
         ValueError: If the layer does not run exactly once.
-        CannotTrace: If the network gives anything but a tensor.
+        CannotTrace: If the network's output is no tensor.
     """
 
     def __init__(self, network: fx.GraphModule, layer: str) -> None:
@@ -47,10 +60,11 @@ class GraphCut:
             raise CannotTrace("its output is no tensor")
         images = next(node for node in nodes if node.op == "placeholder")
         after, before = _depending(nodes, runs[0]), _depending(nodes, images)
+        # What the second part reads of the first: a skip connection around the layer, for example.
         read = {source for node in after - {runs[0]} for source in node.all_input_nodes}
         others = [node for node in nodes if node in (read & before) - after]
         self._head = subgraph(network, [images], [runs[0], *others])
-        self._rest = subgraph(network, [runs[0], *others], None)
+        self._rest = subgraph(network, [runs[0], *others])
 
     def enter(self, images: Tensor) -> Entered:
         with torch.no_grad():
@@ -58,12 +72,14 @@ class GraphCut:
         return values, tuple(others)
 
     def rest(self, values: Tensor, *others: Tensor) -> Tensor:
-        outputs: Tensor = self._rest(values, *others)[0]
+        outputs: Tensor = self._rest(values, *others)
         return outputs
 
 
 class HookCut:
-    """The cut through any network: all of it runs for other values of the layer, which take the place of its own.
+    """The cut through any network: all of it runs for other values of the layer, which replace the layer's own.
+
+    It runs on copies of the images, since a network may work in place on its input.
 
     Args:
         model: The network.
@@ -75,21 +91,21 @@ class HookCut:
 
     def enter(self, images: Tensor) -> Entered:
         with torch.no_grad():
-            return forward_until(self.model, self.layer, images), (images,)
+            return forward_until(self.model, self.layer, images.clone()), (images,)
 
     def rest(self, values: Tensor, *others: Tensor) -> Tensor:
         with output_replaced(self.layer, values):
-            outputs: Tensor = self.model(*others)
+            outputs: Tensor = self.model(*(other.clone() for other in others))
         return outputs
 
 
 class CutNetwork:
-    """A model's cut at a layer: made when it is first asked, checked against the model, made anew when that changed.
+    """A model's cut at a layer: through its graph where that is equivalent to the model, else by hooks.
 
     Args:
         model: (P, C, H, W) -> outputs.
         layer: A dotted name such as ``layer3.1.conv2``, or the module.
-        prepare: Fold batch norms that the layer does not see.
+        prepare: Fold batch norms, except those whose values the layer is or reads.
 
     Raises:
         ValueError: If the network has no such layer.
@@ -98,69 +114,57 @@ class CutNetwork:
     def __init__(self, model: nn.Module, layer: str | nn.Module, *, prepare: bool) -> None:
         self.model, self.prepare = model, prepare
         self.name, self.layer = find_layer(model, layer)
-        self._cut: Cut | None = None
-        self._state: list[tuple[int, int]] | None = None
+        self._copy = GuardedCopy[GraphCut](model, otherwise=f"the network is cut at {self.name} by hooks")
+        self._runs_once = False
 
     def of(self, images: Tensor) -> Cut:
-        """The cut for images (N, C, H, W) like these.
+        """Return the cut for images (N, C, H, W) like these.
 
         Raises:
             ValueError: If the layer does not run exactly once, gives no tensor, or not one value of each for an image.
         """
-        if self.model.training or hooked(self.model):
-            return HookCut(self.model, self.layer)
-        state = weights_state(self.model)
-        if self._cut is None or state != self._state:
-            self._cut, self._state = self._made(images[:1].repeat(2, 1, 1, 1)), state
-        return self._cut
-
-    def _made(self, pair: Tensor) -> Cut:
         whole = HookCut(self.model, self.layer)
-        expected, outputs = self._asked_once(pair)
-        try:
-            graph = trace(self.model, self.name)
-            graph = fold(graph, self.name).to(memory_format=torch.channels_last) if self.prepare else graph
-            parts = GraphCut(without_in_place(graph), self.name)
-            values, others = parts.enter(pair)
-        except CannotTrace as reason:
-            log.debug("the network is cut by hooks: %s", reason)
+        if self.model.training or hooked(self.model):
             return whole
-        if not all(isinstance(other, Tensor) and len(other) == len(pair) for other in others):
-            log.debug("the network is cut by hooks: what passes the layer by is not one tensor for each image")
-            return whole
-        with torch.no_grad():
-            off = max(_difference(values, expected), _difference(parts.rest(values, *others), outputs))
-        if off > torch.finfo(pair.dtype).eps ** 0.5:
-            log.warning("the network cut at %s differs from the network by %.1e: cut by hooks instead", self.name, off)
-            return whole
-        return parts
+        if not self._runs_once:
+            require_one_run(self.model, self.name, self.layer, images[:1])
+            self._runs_once = True
+        return self._copy.get(images, self._built) or whole
 
-    def _asked_once(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's values and the network's outputs."""
-        with torch.no_grad(), output_as_leaf(self.layer) as leaves:
-            outputs = self.model(images)
-        if len(leaves) != 1:
-            raise ValueError(runs_not_once(self.name, len(leaves)))
-        if len(leaves[0]) != len(images):
-            raise ValueError(f"layer: {self.name} cuts the image into pieces; choose the layer around it")
-        return leaves[0].detach(), outputs
+    def _built(self, batches: Batches) -> GraphCut:
+        whole = HookCut(self.model, self.layer)
+        graph = without_in_place(trace(self.model, self.name))
+        cut = GraphCut(graph, self.name)
+        entered = [whole.enter(batch) for batch in batches]
+        expected = [response(partial(_rest, whole, others), values) for values, others in entered]
+        for batch, (values, _), own in zip(batches, entered, expected, strict=True):
+            require_same(_response(cut, batch, values), own)
+        require_independent_rows(self.model, batches, [own.outputs for own in expected])
+        if not self.prepare:
+            return cut
+        cut = GraphCut(to_channels_last(fold(graph, self.name)), self.name)
+        for batch, (values, _), own in zip(batches, entered, expected, strict=True):
+            require_near(_response(cut, batch, values), own)
+        return cut
 
 
-def runs_not_once(layer: str, times: int) -> str:
-    """What is wrong with a layer that runs another number of times than once."""
-    return f"layer: {layer} runs {times} times for one image; choose one that runs once"
+def _response(cut: Cut, images: Tensor, expected: Tensor) -> Response:
+    """Response of the cut's second part to its first part's values, which are ``expected``."""
+    values, others = cut.enter(images)
+    if not all(isinstance(other, Tensor) and len(other) == len(images) for other in others):
+        raise NoCopy("what passes the layer by is not one tensor for each image")
+    require_same_outputs(values, expected)
+    return response(partial(_rest, cut, others), values)
+
+
+def _rest(cut: Cut, others: tuple[Tensor, ...], values: Tensor) -> Tensor:
+    return cut.rest(values, *others)
 
 
 def _depending(nodes: list[fx.Node], first: fx.Node) -> set[fx.Node]:
     """``first`` and all that is computed from it."""
-    found = {first}
+    depending = {first}
     for node in nodes:
-        if not found.isdisjoint(node.all_input_nodes):
-            found.add(node)
-    return found
-
-
-def _difference(found: Tensor, expected: Tensor) -> float:
-    """Largest difference, as a share of the largest value."""
-    tiny = torch.finfo(expected.dtype).tiny
-    return float((found - expected).abs().max() / expected.abs().max().clamp_min(tiny))
+        if not depending.isdisjoint(node.all_input_nodes):
+            depending.add(node)
+    return depending

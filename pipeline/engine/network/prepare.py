@@ -2,16 +2,17 @@
 
 import copy
 import operator
-import time
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import StochasticDepth, stochastic_depth
 
 from pipeline.engine.network.class_token import read_one_token
 from pipeline.engine.network.freeze import freeze
+from pipeline.engine.network.trace import trace
 
 IDENTITIES = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity, StochasticDepth)
 DROPOUTS = (nn.functional.dropout, nn.functional.dropout2d, stochastic_depth)
@@ -24,42 +25,6 @@ OUT_OF_PLACE = {
     nn.functional.relu_: nn.functional.relu,
 }
 OUT_OF_PLACE_METHODS = ("relu_", "add_", "sub_", "mul_", "div_", "clamp_", "sigmoid_", "tanh_")
-
-
-class CannotTrace(Exception):
-    """torch.fx cannot follow the network; the reason is in the words of torch.fx."""
-
-
-def trace(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
-    """Graph of a copy of ``module`` in eval mode, parameters frozen.
-
-    Args:
-        module: The network.
-        layer: Name of a module that stays one node, whatever is inside.
-
-    Raises:
-        CannotTrace: The network's path depends on its values, or it holds something that torch.fx does not know.
-    """
-    return graph_of(freeze(copy.deepcopy(module).eval()), layer)
-
-
-def graph_of(module: nn.Module, layer: str | None = None) -> fx.GraphModule:
-    """Graph of ``module``, with which it shares its weights; otherwise as :func:`trace`."""
-    try:
-        return fx.GraphModule(module, _Tracer(layer).trace(module))
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError) as error:
-        raise CannotTrace(f"{type(error).__name__}: {error}") from error
-
-
-class _Tracer(fx.Tracer):
-    """Sees into all modules but torch's own and one layer."""
-
-    def __init__(self, layer: str | None) -> None:
-        super().__init__()
-        self._layer = layer
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name == self._layer or super().is_leaf_module(m, module_qualified_name)
 
 
 def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModule:
@@ -77,7 +42,7 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
         if isinstance(module, IDENTITIES) or (node.op == "call_function" and _is_idle_dropout(node)):
             node.replace_all_uses_with(node.args[0])
             graph_module.graph.erase_node(node)
-        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and _follows_convolution(node, modules):
+        elif type(module) is nn.BatchNorm2d and module.track_running_stats and _follows_convolution(node, modules):
             source = node.args[0]
             folded = _folded(modules[source.target], module)
             modules[source.target] = folded
@@ -101,7 +66,8 @@ def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:
     if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
         return False
     calls = [other for other in source.graph.nodes if other.op == "call_module" and other.target == source.target]
-    return isinstance(modules[source.target], nn.Conv2d) and len(calls) == 1
+    # No subclass: it may compute its weight, as one of torch.nn.utils.parametrize does, or do more than convolve.
+    return type(modules[source.target]) is nn.Conv2d and len(calls) == 1
 
 
 def _is_idle_dropout(node: fx.Node) -> bool:
@@ -128,24 +94,26 @@ def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 
 def prepare(module: nn.Module) -> fx.GraphModule:
-    """A network of the same values as ``module`` in eval mode, faster: see the steps above, and :func:`read_one_token`.
+    """Return a copy of ``module`` in eval mode that computes the same faster.
 
     Raises:
-        CannotTrace: as :func:`trace`.
+        CannotTrace: As :func:`trace`.
     """
-    return read_one_token(without_in_place(fold(trace(module))))
+    return simplify(trace(module))
 
 
-def fastest_layout(module: nn.Module, example: Tensor) -> torch.memory_format:
-    """Memory format in which ``module`` evaluates ``example`` (N, C, H, W) faster, by the best of four runs."""
-    layouts = (torch.contiguous_format, torch.channels_last)
-    seconds = dict.fromkeys(layouts, float("inf"))
-    with torch.inference_mode():
-        for layout in layouts * 4:
-            laid = copy.deepcopy(module).to(memory_format=layout)
-            images = example.contiguous(memory_format=layout)
-            laid(images)
-            start = time.process_time()
-            laid(images)
-            seconds[layout] = min(seconds[layout], time.process_time() - start)
-    return min(layouts, key=seconds.__getitem__)
+def simplify(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """Fold, work out of place, compute one token alone and lay images out channels last; changed in place."""
+    return to_channels_last(read_one_token(without_in_place(fold(graph_module))))
+
+
+def to_channels_last(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """Lay weights of four axes out channels last, in place.
+
+    As ``network.to(memory_format=torch.channels_last)`` does, which raises where a weight has five axes (kernels of
+    three dimensions, the masks of timm's Swin transformers).
+    """
+    for tensor in chain(graph_module.parameters(), graph_module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return graph_module

@@ -1,30 +1,46 @@
-"""A model's faster copy: made when it is first asked, checked against the model, made anew when the model changed."""
+"""A model's faster copy: traced, batch norm folded, wide convolutions by Winograd's algorithm, perhaps compiled."""
 
-import logging
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from pipeline.engine.chunked_evaluator import is_out_of_memory
 from pipeline.engine.network.affine_stem import AffineStem, split_affine_stem
-from pipeline.engine.network.prepare import CannotTrace, prepare
-from pipeline.engine.network.state import hooked, weights_state
+from pipeline.engine.network.equivalence import (
+    Response,
+    require_independent_rows,
+    require_near,
+    require_same,
+    require_same_outputs,
+    response,
+)
+from pipeline.engine.network.guarded import Batches, GuardedCopy
+from pipeline.engine.network.prepare import simplify
+from pipeline.engine.network.trace import NETWORK_ERRORS, trace
 from pipeline.engine.network.winograd_layer import use_winograd
 from pipeline.errors import UsageError
 
-log = logging.getLogger(__name__)
+
+class Prepared(NamedTuple):
+    """A prepared network.
+
+    Attributes:
+        network: (P, C, H, W), channels last -> outputs.
+        stem: Its affine first layers and the rest; None if its first operation is not affine.
+    """
+
+    network: nn.Module
+    stem: AffineStem | None
 
 
 class FastNetwork:
-    """Outputs of a model, by its prepared copy (:mod:`pipeline.engine.network.prepare`) where that gives the same.
-
-    The model itself is asked while it trains or carries hooks, and always if torch.fx cannot follow it.
+    """Outputs of a model, by its prepared copy where that is equivalent, else by the model itself.
 
     Args:
         model: (P, C, H, W) -> outputs.
         compile: A backend of ``torch.compile`` for the copy, such as ``inductor`` or ``cudagraphs``; each size of
-            a chunk is compiled by itself.
+            a chunk is compiled separately.
 
     Raises:
         ValueError: PyTorch has no such backend.
@@ -34,9 +50,7 @@ class FastNetwork:
         if compile is not None and compile not in (known := torch.compiler.list_backends(exclude_tags=())):
             raise ValueError(f"compile must be one of {', '.join(known)}, not {compile!r}")
         self.model, self.compile = model, compile
-        self._prepared: nn.Module | None = None
-        self._stem: AffineStem | None = None
-        self._state: list[tuple[int, int]] | None = None
+        self._copy = GuardedCopy[Prepared](model, otherwise="the network is evaluated without a faster copy")
 
     def __call__(self, points: Tensor) -> Tensor:
         """Outputs of points (P, C, H, W)."""
@@ -46,55 +60,54 @@ class FastNetwork:
         return network(points.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
     def prepared(self, points: Tensor) -> nn.Module | None:
-        """The faster copy for points like these, or None where the model itself must be asked.
+        """Return the copy for points like these, or None where the model itself has to be evaluated.
 
         Raises:
             UsageError: It cannot be compiled.
         """
-        if self.model.training or hooked(self.model):
-            return None
-        state = weights_state(self.model)
-        if state != self._state:
-            self._state, (self._prepared, self._stem) = state, self._made(points)
-        return self._prepared
+        copy = self._copy.get(points, lambda batches: self._built(points, batches))
+        return copy and copy.network
 
     def stem(self, points: Tensor) -> AffineStem | None:
-        """The copy's affine first layers and the rest, or None if there is no copy or its first layer is not affine."""
-        return self._stem if self.prepared(points) is not None else None
+        """Return the copy's affine first layers and the rest; None without a copy or where its first is not affine."""
+        copy = self._copy.get(points, lambda batches: self._built(points, batches))
+        return copy and copy.stem
 
-    def _made(self, points: Tensor) -> tuple[nn.Module | None, AffineStem | None]:
-        """The copy and its stem, if it can be made and answers as the model does."""
-        try:
-            copy = prepare(self.model).to(memory_format=torch.channels_last)
-        except CannotTrace as reason:
-            log.debug("the network is used as it is: %s", reason)
-            return None, None
+    def _built(self, points: Tensor, batches: Batches) -> Prepared:
+        graph = trace(self.model)
+        expected = [response(self.model, batch) for batch in batches]
+        for batch, own in zip(batches, expected, strict=True):
+            require_same(response(graph, batch), own)
+        require_independent_rows(self.model, batches, [own.outputs for own in expected])
+        copy = simplify(graph)
         if self.compile is None:
             use_winograd(copy)
-        stem, network = split_affine_stem(copy), cast("nn.Module", copy)
-        if self.compile is not None:
-            network = _compiled(copy, self.compile)
-            stem = stem and AffineStem(stem.layers, _compiled(stem.rest, self.compile))
-        return (network, stem) if self._agrees(network, points) else (None, None)
+        stem = split_affine_stem(copy)
+        for batch, own in zip(batches, expected, strict=True):
+            self._compare(copy, stem, batch.contiguous(memory_format=torch.channels_last), own)
+        return self._compiled(copy, stem, points) if self.compile else Prepared(copy, stem)
 
-    def _agrees(self, network: nn.Module, points: Tensor) -> bool:
+    @staticmethod
+    def _compare(copy: fx.GraphModule, stem: AffineStem | None, batch: Tensor, own: Response) -> None:
+        if stem is None:
+            require_near(response(copy, batch), own)
+            return
         with torch.no_grad():
-            points = points[: len(points) if self.compile else 1]  # no part of the graph that a caller builds
-            expected = self.model(points)
-            if not isinstance(expected, Tensor):
-                return False  # an object with logits
-            try:
-                found = network(points)
-            except RuntimeError as error:  # as those of the compiler are
-                if self.compile is None or is_out_of_memory(error):
-                    raise
-                raise UsageError(f"engine.compile={self.compile}: {' '.join(str(error).split()[:40])}") from error
-            differs = (found - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(points.dtype).tiny)
-        if differs > torch.finfo(points.dtype).eps ** 0.5:
-            log.warning("the prepared network differs from the network by %.1e of its outputs: not used", differs)
-            return False
-        return True
+            require_same_outputs(copy(batch.clone()), own.outputs)
+        require_near(response(lambda inputs: stem.rest(stem.layers(inputs)), batch), own)
+
+    def _compiled(self, copy: fx.GraphModule, stem: AffineStem | None, points: Tensor) -> Prepared:
+        """Compile the copy for chunks of as many points as these, and the stem's rest for when it is first run."""
+        network = _compile(copy, str(self.compile))
+        try:
+            found = network(points.clone(memory_format=torch.channels_last))
+        except NETWORK_ERRORS as error:
+            if is_out_of_memory(error):
+                raise
+            raise UsageError(f"engine.compile={self.compile}: {' '.join(str(error).split()[:40])}") from error
+        require_same_outputs(found, self.model(points.clone()))
+        return Prepared(network, stem and AffineStem(stem.layers, _compile(stem.rest, str(self.compile))))
 
 
-def _compiled(network: nn.Module, backend: str) -> nn.Module:
+def _compile(network: nn.Module, backend: str) -> nn.Module:
     return cast("nn.Module", torch.compile(network, backend=backend, dynamic=False))

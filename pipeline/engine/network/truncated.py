@@ -1,43 +1,47 @@
-"""A hidden neuron as a network of its own, which ends there."""
+"""A hidden neuron as a network, which ends at the neuron's layer."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, fx, nn
 
-from pipeline.engine.network.cut import runs_not_once
-from pipeline.engine.network.hooks import forward_until
-from pipeline.engine.network.prepare import CannotTrace, graph_of
+from pipeline.engine.network.hooks import forward_until, runs_not_once
 from pipeline.engine.network.subgraph import subgraph
+from pipeline.engine.network.trace import CannotTrace, trace
 
 NeuronIndex = Sequence[int | None]
-"""Along each axis of what the layer gives for an image, which value; None: the sum over all of them."""
+"""Index along each axis of a layer's values for one image; None: the sum over the axis."""
 
 
 class NeuronNetwork(nn.Module):
     """(P, C, H, W) -> (P, 1), the value of a neuron. What comes after its layer does not run.
 
+    torch.fx cannot record that a forward pass ends early. Therefore, while it traces this network, the graph of the
+    part up to the layer stands in for that part; a copy that is made so is compared with the network, as any other.
+
     Args:
         model: The network; its weights are shared.
         layer: Name of the layer.
-        neuron: The place in it.
+        neuron: Index of the neuron in it.
 
     Raises:
-        ValueError: If torch.fx sees that the layer does not run exactly once.
+        ValueError: If the graph of the network runs the layer more than once.
     """
 
     def __init__(self, model: nn.Module, layer: str, neuron: NeuronIndex) -> None:
         super().__init__()
-        self.head = truncate(model, layer)
+        self.until_layer = TruncatedByHook(model, model.get_submodule(layer))
+        self.traceable = _graph_until(model, layer)
         self.place = (slice(None), None, *(slice(None) if axis is None else axis for axis in neuron))
         self.training = model.training
 
     def forward(self, points: Tensor) -> Tensor:
-        values: Tensor = self.head(points)
+        until_layer = self.traceable if isinstance(points, fx.Proxy) and self.traceable else self.until_layer
+        values: Tensor = until_layer(points)
         return values[self.place].flatten(1).sum(1, keepdim=True)
 
 
 class TruncatedByHook(nn.Module):
-    """The network up to a layer, left as soon as that has run.
+    """The network up to a layer: (P, C, H, W) -> (P, *); its forward pass ends as soon as the layer has run.
 
     Args:
         model: The network.
@@ -52,19 +56,14 @@ class TruncatedByHook(nn.Module):
         return forward_until(self.model, self.layer, points)
 
 
-def truncate(model: nn.Module, layer: str) -> nn.Module:
-    """The network up to a layer: (P, C, H, W) -> (P, *), as a graph where torch.fx can follow."""
+def _graph_until(model: nn.Module, layer: str) -> fx.GraphModule | None:
+    """Return the graph of the network up to a layer, or None where torch.fx cannot record it."""
     try:
-        graph = graph_of(model, layer)
+        graph = trace(model, layer, share_weights=True)
     except CannotTrace:
-        return TruncatedByHook(model, model.get_submodule(layer))
-    nodes = list(graph.graph.nodes)
-    runs = [node for node in nodes if node.op == "call_module" and node.target == layer]
-    if len(runs) != 1:
+        return None
+    runs = [node for node in graph.graph.nodes if node.op == "call_module" and node.target == layer]
+    if len(runs) > 1:
         raise ValueError(runs_not_once(layer, len(runs)))
-    images = next(node for node in nodes if node.op == "placeholder")
-    part: fx.GraphModule = subgraph(graph, [images], [runs[0]])
-    output = next(node for node in part.graph.nodes if node.op == "output")
-    output.args = (output.args[0][0],)
-    part.recompile()
-    return part
+    images = next(node for node in graph.graph.nodes if node.op == "placeholder")
+    return subgraph(graph, [images], runs[0]) if runs else None

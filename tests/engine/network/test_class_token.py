@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import VisionTransformer
 
-from pipeline.engine.network.prepare import fold, prepare, trace, without_in_place
+from pipeline.engine.network.prepare import fold, prepare, without_in_place
+from pipeline.engine.network.trace import trace
 
 
 @pytest.fixture

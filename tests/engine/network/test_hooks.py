@@ -3,7 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.engine.network.hooks import RectifiedBackward, find_layer, output_as_leaf
+from pipeline.engine.network.hooks import find_layer, output_as_leaf
+from pipeline.engine.network.rectified_backward import RectifiedBackward
 from tests.networks import images, resnet18, small_vgg
 
 

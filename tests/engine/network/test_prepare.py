@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.engine.network.prepare import CannotTrace, fastest_layout, fold, prepare, trace
+from pipeline.engine.network.prepare import fold, prepare
+from pipeline.engine.network.trace import CannotTrace, trace
 
 
 class Block(nn.Module):
@@ -91,9 +92,3 @@ def test_cannot_trace() -> None:
 
     with pytest.raises(CannotTrace, match="TraceError"):
         prepare(Branching())
-
-
-def test_fastest_layout_is_one_of_both(block: Block) -> None:
-    images = torch.randn(2, 3, 9, 7, dtype=torch.float64)
-    assert fastest_layout(block.eval(), images) in (torch.contiguous_format, torch.channels_last)
-    assert block.first.weight.is_contiguous()
