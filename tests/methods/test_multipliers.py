@@ -91,6 +91,18 @@ def test_a_reference_of_one_row_serves_all(name: str) -> None:
         torch.testing.assert_close(multiplier, other, rtol=1e-12, atol=1e-12)
 
 
+def test_the_winner_of_the_larger_maximum_gets_the_difference() -> None:
+    """The reference's maximum 7 is larger than 5, so its winner's unit gets 5 - 7, as a share of its own 1 - 7."""
+    inputs, reference = (torch.tensor(row).double().reshape(1, 1, 1, 2) for row in ([1.0, 5.0], [7.0, 2.0]))
+
+    def pair(points: Tensor) -> tuple[Tensor, Tensor]:
+        output, winners = functional.max_pool2d(points, (1, 2), return_indices=True)
+        return output, winners.flatten(2)
+
+    multipliers = multipliers_of(MaxPoolRule, pair, [inputs], [reference])[2][0] / of_output(torch.zeros(1).double())
+    torch.testing.assert_close(multipliers.flatten(), torch.tensor([-2 / -6, 0.0]).double())
+
+
 def test_log_sum_exp_of_large_values_is_finite() -> None:
     inputs, reference = [tensor + 1000 for tensor in inputs_of(LogSumExpRule, 0)], inputs_of(LogSumExpRule, 1)
     multipliers = multipliers_of(*RULES["log sum exp"], inputs, reference)[2][0]
