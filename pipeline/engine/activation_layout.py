@@ -1,4 +1,4 @@
-"""Where the channels and the places are in what a layer gives: feature maps, tokens of a transformer."""
+"""Layout of a layer's activation: the axes of its channels and positions, in feature maps and in tokens."""
 
 from collections.abc import Callable
 from math import inf, log
@@ -10,7 +10,7 @@ MOST_PREFIX_TOKENS = 16
 
 
 def channels_first(shape: tuple[int, ...], image: tuple[int, int]) -> Callable[[Tensor], Tensor]:
-    """How to bring a layer's values into the form (N, K, h, w).
+    """Return a function that brings a layer's activation into the form (N, K, h, w).
 
     * (N, K, h, w) stays, (N, h, w, K) of a Swin transformer is turned: the form whose grid is more like the image.
     * (N, tokens, K) of a vision transformer: the last h * w tokens are the patches, which are H / h = W / w pixels wide
@@ -33,7 +33,7 @@ def channels_first(shape: tuple[int, ...], image: tuple[int, int]) -> Callable[[
 
 
 def _distortion(grid: tuple[int, ...], image: tuple[int, int]) -> float:
-    """0 for a grid of the image's aspect ratio, more for others."""
+    """Difference of the aspect ratios of a grid and the image: |log ratio|."""
     return abs(log(grid[0] * image[1] / (grid[1] * image[0]))) if min(grid) else inf
 
 

@@ -1,4 +1,8 @@
-"""The flat line: all (image, point) pairs of a batch in one row, asked in chunks that fit."""
+"""Chunked evaluation of all (image, point) pairs of a batch, and the choice of the chunk size.
+
+The pairs form one sequence, cut into chunks of ``internal_batch_size``: memory is bounded by the chunk, and no chunk but
+the last is ever partly empty.
+"""
 
 import logging
 import time
@@ -14,26 +18,26 @@ CPU = torch.device("cpu")
 FIRST_CHUNK = 4
 LARGEST_CHUNK = 512
 WORTH_GROWING = 0.95
-"""Another size is kept if a pair then takes at most this share of the time."""
+"""Another chunk size is kept if a pair then takes at most this share of the time."""
 OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
-"""The option that says how many of a unit are asked at once."""
+"""The option with the number of a unit that are evaluated together."""
 
 
 class ChunkedEvaluator:
-    """Walks a row of pairs in chunks of ``internal_batch_size``.
+    """Evaluates a sequence of pairs in chunks of ``internal_batch_size``.
 
-    Without a size the line finds its own while it works: it doubles the chunk as long as a pair gets cheaper, tries
-    the sizes halfway to the neighbours, then stays. A chunk that does not fit into memory is halved and asked again;
-    what was asked before stays.
+    Without a given size the evaluator finds the fastest while it works: it doubles the chunk as long as a pair gets
+    cheaper, tries the sizes halfway to the neighbours, then keeps the best. A chunk that runs out of memory is halved
+    and evaluated again; the results of earlier chunks stay.
 
     Args:
         internal_batch_size: Pairs in a chunk, or None to find the fastest.
-        unit: What a pair is, for messages: ``point``, or ``image`` where whole images are explained.
+        unit: Name of a pair in messages: ``point``, or ``image`` where whole images are explained.
         device: Returns the device that evaluates the chunks, when the evaluator starts; by default the CPU.
 
     Attributes:
-        size: Pairs in a chunk, as it stands.
-        check: Called before each chunk; what it raises ends the walk.
+        size: Pairs in a chunk at present.
+        check: Called before each chunk; an exception from it ends the evaluation.
 
     Raises:
         ValueError: If the size is not a positive whole number.
@@ -59,19 +63,19 @@ class ChunkedEvaluator:
 
     @property
     def found(self) -> int | None:
-        """The size that the line found for itself, once it has."""
+        """The chunk size that was found to be the fastest; None while it is searched, or if a size was given."""
         return None if self._given or self._growing else self.size
 
     def start_at(self, size: int) -> None:
-        """Takes a size that a line was known to have found for the same work; one that was given stays."""
+        """Starts with a chunk size that was found earlier for the same work; a given size stays."""
         if not self._given:
             self.size, self._growing = size, False
 
     def evaluate(self, pairs: int, evaluate_chunk: Callable[[int, int], None]) -> None:
-        """Calls ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the row.
+        """Calls ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the sequence.
 
         Args:
-            pairs: Length of the row.
+            pairs: Length of the sequence.
             evaluate_chunk: Evaluates one range. It adds to its sums only once everything that can run out of memory is
                 done, so that a range that is repeated after a halving is not added twice.
 
@@ -96,7 +100,7 @@ class ChunkedEvaluator:
 
     def _halve(self, error: Exception) -> None:
         if self.size == 1:
-            self.size = self._first  # for who asks again with fewer images in memory
+            self.size = self._first  # for a caller who tries again with fewer images in memory
             raise MemoryError(
                 f"not even one {self.unit} fits into memory: lower data.transform.crop or batch_size, "
                 "choose a smaller model, or free memory on the device"
@@ -104,7 +108,7 @@ class ChunkedEvaluator:
         self.size, self._growing = self.size // 2, False
         if self.device().type == "cuda":
             torch.cuda.empty_cache()
-        log.warning("out of memory: going on with %s=%d", OPTIONS[self.unit], self.size)
+        log.warning("out of memory: continuing with %s=%d", OPTIONS[self.unit], self.size)
 
     def _learn(self, began: float) -> None:
         synchronize(self.device())  # otherwise the time is that of the kernels' launch
@@ -125,6 +129,6 @@ class ChunkedEvaluator:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device or the CPU allocator ran out of memory; PyTorch and oneDNN have no exception for the latter."""
+    """Return whether a device or the CPU allocator ran out of memory; for the latter PyTorch has no exception type."""
     words = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)

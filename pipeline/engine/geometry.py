@@ -12,11 +12,11 @@ from pipeline.engine.occlusion_windows import Shape, Windows
 
 
 class NotSpatial(ValueError):
-    """Values of a layer that belong nowhere in the image."""
+    """A layer's units have no positions in the image."""
 
 
 class Geometry(Protocol):
-    """What the methods compute, the store keeps and the reader expands."""
+    """Shape of a map as methods compute it and the store keeps it, and its expansion to pixels."""
 
     @property
     def shape(self) -> Shape:
@@ -138,7 +138,7 @@ class Units:
         return {"kind": "units", **asdict(self)}
 
     def _arranged(self) -> Callable[[Tensor], Tensor] | None:
-        """What brings the layer's values into the form (n, K, h, w), if anything does."""
+        """Return the function that brings the activation into the form (n, K, h, w); None if its units have no positions."""
         try:
             return channels_first((1, *self.layer), self.shape[1:])
         except ValueError:

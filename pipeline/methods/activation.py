@@ -27,7 +27,7 @@ class Activation(Method):
         super().__init__(model, internal_batch_size=internal_batch_size)
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        (values,) = self.in_chunks(len(images), lambda part: (self.view.inside(images[part]).values,))
+        (values,) = self.in_chunks(len(images), lambda part: (self.view.gradient_inputs(images[part]).values,))
         maps = values[:, None].expand(*targets.shape, *values.shape[1:])
         undefined = torch.full_like(scores, torch.nan)
         return Attribution(maps, undefined, undefined, evaluations=1)

@@ -56,7 +56,7 @@ class DeepLift(Method):
 
     def geometry(self, shape: tuple[int, int, int], channels: str = "keep") -> Geometry:
         # a blank image shows whether every operation has a rule, before the first batch is read
-        blank = self.view.inside(blank_image(self.view.model, shape))
+        blank = self.view.gradient_inputs(blank_image(self.view.model, shape))
         target = torch.zeros(1, 1, dtype=torch.int64, device=blank.values.device)
         self._forward_with_rules(blank.values.requires_grad_(), blank, target)
         return super().geometry(shape, channels)
@@ -81,14 +81,14 @@ class DeepLift(Method):
         Returns:
             Maps (n, T, *), sums of the products with the inputs (n, T), and F(baseline) (n, T).
         """
-        image = self.view.inside(images)
+        image = self.view.gradient_inputs(images)
         points = image.values.detach().requires_grad_()
         values, tape = self._forward_with_rules(points, image, targets)
         maps = points.new_zeros(targets.shape + points.shape[1:])
         totals, baseline_score = torch.zeros_like(values), torch.zeros_like(values)
         for baselines in all_baselines:
             self.evaluator.check()
-            baseline = self.view.inside(baselines)
+            baseline = self.view.gradient_inputs(baselines)
             baseline_score += self._evaluate_reference(tape, baseline, targets) / len(all_baselines)
             multipliers = torch.stack([_multipliers(values[:, t], points) for t in range(targets.shape[1])], 1)
             product = multipliers * (image.values - baseline.values)[:, None]

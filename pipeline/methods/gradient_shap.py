@@ -66,7 +66,7 @@ class GradientShap(Method):
             values = self.view.outputs(self.logits(drawn))[which].gather(1, wanted)
             points = drawn[which] + alphas[pairs].to(clean)[:, None, None, None] * (ends - drawn[which])
             gradients = self.view.gradients(points, wanted).gradients / count
-            differences = self.view.inside(ends).values - self.view.inside(drawn).values[which]
+            differences = self.view.gradient_inputs(ends).values - self.view.gradient_inputs(drawn).values[which]
             product = differences[:, None] * gradients
             sums.add(image, product if self.multiply_by_inputs else gradients)
             totals.index_add_(0, image, product.flatten(2).sum(2))

@@ -57,7 +57,7 @@ class IntegratedGradients(Method):
         self.multiply_by_inputs = multiply_by_inputs
 
     def explain(self, images: Tensor, targets: Tensor, *, scores: Tensor, seeds: Tensor) -> Attribution:
-        path = self.view.segment(images, self.baselines(images, seeds), self.in_chunks)
+        path = self.view.straight_path(images, self.baselines(images, seeds), self.in_chunks)
         baseline_score = self._baseline_scores(path, targets)
         integrals = self._integrate(path, targets)
         maps = path.pull_back(integrals.sums, slice(None))

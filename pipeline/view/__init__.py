@@ -1,4 +1,4 @@
-"""What is explained, and with respect to what: a class or a hidden neuron; the pixels or a layer.
+"""Views of a network: the function that is explained (a class, a hidden neuron) and its input (pixels, a layer).
 
 A method gets a view where it would get a network::
 

@@ -34,12 +34,12 @@ class LayerView(View):
         self._network = CutNetwork(model, layer, prepare=prepare)
         self.layer = self._network.name
 
-    def inside(self, points: Tensor) -> GradientInputs:
+    def gradient_inputs(self, points: Tensor) -> GradientInputs:
         cut = self._network.of(points)
         values, others = cut.enter(points)
         return GradientInputs(values, others, lambda *inputs: as_logits(cut.rest(*inputs)))
 
-    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
+    def straight_path(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
         cut = self._network.of(images)
 
         def entered(points: Tensor) -> tuple[Tensor, ...]:
@@ -57,5 +57,5 @@ class LayerView(View):
         return StraightPath(begins.expand_as(ends), ends, ends - begins, logits, unchanged)
 
     def geometry(self, shape: Shape, channels: str) -> Geometry:
-        values = self.inside(blank_image(self.model, shape)).values
+        values = self.gradient_inputs(blank_image(self.model, shape)).values
         return Units(shape, tuple(values.shape[1:]), channels)

@@ -1,4 +1,4 @@
-"""A class of a model as a function of its input: values, gradients, straight lines."""
+"""A class of a model as a function of its input: values, gradients, straight paths."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from pipeline.engine.occlusion_windows import Shape
 from pipeline.models.output_space import OUTPUTS, OutputSpace
 
 InChunks = Callable[[int, Callable[[slice], tuple[Tensor, ...]]], tuple[Tensor, ...]]
-"""Rows in all, and what answers a slice of them with tensors -> those of all, one after the other."""
+"""Number of rows, and a function that evaluates a slice of them -> the tensors of all slices, concatenated."""
 
 
 class GradientInputs(NamedTuple):
-    """Where gradients are taken, and the network from there on.
+    """Inputs of a backward pass: the values with respect to which gradients are taken, and the network behind them.
 
     Attributes:
-        values: (P, *), the points themselves or what they are in a layer.
-        others: What else of each point the network needs, (P, ...) each.
-        network: The values and the others -> logits (P, K).
+        values: (P, *), the points themselves or their activation in a layer.
+        others: Further inputs of the network for each point, such as a skip connection, (P, ...) each.
+        network: Values and others -> logits (P, K).
     """
 
     values: Tensor
@@ -34,12 +34,12 @@ class GradientInputs(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What targets are at points, and how they change there.
+    """Values of targets at points, and their gradients.
 
     Attributes:
         values: (P, T).
         gradients: (P, T, *).
-        inputs: (P, *), what the gradients are with respect to.
+        inputs: (P, *), with respect to which the gradients are taken.
     """
 
     values: Tensor
@@ -49,14 +49,15 @@ class Gradients(NamedTuple):
 
 @dataclass(frozen=True)
 class StraightPath:
-    """The straight line from a baseline to an image, where the network is asked at points of it.
+    """The straight path from a baseline to an image, at whose points the network is evaluated.
 
     Attributes:
         starts: (1 or N, *).
         ends: (N, *).
         differences: (N, ...) in the space of the map: image less baseline.
         logits: Points (P, *), and which image each belongs to (P,) -> (P, K).
-        pull_back: Gradients (n, T, *) of some images, and which -> in the space of the map (n, T, ...).
+        pull_back: Gradients (n, T, *) of some images, and a slice of these -> in the space of the map (n, T, ...): the
+            vector-Jacobian product of the affine stem, if the path lies behind one.
     """
 
     starts: Tensor
@@ -75,10 +76,10 @@ class View:
         output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
-        prepare: Ask a faster copy of the model; worth it where it is asked many times.
+        prepare: Evaluate a faster copy of the model; worth it where it is evaluated many times.
         compile: A backend of ``torch.compile`` for that copy, None for none; only where pixels are explained.
-        engine: How occluded images are asked: ``dense`` all of each, ``incremental`` what the window changes,
-            ``auto`` the latter where it can be.
+        engine: Evaluation of occluded images: ``dense`` in full, ``incremental`` only what the window changes, ``auto``
+            the latter where it is possible and faster.
 
     Raises:
         ValueError: If ``output``, ``engine`` or ``compile`` is unknown.
@@ -143,17 +144,17 @@ class View:
         with torch.no_grad():
             return self.outputs(self.logits(points)).gather(1, targets)
 
-    def inside(self, points: Tensor) -> GradientInputs:
-        """Where gradients at points (P, C, H, W) are taken."""
+    def gradient_inputs(self, points: Tensor) -> GradientInputs:
+        """Inputs of the backward pass for points (P, C, H, W)."""
         return GradientInputs(points, (), self.logits)
 
     def gradients(self, points: Tensor, targets: Tensor) -> Gradients:
-        """Value and gradient of each target at points (P, C, H, W), targets (P, T): one forward, T backwards."""
-        values, others, network = self.inside(points)
+        """Value and gradient of each target (P, T) at points (P, C, H, W): one forward pass, T backward passes."""
+        values, others, network = self.gradient_inputs(points)
         return self.gradients_of(lambda inputs: network(inputs, *others), values, targets)
 
     def gradients_of(self, network: Callable[[Tensor], Tensor], points: Tensor, targets: Tensor) -> Gradients:
-        """The same of another function, which gives logits (P, K) of points (P, *)."""
+        """Value and gradient of another function, points (P, *) -> logits (P, K)."""
         points = points.detach().requires_grad_()
         with torch.enable_grad():
             values = self.outputs(network(points)).gather(1, targets)
@@ -168,8 +169,8 @@ class View:
             ]
         return Gradients(values.detach(), torch.stack(gradients, 1), points.detach())
 
-    def segment(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
-        """The line from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if there is one."""
+    def straight_path(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
+        """The path from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if there is one."""
         differences = images - starts
         stem = self._fast.stem(images) if self._fast else None
         if stem is None:
@@ -187,18 +188,18 @@ class View:
         )
 
     def geometry(self, shape: Shape, channels: str) -> Geometry:
-        """Of maps of images of (C, H, W)."""
+        """Geometry of the maps of images of (C, H, W)."""
         return Pixels(shape, channels)
 
 
 def unchanged(gradients: Tensor, _which: slice) -> Tensor:
-    """Of a line in the space of the map."""
+    """Return the gradients: the path lies in the space of the map."""
     return gradients
 
 
-def as_logits(answer: Any) -> Tensor:
-    """What a network returns, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
-    logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
+def as_logits(output: Any) -> Tensor:
+    """Output of a network, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
+    logits: Tensor = output if isinstance(output, Tensor) else output.logits
     return logits[:, None] if logits.ndim == 1 else logits
 
 

@@ -1,4 +1,4 @@
-"""The flat line covers every pair once, whatever fits and however long it takes."""
+"""The chunked evaluator covers every pair once, whatever fits into memory and however long a chunk takes."""
 
 import logging
 from collections.abc import Callable
@@ -11,22 +11,22 @@ from pipeline.engine.chunked_evaluator import FIRST_CHUNK, LARGEST_CHUNK, Chunke
 
 
 class Network:
-    """Answers ranges that fit, and keeps what it was asked and what it answered."""
+    """Evaluates ranges that fit into memory, and records which were requested and which were evaluated."""
 
     def __init__(self, fits: Callable[[int], int]) -> None:
         self.fits = fits
-        self.asked: list[tuple[int, int]] = []
+        self.requested: list[tuple[int, int]] = []
         self.answered: list[int] = []
 
     def __call__(self, start: int, stop: int) -> None:
-        self.asked.append((start, stop))
-        if stop - start > self.fits(len(self.asked)):
+        self.requested.append((start, stop))
+        if stop - start > self.fits(len(self.requested)):
             raise torch.OutOfMemoryError("this network's own limit")
         self.answered += range(start, stop)
 
     @property
     def sizes(self) -> list[int]:
-        return [stop - start for start, stop in self.asked]
+        return [stop - start for start, stop in self.requested]
 
 
 def all_fit(_number: int) -> int:
@@ -50,7 +50,7 @@ def test_a_chunk_that_does_not_fit_is_halved_and_asked_again(caplog: pytest.LogC
     assert network.answered == list(range(50))  # nothing twice
     assert evaluator.size == 4
     assert "internal_batch_size=4" in caplog.messages[-1]
-    network.asked.clear()
+    network.requested.clear()
     evaluator.evaluate(8, network)
     assert network.sizes == [4, 4]  # it remembers
 
@@ -64,11 +64,11 @@ def test_not_even_one_fits() -> None:
 
 
 def test_other_errors_pass() -> None:
-    def ask(start: int, stop: int) -> None:
+    def evaluate_chunk(start: int, stop: int) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        ChunkedEvaluator(8).evaluate(20, ask)
+        ChunkedEvaluator(8).evaluate(20, evaluate_chunk)
 
 
 def test_knows_the_allocators_errors() -> None:
@@ -159,7 +159,7 @@ def test_check_is_asked_before_each_chunk_and_ends_the_walk() -> None:
     network, evaluator = Network(all_fit), ChunkedEvaluator(4)
 
     def check() -> None:
-        if len(network.asked) == 2:
+        if len(network.requested) == 2:
             raise Stop
 
     evaluator.check = check

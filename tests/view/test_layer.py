@@ -47,7 +47,7 @@ Build = Callable[[], nn.Module]
 built = cache(lambda build: build().double())
 
 
-def asked(build: Build) -> tuple[nn.Module, nn.Module, Tensor]:
+def networks_and_image(build: Build) -> tuple[nn.Module, nn.Module, Tensor]:
     """A network, the same with nothing in place (Captum's path in a layer fails on that), and images."""
     network = copy.deepcopy(built(build))
     plain = copy.deepcopy(network)
@@ -80,7 +80,7 @@ class Untraceable(nn.Module):
 @EVERY_PREPARE
 @EVERY_LAYER
 def test_gradient_oracles(build: Build, layer: str, prepare: bool) -> None:
-    network, plain, x = asked(build)
+    network, plain, x = networks_and_image(build)
     view, module = LayerView(network, layer=layer, prepare=prepare), plain.get_submodule(layer)
     activation = captum.attr.LayerActivation(plain, module).attribute(x).detach()
     near(Activation(view)(x, TARGETS), activation, 1e-10)
@@ -93,7 +93,7 @@ def test_gradient_oracles(build: Build, layer: str, prepare: bool) -> None:
 @EVERY_PREPARE
 @EVERY_LAYER
 def test_path_oracles(build: Build, layer: str, prepare: bool) -> None:
-    network, plain, x = asked(build)
+    network, plain, x = networks_and_image(build)
     view, module = LayerView(network, layer=layer, prepare=prepare), plain.get_submodule(layer)
     for ours, theirs, quadrature in [
         (IntegratedGradients, captum.attr.LayerIntegratedGradients, "gausslegendre"),
@@ -109,7 +109,7 @@ def test_path_oracles(build: Build, layer: str, prepare: bool) -> None:
 @EVERY_PREPARE
 def test_deeplift_oracle(prepare: bool) -> None:
     """Where no two non-linearities follow each other, Captum is right; a product of the layer's values is not there."""
-    network, plain, x = asked(smooth)
+    network, plain, x = networks_and_image(smooth)
     for layer in ("0", "2", "4"):
         reference = captum.attr.LayerDeepLift(plain, plain.get_submodule(layer))
         expected = reference.attribute(x, torch.full_like(x, 0.3), TARGETS).detach()
@@ -120,7 +120,7 @@ def test_deeplift_oracle(prepare: bool) -> None:
 
 def test_gradient_shap_is_captums_for_each_of_its_draws() -> None:
     """One draw: the difference of the layer's values, times the gradient there at a place between the images."""
-    network, plain, x = asked(small_vgg)
+    network, plain, x = networks_and_image(small_vgg)
     method = GradientShap(LayerView(network, layer="3"), baselines=0.3, n_samples=1)
     seeds = torch.tensor([5, 9])
     answer = method.explain(x, TARGETS[:, None], scores=torch.zeros(2, 1, dtype=x.dtype), seeds=seeds)
@@ -178,7 +178,7 @@ def test_completeness_in_a_layer_that_all_passes_through() -> None:
 
 
 def test_the_delta_counts_from_where_the_path_begins() -> None:
-    network, plain, x = asked(residual)
+    network, plain, x = networks_and_image(residual)
     view, targets = LayerView(network, layer="body.0"), TARGETS[:, None]
     scores = network(x).detach().gather(1, targets)
     answer = IntegratedGradients(view, n_steps=300, baselines=0.3).explain(

@@ -22,7 +22,7 @@ from pipeline.methods import (
 from pipeline.view import NeuronView
 from tests.methods.test_cam import Twice, near, swin, vit
 from tests.networks import Recording, images, residual, resnet18, small_vgg
-from tests.view.test_layer import EVERY_PREPARE, Build, Untraceable, asked, smooth
+from tests.view.test_layer import EVERY_PREPARE, Build, Untraceable, networks_and_image, smooth
 
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor 0 did not already require")  # Captum's
 NEURONS = [
@@ -39,7 +39,7 @@ SEGMENTS = torch.arange(16).reshape(4, 4).repeat_interleave(8, 0).repeat_interle
 @EVERY_PREPARE
 @pytest.mark.parametrize(("build", "layer", "neuron"), NEURONS)
 def test_oracles(build: Build, layer: str, neuron: list[int], prepare: bool) -> None:
-    network, plain, x = asked(build)
+    network, plain, x = networks_and_image(build)
     view, module = NeuronView(network, layer=layer, neuron=neuron, prepare=prepare), plain.get_submodule(layer)
     gradient = captum.attr.NeuronGradient(plain, module).attribute(x, tuple(neuron))
     near(Saliency(view)(x), gradient.detach().abs(), 1e-10)
@@ -60,21 +60,21 @@ def test_oracles(build: Build, layer: str, neuron: list[int], prepare: bool) -> 
     ],
 )
 def test_oracles_of_methods_with_rules(ours: type[Method], theirs: Any, options: dict[str, float]) -> None:
-    network, plain, x = asked(smooth)
+    network, plain, x = networks_and_image(smooth)
     view = NeuronView(network, layer="4", neuron=[2, 3, 1])
     given = {name: torch.full_like(x, value) for name, value in options.items()}
     near(ours(view, **options)(x), theirs(plain, plain[4]).attribute(x, (2, 3, 1), **given).detach(), 1e-6)
 
 
 def test_a_null_sums_over_an_axis() -> None:
-    network, plain, x = asked(small_vgg)
+    network, plain, x = networks_and_image(small_vgg)
     every = slice(None)
     expected = captum.attr.NeuronGradient(plain, plain[3]).attribute(x, (5, every, every))
     near(Saliency(NeuronView(network, layer="3", neuron=[5, None, None]))(x), expected.detach().abs(), 1e-10)
 
 
 def test_expected_gradients_of_one_baseline_are_nearly_integrated_gradients() -> None:
-    network, _, x = asked(smooth)
+    network, _, x = networks_and_image(smooth)
     view = NeuronView(network, layer="4", neuron=[2, 3, 1])
     integrated = IntegratedGradients(view, baselines=0.3, n_steps=100)(x)
     drawn = GradientShap(view, baselines=0.3, n_samples=400)(x)
@@ -83,7 +83,7 @@ def test_expected_gradients_of_one_baseline_are_nearly_integrated_gradients() ->
 
 @pytest.mark.parametrize("engine", ["dense", "incremental"])
 def test_occlusion_of_a_neuron(engine: str) -> None:
-    network, plain, x = asked(residual)
+    network, plain, x = networks_and_image(residual)
     view = NeuronView(network, layer="body.1", neuron=[2, 4, 5], engine=engine)
     found = Occlusion(view, sliding_window_shapes=(3, 8, 8), strides=(3, 8, 8))(x)
     reference = captum.attr.Occlusion(lambda points: plain.body(plain.stem(points))[:, 2, 4, 5])
@@ -109,7 +109,7 @@ def test_a_network_that_cannot_be_traced_is_left_at_the_layer(layer: str, same: 
 
 
 def test_it_is_prepared_and_follows_the_weights() -> None:
-    network, _, x = asked(residual)
+    network, _, x = networks_and_image(residual)
     view = NeuronView(network, layer="body.1", neuron=[2, 4, 5], prepare=True)
     before = view.logits(x)
     assert isinstance(view._fast, FastNetwork) and view._fast.prepared(x) is not None

@@ -10,9 +10,9 @@ BY_TOKEN = (nn.Linear, nn.GELU, nn.ReLU, nn.SiLU)
 
 
 def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
-    """Where one token alone is read, as in ``x[:, 0]``, compute for it alone what lies behind the last attention.
+    """Compute what follows the last attention only for the token that is read, if it is one, as in ``x[:, 0]``.
 
-    That attention asks every token for its key and its value, so what is before it stays. Query, projection, residual
+    That attention reads the key and the value of every token, so everything before it stays. Query, projection, residual
     and perceptron of the others are left out: a fourteenth of ViT-B/16's operations. Changed in place; left as it is
     where the last attention is no :class:`torch.nn.MultiheadAttention` of (N, tokens, K), or has a mask.
 
@@ -79,7 +79,7 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
 
 
 def _attends(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Whether a node is an attention whose result alone, not its weights, can be read."""
+    """Return whether a node is an attention whose output alone, not its weights, can be read."""
     module = modules.get(str(node.target)) if node.op == "call_module" else None
     if not isinstance(module, nn.MultiheadAttention) or not module.batch_first:
         return False

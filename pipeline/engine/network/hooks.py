@@ -93,7 +93,7 @@ class _Reached(Exception):
 
 
 def forward_until(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
-    """What a layer gives for images (N, C, H, W); of a tuple, the first tensor. The network runs no further.
+    """Activation of a layer for images (N, C, H, W); of a tuple, the first tensor. The forward pass ends there.
 
     Raises:
         ValueError: If the layer does not run, or gives no tensor.

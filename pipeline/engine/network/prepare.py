@@ -32,7 +32,7 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
 
     Args:
         graph_module: The network.
-        layer: Name of a module whose values are asked for: it stays as it is.
+        layer: Name of a module whose activation is needed: it stays unchanged.
     """
     modules: dict[Any, nn.Module] = dict(graph_module.named_modules())
     for node in list(graph_module.graph.nodes):

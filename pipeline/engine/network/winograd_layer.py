@@ -16,7 +16,7 @@ class WinogradConvolution(nn.Module):
     """A convolution of 3 x 3, stride 1 and padding 1; no gradient with respect to its parameters is computed.
 
     Args:
-        direct: What it takes the place of; asked where tiles are few.
+        direct: The convolution that it replaces; used where tiles are few.
     """
 
     kernel: Tensor

@@ -162,16 +162,16 @@ def test_few_windows_of_several_images_together(name: str) -> None:
     torch.manual_seed(6)
     network = randomise(NETWORKS[name]())
     images, baselines = torch.randn(2, 5, 3, *SIZE, dtype=torch.float64)
-    engine, asked = IncrementalEvaluator(network, images[:1], internal_batch_size=3 * len(CORNERS)), []
+    engine, checks = IncrementalEvaluator(network, images[:1], internal_batch_size=3 * len(CORNERS)), []
     channels = torch.tensor([[0, 1], [1, 3]])[torch.arange(len(CORNERS)) % 2]
 
     def inside(window: Tensor, position: Tensor) -> Tensor:
         first, last = channels[window].unsqueeze(2).unbind(1)
         return (torch.arange(3) >= first) & (torch.arange(3) < last)
 
-    found = engine.values(images, baselines, CORNERS, check=lambda: asked.append(1))
+    found = engine.values(images, baselines, CORNERS, check=lambda: checks.append(1))
     torch.testing.assert_close(found, dense(network, images, baselines, CORNERS))
-    assert len(asked) == 2 and set(engine._schedules) == {2, 3}
+    assert len(checks) == 2 and set(engine._schedules) == {2, 3}
     found = engine.values(images, baselines, CORNERS, inside)
     torch.testing.assert_close(found, dense(network, images, baselines, CORNERS, channels))
 

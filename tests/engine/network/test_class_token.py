@@ -24,19 +24,19 @@ def transformer() -> nn.Module:
 class Blocks(nn.Module):
     """Two attentions over the pixels of an image as tokens, with a residual and a perceptron behind each."""
 
-    def __init__(self, read: Callable[[Tensor], Tensor], **asked: object) -> None:
+    def __init__(self, read: Callable[[Tensor], Tensor], **options: object) -> None:
         super().__init__()
         self.embed = nn.Linear(3, 8)
         self.attentions = nn.ModuleList(nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
         self.perceptrons = nn.ModuleList(nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Linear(32, 8)) for _ in range(2))
         self.head = nn.Linear(8, 4)
-        self.read, self.asked = read, {"need_weights": False, **asked}
+        self.read, self.options = read, {"need_weights": False, **options}
 
     def forward(self, images: Tensor) -> Tensor:
         tokens = self.embed(images.flatten(2).transpose(1, 2))
         for attention, norm, perceptron in zip(self.attentions, self.norms, self.perceptrons, strict=True):
-            tokens = tokens + attention(tokens, tokens, tokens, **self.asked)[0]
+            tokens = tokens + attention(tokens, tokens, tokens, **self.options)[0]
             tokens = tokens + perceptron(norm(tokens))
         return self.read(self.head(tokens))
 
@@ -83,7 +83,7 @@ def test_any_one_token(token: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "asked"),
+    ("read", "options"),
     [
         (lambda outputs: outputs.mean(1), {}),
         (lambda outputs: outputs[:, -1], {}),
@@ -94,9 +94,9 @@ def test_any_one_token(token: int) -> None:
     ],
     ids=["mean", "from the end", "two tokens", "one and all", "weights", "mask"],
 )
-def test_left_alone_where_more_is_read(read: Callable[[Tensor], Tensor], asked: dict[str, object]) -> None:
+def test_left_alone_where_more_is_read(read: Callable[[Tensor], Tensor], options: dict[str, object]) -> None:
     torch.manual_seed(0)
-    network = Blocks(read, **asked).double().eval()
+    network = Blocks(read, **options).double().eval()
     images = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     prepared = prepare(network)
     torch.testing.assert_close(prepared(images), network(images), rtol=1e-12, atol=1e-12)
