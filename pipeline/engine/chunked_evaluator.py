@@ -1,7 +1,7 @@
 """Chunked evaluation of all (image, point) pairs of a batch, and the choice of the chunk size.
 
-The pairs form one sequence, cut into chunks of ``internal_batch_size``: memory is bounded by the chunk, and no chunk but
-the last is ever partly empty.
+The pairs form one sequence, cut into chunks of ``internal_batch_size``: the chunk bounds the memory, and only the last
+one can be partly empty.
 """
 
 import logging

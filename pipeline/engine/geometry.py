@@ -138,7 +138,7 @@ class Units:
         return {"kind": "units", **asdict(self)}
 
     def _arranged(self) -> Callable[[Tensor], Tensor] | None:
-        """Return the function that brings the activation into the form (n, K, h, w); None if its units have no positions."""
+        """Return the function that brings the activation into the form (n, K, h, w); None without positions."""
         try:
             return channels_first((1, *self.layer), self.shape[1:])
         except ValueError:

@@ -12,8 +12,8 @@ BY_TOKEN = (nn.Linear, nn.GELU, nn.ReLU, nn.SiLU)
 def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
     """Compute what follows the last attention only for the token that is read, if it is one, as in ``x[:, 0]``.
 
-    That attention reads the key and the value of every token, so everything before it stays. Query, projection, residual
-    and perceptron of the others are left out: a fourteenth of ViT-B/16's operations. Changed in place; left as it is
+    That attention reads the key and the value of every token, so all before it stays. Query, projection, residual and
+    perceptron of the others are left out: a fourteenth of ViT-B/16's operations. Changed in place; left as it is
     where the last attention is no :class:`torch.nn.MultiheadAttention` of (N, tokens, K), or has a mask.
 
     Args:

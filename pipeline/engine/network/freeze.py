@@ -12,7 +12,8 @@ def freeze(network: Network) -> Network:
 
     Where tokens do not lie one after the other in memory, as inside :class:`torch.nn.MultiheadAttention`, PyTorch
     multiplies image by image with a matrix that needs no gradient, half as slow again as all tokens at once (measured
-    on ViT-B/16). Those matrices keep ``requires_grad``; as long as no backward pass requests it, no such gradient is computed.
+    on ViT-B/16). Those matrices keep ``requires_grad``; as long as no backward pass
+    requests it, no such gradient is computed.
     """
     network.requires_grad_(False)
     for module in network.modules():
