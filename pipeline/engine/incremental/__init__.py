@@ -1,1 +1,1 @@
-"""Occlusion that recomputes only what a window changes in each activation."""
+"""Incremental occlusion: recompute only what a window changes in each activation."""

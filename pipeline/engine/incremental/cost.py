@@ -1,29 +1,30 @@
-"""Cost model: up to which operation it pays to recompute boxes alone, and to go on with whole maps from there.
+"""Cost model: up to which operation recomputing boxes takes less time than evaluating whole maps.
 
 The rates were measured on one core of an EPYC 7xx3 (oneDNN and MKL, float32); only their proportions matter.
 """
 
 from torch import Tensor, fx
 
-from pipeline.engine.incremental.boxes import RowLayout, sizes
-from pipeline.engine.incremental.steps import Join, Linear, Slide, Step, Winograd
+from pipeline.engine.incremental.boxes import RowLayout, box_sizes
+from pipeline.engine.incremental.sliding_steps import Linear, Slide, Winograd
+from pipeline.engine.incremental.steps import Join, Step
 
 MATRIX, WINOGRAD = 75e9, 100e9
 """Operations a second of direct products, and of Winograd's at the direct count of operations."""
 MEMORY = 6e9
-"""Bytes a second that one pass reads and writes."""
+"""Bytes a second that one pass over memory reads and writes."""
 FLOAT = 4
 """Bytes of a value."""
 
 
-def area(boxes: Tensor) -> float:
-    """Mean number of positions of boxes (B, 4)."""
-    heights, widths = sizes(boxes)
+def mean_area(boxes: Tensor) -> float:
+    """Return the mean number of positions of boxes (B, 4)."""
+    heights, widths = box_sizes(boxes)
     return float((heights * widths).double().mean())
 
 
-def operations(step: Step, channels: int) -> float:
-    """Multiplications and additions for one row of outputs, given ``channels`` outputs a row."""
+def operations_per_row(step: Step, channels: int) -> float:
+    """Return the multiplications and additions for one row of outputs, of ``channels`` values."""
     match step:
         case Linear(weight=weight):
             return 2.0 * weight.numel()
@@ -34,8 +35,8 @@ def operations(step: Step, channels: int) -> float:
     return 2.0 * channels
 
 
-def seconds(step: Step, sources: list[RowLayout], target: RowLayout, channels: list[int]) -> tuple[float, float]:
-    """Time of one window's boxes, and of its whole map, in one step.
+def step_seconds(step: Step, sources: list[RowLayout], target: RowLayout, channels: list[int]) -> tuple[float, float]:
+    """Return the time of one step for one window's boxes, and for its whole map.
 
     Args:
         step: The step.
@@ -43,22 +44,21 @@ def seconds(step: Step, sources: list[RowLayout], target: RowLayout, channels: l
         target: Boxes of what it writes.
         channels: Channels of each source, then of the target.
     """
-    rows, whole = area(target.boxes), target.shape[0] * target.shape[1]
-    work = operations(step, channels[-1])
+    rows, map_rows = mean_area(target.boxes), target.shape[0] * target.shape[1]
+    operations = operations_per_row(step, channels[-1])
     written = channels[-1] * FLOAT
-    gathered = 0.0
+    gathered = 0.0  # values
     match step:
         case Winograd():
-            gathered = 4 * rows * channels[0]
+            gathered = 4 * rows * channels[0]  # 16 inputs for each 4 outputs
         case Slide(sliding=sliding):
-            gathered = area(sliding.context(target.boxes)) * channels[0] + rows * channels[-1]
+            gathered = mean_area(sliding.receptive_field(target.boxes)) * channels[0] + rows * channels[-1]
         case Join():
-            gathered = sum(
-                rows * width for width, reads in zip(channels, step.reads(sources, target), strict=False) if reads
-            )
+            reads = step.reads_tables(sources, target)
+            gathered = sum(rows * width for width, table in zip(channels, reads, strict=False) if table)
     rate = WINOGRAD if isinstance(step, Winograd) else MATRIX
-    boxes = rows * (work / rate + 2 * written / MEMORY) + gathered * FLOAT / MEMORY
-    return boxes, whole * (work / MATRIX + 2 * written / MEMORY)
+    boxes = rows * (operations / rate + 2 * written / MEMORY) + gathered * FLOAT / MEMORY
+    return boxes, map_rows * (operations / MATRIX + 2 * written / MEMORY)
 
 
 def local_steps(
@@ -67,24 +67,35 @@ def local_steps(
     layouts: dict[fx.Node, RowLayout],
     channels: dict[fx.Node, int],
 ) -> tuple[int, float]:
-    """How many of the first steps to run on boxes so that one window takes the least time, and how much that saves."""
+    """Return how many of the first steps to run on boxes so that one window takes the least time, and what that saves.
+
+    Args:
+        steps: In the order of the network.
+        sources: Nodes that each step reads.
+        layouts: Of the image and every step, for all windows.
+        channels: Of the image and every step.
+
+    Returns:
+        The number of steps, and the seconds by which a window then takes less than a whole evaluation.
+    """
     order = list(steps)
     place = {node: number for number, node in enumerate(order)}
     times = [
-        seconds(
+        step_seconds(
             steps[node], [layouts[source] for source in sources[node]], layouts[node],
             [channels[source] for source in (*sources[node], node)],
         )
         for node in order
     ]  # fmt: skip
-    handed = [0.0] * (len(order) + 1)
+    # handed_over[n]: time for the whole maps that the rest of the network reads if the first n steps run on boxes.
+    handed_over = [0.0] * (len(order) + 1)
     for node in layouts:
         bytes_moved = 2 * layouts[node].shape[0] * layouts[node].shape[1] * channels[node] * FLOAT
-        last = max((place.get(user, len(order)) for user in node.users), default=0)
-        for cut in range(place.get(node, -1) + 1, last + 1):
-            handed[cut] += bytes_moved / MEMORY
-    totals = [sum(whole for _, whole in times)]
+        last_read = max((place.get(user, len(order)) for user in node.users), default=0)
+        for cut in range(place.get(node, -1) + 1, last_read + 1):
+            handed_over[cut] += bytes_moved / MEMORY
+    totals = [sum(whole for _, whole in times)]  # totals[n]: time of all steps if the first n run on boxes
     for boxes, whole in times:
         totals.append(totals[-1] + boxes - whole)
-    cut = min(range(len(totals)), key=lambda cut: totals[cut] + handed[cut])
-    return cut, totals[0] - totals[cut] - handed[cut]
+    cut = min(range(len(totals)), key=lambda cut: totals[cut] + handed_over[cut])
+    return cut, totals[0] - totals[cut] - handed_over[cut]

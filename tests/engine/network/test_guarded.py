@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pipeline.engine.incremental.choose import OccludedNetwork
+from pipeline.engine.incremental.occluded_network import OccludedNetwork
 from pipeline.engine.network.cut import CutNetwork
 from pipeline.engine.network.equivalence import NotEquivalent
 from pipeline.engine.network.guarded import MOST_COPIES, GuardedCopy
