@@ -91,6 +91,7 @@ def _picture(description: str | Sequence[float], preprocessing: Preprocessing) -
             raise ValueError(f"baselines: cannot read {description}: {error}") from error
     else:
         image = Image.new("RGB", preprocessing.crop[::-1], _colour(description))
+    # float64, rounded once: when it is cast to the dtype of the images
     return preprocessing.normalize(preprocessing(image)[0][None].double() / 255)
 
 

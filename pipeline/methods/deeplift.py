@@ -96,14 +96,17 @@ class DeepLift(Method):
             maps += (product if self.multiply_by_inputs else multipliers) / len(all_baselines)
         return maps, totals.detach(), baseline_score
 
-    def _forward_with_rules(self, points: Tensor, inside: GradientInputs, targets: Tensor) -> tuple[Tensor, CallTape]:
+    def _forward_with_rules(
+        self, points: Tensor, network_inputs: GradientInputs, targets: Tensor
+    ) -> tuple[Tensor, CallTape]:
         """Evaluate the targets (n, T), with the rules in the autograd graph and the calls on the tape."""
         tape = CallTape(self.eps)
         with torch.enable_grad():
             inputs = points.clone()  # not a leaf: those count as parameters
-            others = [other.detach().requires_grad_().clone() for other in inside.others]  # they differ by image too
+            # what bypasses a layer differs by image too, so it depends on the input
+            others = [other.detach().requires_grad_().clone() for other in network_inputs.others]
             with RescaleRuleMode(tape):
-                outputs = self.view.outputs(inside.network(inputs, *others))
+                outputs = self.view.outputs(network_inputs.network(inputs, *others))
             values = outputs.expand(len(targets), -1).gather(1, targets)
         check_linear(values)
         return values, tape
@@ -113,8 +116,9 @@ class DeepLift(Method):
         # a baseline that all images share is evaluated once; if its calls do not broadcast to the images' (a network
         # that folds the batch into another dimension), once for each image
         expanded = [tensor.expand(len(targets), *tensor.shape[1:]) for tensor in (baseline.values, *baseline.others)]
-        for inside in (baseline, GradientInputs(expanded[0], tuple(expanded[1:]), baseline.network)):
-            values, reference = self._forward_with_rules(inside.values.detach().requires_grad_(), inside, targets)
+        for network_inputs in (baseline, GradientInputs(expanded[0], tuple(expanded[1:]), baseline.network)):
+            points = network_inputs.values.detach().requires_grad_()
+            values, reference = self._forward_with_rules(points, network_inputs, targets)
             if tape.set_reference(reference):
                 return values.detach()
         raise ValueError(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 NodesAndWeights = tuple[np.ndarray, np.ndarray]
 
-
 LARGEST_GAUSSLEGENDRE = 4096
 """Most nodes; computing them is an eigenvalue problem of that size."""
 
@@ -41,8 +40,6 @@ QUADRATURE_RULES: dict[str, Callable[[int], NodesAndWeights]] = {
     "riemann_right": lambda n: _even((np.arange(n) + 1) / n),
     "riemann_trapezoid": _trapezoid,
 }
-
-
 DEFAULT_QUADRATURE = "gausslegendre"
 
 

@@ -43,6 +43,9 @@ def masks_from_cells(cells: Tensor, shifts: Tensor, image: tuple[int, int]) -> T
 
 
 def _interpolation_matrix(size: int, grid: int) -> Tensor:
-    """Weight of each cell at each pixel along one axis of the enlarged cells, float64 (pixels, grid)."""
+    """Weight of each cell at each pixel along one axis of the enlarged cells, (pixels, grid).
+
+    In float64: rounded once, when it is cast to the dtype of the images.
+    """
     cells = torch.eye(grid, dtype=torch.float64)[None]
     return interpolate(cells, (grid + 1) * ceil(size / grid), mode="linear")[0].T

@@ -70,6 +70,7 @@ def _superpixels(preprocessing: Preprocessing, n_segments: int, compactness: flo
     mean, std = (np.array(values) for values in (preprocessing.mean, preprocessing.std))
 
     def segment(images: Tensor) -> Tensor:
+        # colours in [0, 1], in float64 as scikit-image computes: the same superpixels for images of any dtype
         pictures = (images.double().permute(0, 2, 3, 1).numpy(force=True) * std + mean).clip(0, 1)  # (N, H, W, 3)
         superpixels = [slic(picture, n_segments, compactness, start_label=0) for picture in pictures]
         return torch.from_numpy(np.stack(superpixels)).long()[:, None].to(images.device)

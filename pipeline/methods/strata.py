@@ -54,9 +54,9 @@ def cell_midpoints(strata: list[int], cells: np.ndarray) -> QuadratureNodes:
     """
     numbers = np.asarray(strata, int)
     counts = cells[numbers]
-    slots = np.repeat(np.arange(len(numbers)), counts)
-    first = np.cumsum(counts) - counts
-    within = (np.arange(len(slots)) - first[slots] + 0.5) / counts[slots]
+    slots = np.repeat(np.arange(len(numbers)), counts)  # (n,): 0, 0, ..., 1, 1, ...
+    first = np.cumsum(counts) - counts  # each stratum's first node
+    within = (np.arange(len(slots)) - first[slots] + 0.5) / counts[slots]  # position in its stratum, in (0, 1)
     u = (numbers[slots] + within) / STRATA
     return QuadratureNodes(u**2, 2 * u / (STRATA * counts[slots]), slots)
 
