@@ -6,7 +6,7 @@ from math import inf, log
 from torch import Tensor
 
 MOST_PREFIX_TOKENS = 16
-"""Class, distillation and register tokens that stand before the patches; published networks have at most 9."""
+"""Class, distillation and register tokens before those of patches; published networks have at most 9."""
 
 
 def channels_first(shape: tuple[int, ...], image: tuple[int, int]) -> Callable[[Tensor], Tensor]:
@@ -14,20 +14,20 @@ def channels_first(shape: tuple[int, ...], image: tuple[int, int]) -> Callable[[
 
     * (N, K, h, w) stays, (N, h, w, K) of a Swin transformer is turned: the form whose grid is more like the image.
     * (N, tokens, K) of a vision transformer: the last h * w tokens are the patches, which are H / h = W / w pixels wide
-      and high; the tokens before them (class, distillation, registers) have no place and are left out.
+      and high; the tokens before them (class, distillation, registers) have no position and are left out.
 
     Args:
-        shape: Of the layer's values, one image each along the first axis.
+        shape: Of the layer's activation, images along the first axis.
         image: (H, W) of the network's input.
 
     Raises:
-        ValueError: If such values have no places in the image.
+        ValueError: If such an activation has no positions in the image.
     """
     if len(shape) == 4:
         first, last = _distortion(shape[2:], image), _distortion(shape[1:3], image)
         return (lambda values: values) if first <= last else (lambda values: values.permute(0, 3, 1, 2))
     if len(shape) != 3:
-        raise ValueError(f"layer: its values {shape} have no places in the image; choose one with (N, K, h, w)")
+        raise ValueError(f"layer: its values {shape} have no positions in the image; choose one with (N, K, h, w)")
     grid = _patches(shape[1], image)
     return lambda values: values[:, -grid[0] * grid[1] :].unflatten(1, grid).permute(0, 3, 1, 2)
 
@@ -38,6 +38,7 @@ def _distortion(grid: tuple[int, ...], image: tuple[int, int]) -> float:
 
 
 def _patches(tokens: int, image: tuple[int, int]) -> tuple[int, int]:
+    """Return (h, w) of the grid of square patches, with the fewest tokens before it."""
     height, width = image
     for prefix in range(MOST_PREFIX_TOKENS + 1):
         for side in range(1, min(image) + 1):

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 FIRST_CHUNK = 4
+"""Size at which the search for the fastest chunk starts."""
 LARGEST_CHUNK = 512
 WORTH_GROWING = 0.95
 """Another chunk size is kept if a pair then takes at most this share of the time."""
@@ -62,17 +63,17 @@ class ChunkedEvaluator:
         self._between: list[int] | None = None
 
     @property
-    def found(self) -> int | None:
-        """The chunk size that was found to be the fastest; None while it is searched, or if a size was given."""
+    def learned_size(self) -> int | None:
+        """The chunk size that was the fastest; None while it is searched, or if a size was given."""
         return None if self._given or self._growing else self.size
 
     def start_at(self, size: int) -> None:
-        """Starts with a chunk size that was found earlier for the same work; a given size stays."""
+        """Start with a chunk size that was learned earlier for the same work; a given size stays."""
         if not self._given:
             self.size, self._growing = size, False
 
     def evaluate(self, pairs: int, evaluate_chunk: Callable[[int, int], None]) -> None:
-        """Calls ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the sequence.
+        """Call ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the sequence.
 
         Args:
             pairs: Length of the sequence.
@@ -99,6 +100,7 @@ class ChunkedEvaluator:
             start = stop
 
     def _halve(self, error: Exception) -> None:
+        """Halve the chunk after an out-of-memory error, and stop the search for the fastest size."""
         if self.size == 1:
             self.size = self._first  # for a caller who tries again with fewer images in memory
             raise MemoryError(
@@ -111,6 +113,10 @@ class ChunkedEvaluator:
         log.warning("out of memory: continuing with %s=%d", OPTIONS[self.unit], self.size)
 
     def _learn(self, began: float) -> None:
+        """Compare the time of the chunk that just ended with the best so far, and choose the next size.
+
+        The size doubles while a pair gets cheaper. Then the sizes halfway to the neighbours of the best are tried.
+        """
         synchronize(self.device())  # otherwise the time is that of the kernels' launch
         if not self._warm:  # the first chunk pays for initialisation
             self._warm = True
@@ -130,5 +136,5 @@ class ChunkedEvaluator:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether a device or the CPU allocator ran out of memory; for the latter PyTorch has no exception type."""
-    words = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in words)
+    messages = ("can't allocate memory", "could not create a primitive", "could not create a memory object")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in messages)

@@ -1,4 +1,4 @@
-"""The native geometry of a map: the shape that is computed and stored, and its way back to the input's pixels."""
+"""Native geometry of a map: the shape that is computed and stored, and its expansion to the input's pixels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -33,12 +33,12 @@ class Geometry(Protocol):
         """Stored maps (n, *native_shape) -> (n, C or 1, H, W) in pixels of the model's input."""
 
     def to_json(self) -> dict[str, Any]:
-        """The form in which a shard keeps it; :func:`from_json` reads it."""
+        """Return the form in which a shard stores it; :func:`from_json` reads it."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """A value per input value, or with ``channels="sum"`` per pixel.
+    """Geometry of a map with a value for each input value, or with ``channels="sum"`` for each pixel.
 
     Attributes:
         shape: (C, H, W) of the model's input.
@@ -64,7 +64,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Grid:
-    """A value per place on the grid of a layer, as coarse as the layer is.
+    """Geometry of a map with a value for each position of a layer's feature maps.
 
     Attributes:
         shape: (C, H, W) of the model's input.
@@ -88,7 +88,7 @@ class Grid:
         return maps
 
     def expand(self, native: Tensor) -> Tensor:
-        """(n, 1, h, w) -> (n, 1, H, W)."""
+        """Interpolate stored maps (n, 1, h, w) to (n, 1, H, W)."""
         native = native.float() if native.dtype == torch.float16 else native
         return nn.functional.interpolate(native, self.shape[1:], mode=self.interpolate_mode)
 
@@ -98,12 +98,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Units:
-    """A value per unit of a layer, in the layer's own shape, or with ``channels="sum"`` per place in it.
+    """Geometry of a map with a value for each unit of a layer, or with ``channels="sum"`` for each of its positions.
 
     Attributes:
         shape: (C, H, W) of the model's input.
-        layer: Shape of what the layer gives for an image: (K, h, w), (h, w, K), (tokens, K), or (K,) without places.
-        channels: ``sum`` or ``keep``; a layer without places keeps its units.
+        layer: Shape of the layer's activation for an image: (K, h, w), (h, w, K), (tokens, K), or (K,) without
+            positions.
+        channels: ``sum`` or ``keep``; a layer without positions keeps its units.
     """
 
     shape: Shape
@@ -122,14 +123,14 @@ class Units:
         return maps if self.channels == "keep" or arranged is None else arranged(maps).sum(1, keepdim=True)
 
     def expand(self, native: Tensor) -> Tensor:
-        """Summed over channels, on the nearest of the layer's places: (n, 1, H, W).
+        """Sum over channels; each pixel has the value of the layer's nearest position: (n, 1, H, W).
 
         Raises:
-            NotSpatial: The layer's units belong nowhere in the image.
+            NotSpatial: The layer's units have no positions in the image.
         """
         arranged = self._arranged()
         if arranged is None:
-            raise NotSpatial(f"a layer of {self.layer} values has no places in the image; its map is read as .native")
+            raise NotSpatial(f"a layer of {self.layer} values has no positions in the image; read its map as .native")
         native = native.float() if native.dtype == torch.float16 else native
         grid = native if self.channels == "sum" else arranged(native).sum(1, keepdim=True)
         return nn.functional.interpolate(grid, self.shape[1:], mode="nearest")
@@ -149,7 +150,7 @@ _KINDS = {"pixels": Pixels, "windows": Windows, "grid": Grid, "units": Units}
 
 
 def from_json(described: dict[str, Any]) -> Geometry:
-    """The geometry that a shard's attribute describes.
+    """Return the geometry that a shard's attribute describes.
 
     Raises:
         ValueError: If its kind is unknown to this version.

@@ -1,4 +1,4 @@
-"""The windows of occlusion: a grid of boxes that slide over the input, and the way of their values back to pixels."""
+"""Windows of occlusion: a grid of boxes that slide over the input, and the expansion of their values to pixels."""
 
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -13,7 +13,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """A value per occluded window, on the grid of windows that slides over the input.
+    """Geometry of a map with a value for each occluded window, on the grid of windows that slides over the input.
 
     Along an axis of D values, windows of size w at stride s start at 0, s, 2s, ... until the end is
     covered: ceil((D - w) / s) + 1 of them, the last one cropped (as Captum's ``Occlusion`` does).
@@ -48,7 +48,7 @@ class Windows:
         return channels, height, width
 
     def boxes(self) -> Tensor:
-        """First and past-the-end index of each window along each axis, int64 (windows, 3, 2), in the grid's order."""
+        """Return first and past-the-end index of each window along each axis, int64 (windows, 3, 2), in grid order."""
         starts = torch.cartesian_prod(
             *(torch.arange(n) * stride for n, stride in zip(self.native_shape, self.strides, strict=True))
         )
@@ -59,11 +59,11 @@ class Windows:
         return maps
 
     def expand(self, native: Tensor) -> Tensor:
-        """Each pixel gets the mean over the windows that cover it."""
+        """Expand stored maps to pixels: each has the mean over the windows that cover it."""
         native = native.float() if native.dtype == torch.float16 else native
         for axis, (size, window, stride) in enumerate(zip(self.shape, self.window, self.strides, strict=True), 1):
             covers = _cover(size, window, stride).to(native)
-            means = covers / covers.sum(0)
+            means = covers / covers.sum(0)  # the mean over boxes is the product of those along each axis
             native = torch.tensordot(native, means, dims=([axis], [0])).movedim(-1, axis)
         return native.sum(1, keepdim=True) if self.channels == "sum" else native
 
@@ -72,7 +72,7 @@ class Windows:
 
 
 def _cover(size: int, window: int, stride: int) -> Tensor:
-    """1 where a window (row) covers a position (column) of one axis, else 0."""
+    """Return a matrix with 1 where a window (row) covers a position (column) of one axis, else 0."""
     starts = torch.arange(ceil((size - window) / stride) + 1)[:, None] * stride
     positions = torch.arange(size)[None]
     return ((positions >= starts) & (positions < starts + window)).double()

@@ -1,4 +1,4 @@
-"""Convolution of 3 x 3 by Winograd's F(2 x 2, 3 x 3): 16 products for four outputs instead of 36.
+"""Winograd's convolution of 3 x 3, F(2 x 2, 3 x 3): 16 products for four outputs instead of 36.
 
 Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, equations 7 to 12. It adds
 and subtracts few values before each product, and then adds up fewer products: measured in float32, its rounding error
@@ -14,7 +14,7 @@ BLOCK_TILES = 256
 """Tiles that a thread transforms at once: enough rows for a fast matrix product, few enough to stay in the cache."""
 Order = tuple[int, int, int, int]
 FORWARD, BACKWARD = (0, 1, 2, 3), (3, 1, 2, 0)
-"""Which row, and column, of the kernel's transform goes with each of the tile's."""
+"""Row, and column, of the kernel's transform that belongs to each of the tile's."""
 
 
 def is_faster(convolution: nn.Conv2d) -> bool:
@@ -32,7 +32,7 @@ def is_faster(convolution: nn.Conv2d) -> bool:
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
-    """Kernel (K, C, 3, 3) as the 16 matrices (16, C, K) of the transformed domain, computed in float64."""
+    """Transform a kernel (K, C, 3, 3) into its 16 matrices (16, C, K), G g G^T of each pair of channels, in float64."""
     g = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
     wide = weight.detach().to("cpu", torch.float64).permute(2, 3, 1, 0)
     kernel = torch.kron(g, g) @ wide.flatten(2).flatten(0, 1)
@@ -40,7 +40,7 @@ def transform_kernel(weight: Tensor) -> Tensor:
 
 
 def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    """Outputs (4, T, K) of T tiles of 2 x 2, whose 4 x 4 inputs are rows of ``table``.
+    """Return the outputs (4, T, K) of T tiles of 2 x 2, whose 4 x 4 inputs are rows of ``table``.
 
     Args:
         table: (S, C) rows.
@@ -60,8 +60,8 @@ def convolve(table: Tensor, index: Tensor, kernel: Tensor, bias: Tensor | None) 
     return out
 
 
-def convolve_whole(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolution with one row of zeros around, (N, C, H, W) -> (N, K, H, W), channels last.
+def convolve_maps(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve maps with a padding of one, (N, C, H, W) -> (N, K, H, W), channels last.
 
     Args:
         maps: (N, C, H, W), of any layout.
@@ -71,8 +71,8 @@ def convolve_whole(maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     return _over_blocks(maps, kernel, bias=bias, order=FORWARD)
 
 
-def pull_back_whole(gradients: Tensor, kernel: Tensor) -> Tensor:
-    """Gradients with respect to what :func:`convolve_whole` gives -> to what it takes, (N, K, H, W) -> (N, C, H, W).
+def input_gradients(gradients: Tensor, kernel: Tensor) -> Tensor:
+    """Return the vector-Jacobian product of :func:`convolve_maps`, (N, K, H, W) -> (N, C, H, W).
 
     That is a convolution with the kernel turned by 180 degrees, and the transform of that one is the kernel's own with
     the first and the last row and column exchanged.
@@ -85,6 +85,7 @@ def pull_back_whole(gradients: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _over_blocks(maps: Tensor, kernel: Tensor, *, bias: Tensor | None, order: Order) -> Tensor:
+    """Convolve maps (N, C, H, W) in blocks of tiles that fit the cache: several images, or some rows of one."""
     count, channels, height, width = maps.shape
     down, across = -(-height // 2), -(-width // 2)
     tiles = BLOCK_TILES * torch.get_num_threads()
@@ -92,23 +93,23 @@ def _over_blocks(maps: Tensor, kernel: Tensor, *, bias: Tensor | None, order: Or
     blocks = _Blocks(maps, kernel, bias=bias, tiles=images * rows * across, order=order)
     padded = maps.new_zeros(images, 2 * down + 2, 2 * across + 2, channels)
     out = maps.new_empty(count, 2 * down, 2 * across, kernel.shape[2])
-    inputs, outputs = _tiles(padded, 4), _tiles(out, 2)
+    inputs, outputs = _tiles(padded, 4), _tiles(out, 2)  # tiles of 4 x 4 inputs overlap, those of 2 x 2 outputs do not
     for first in range(0, count, images):
         some = maps[first : first + images].permute(0, 2, 3, 1)
         padded[: len(some), 1 : height + 1, 1 : width + 1] = some
         for row in range(0, down, rows):
             block = slice(row, row + rows)
             blocks.run(inputs[:, :, : len(some), block], outputs[:, :, first : first + images, block])
-    return out[:, :height, :width].permute(0, 3, 1, 2)
+    return out[:, :height, :width].permute(0, 3, 1, 2)  # an odd side has one more row of outputs than needed
 
 
 def _tiles(rows: Tensor, side: int) -> Tensor:
-    """The tiles of (N, H, W, C) at every second place, as (side, side, N, down, across, C); a view."""
+    """Return the tiles at every second position of (N, H, W, C), as a view (side, side, N, down, across, C)."""
     return rows.unfold(1, side, 2).unfold(2, side, 2).permute(4, 5, 0, 1, 2, 3)
 
 
 class _Blocks:
-    """The buffers for blocks of tiles, and the transforms from one to the next.
+    """Buffers for blocks of tiles, and the transforms from one to the next.
 
     Args:
         like: Of the type and device of the buffers.
@@ -125,7 +126,7 @@ class _Blocks:
         self._products, self._half_out = like.new_empty(16 * tiles * filters), like.new_empty(8 * tiles * filters)
 
     def run(self, tiles: Tensor, out: Tensor) -> None:
-        """Tiles (4, 4, ..., C), which may be a view of :attr:`inputs`, into out (2, 2, ..., K)."""
+        """Transform tiles (4, 4, ..., C), which may be a view of :attr:`inputs`, into ``out`` (2, 2, ..., K)."""
         _, channels, filters = self.kernel.shape
         size, shape = tiles[0, 0].numel() // channels, tiles.shape[2:-1]
         first, second, third, last = self._order

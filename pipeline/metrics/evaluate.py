@@ -35,7 +35,7 @@ def evaluate_run(job: Job, options: EvaluateOptions, *, stop: StopRequest) -> Re
 
     Raises:
         UsageError: An option is invalid, no image of the sample can be read, or out of memory.
-        NotSpatial: The maps have no places in the image.
+        NotSpatial: The maps have no positions in the image.
         StoreError: The network or the images are not the run's, nothing is published, or damage was found.
         Stopped: A signal came; the same command continues.
     """

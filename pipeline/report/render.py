@@ -67,7 +67,7 @@ def render(run: Run, options: RenderOptions, *, stop: StopRequest) -> Path:
 
     Raises:
         UsageError: An option's value is invalid.
-        NotSpatial: The maps have no places in the image.
+        NotSpatial: The maps have no positions in the image.
         StoreError: Damage was found.
         Stopped: A signal came; the same command resumes.
     """

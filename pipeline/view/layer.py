@@ -1,4 +1,4 @@
-"""A class of a model as a function of what a hidden layer gives."""
+"""A class of a model as a function of a hidden layer's activation."""
 
 from typing import Any, ClassVar
 
@@ -11,16 +11,16 @@ from pipeline.view.view import GradientInputs, InChunks, StraightPath, View, as_
 
 
 class LayerView(View):
-    """Outputs of a model as functions of a layer's values; maps have the layer's shape.
+    """Outputs of a model as functions of a layer's activation; maps have the layer's shape.
 
     Captum's layer methods are the methods for the input over this view. The network up to the layer runs once for each
-    image, not for each point of a path in the layer. What passes the layer by, such as a skip, keeps its values at the
-    image; the layer's baseline is what it gives for the input's.
+    image, not for each point of a path in the layer. Activations that bypass the layer, such as a skip connection, keep
+    their values at the image. The layer's baseline is its activation for the input's baseline.
 
     Args:
         model: As for :class:`View`.
-        layer: A dotted name such as ``layer3.1.conv2``, or the module. Of a tuple that it gives, the first is meant.
-        prepare: Ask a faster copy of the model, whose values in the layer are the model's.
+        layer: A dotted name such as ``layer3.1.conv2``, or the module. Of a tuple, its first output is explained.
+        prepare: Evaluate a faster copy of the model, which has the model's activation in the layer.
         options: As for :class:`View`.
 
     Raises:
@@ -42,14 +42,14 @@ class LayerView(View):
     def straight_path(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
         cut = self._network.of(images)
 
-        def entered(points: Tensor) -> tuple[Tensor, ...]:
+        def enter(points: Tensor) -> tuple[Tensor, ...]:
             def evaluate_chunk(part: slice) -> tuple[Tensor, ...]:
                 values, others = cut.enter(points[part])
                 return values, *others
 
             return in_chunks(len(points), evaluate_chunk)
 
-        (ends, *others), begins = entered(images), entered(starts)[0]
+        (ends, *others), begins = enter(images), enter(starts)[0]
 
         def logits(points: Tensor, image: Tensor) -> Tensor:
             return as_logits(cut.rest(points, *(other[image] for other in others)))

@@ -21,20 +21,20 @@ class NeuronView(View):
     Args:
         model: As for :class:`View`.
         layer: A dotted name such as ``layer3.1.conv2``, or the module.
-        neuron: Its index in what the layer gives for an image, such as [3, 4, 5] in (K, h, w); None along an axis is
+        neuron: Its index in the layer's activation for an image, such as [3, 4, 5] in (K, h, w); None along an axis is
             the sum over it.
         options: As for :class:`View`.
 
     Raises:
         ValueError: If the network has no such layer, a neuron has no ``output`` but its value, or ``neuron`` is no list
-            of whole numbers. Later, if it does not fit what the layer gives.
+            of whole numbers. Later, if it does not fit the layer's activation.
     """
 
     explains_class: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, *, layer: str | nn.Module, neuron: int | NeuronIndex, **options: Any) -> None:
         self.layer, _ = find_layer(model, layer)
-        self.neuron = _place(neuron)
+        self.neuron = _index(neuron)
         network = NeuronNetwork(model, self.layer, self.neuron)
         super().__init__(network, **options)
         if self.output != "logit":
@@ -55,22 +55,22 @@ class NeuronView(View):
         return super().geometry(shape, channels)
 
     def _check(self, image: Tensor) -> None:
-        """Raises ValueError if the layer gives nothing that ``neuron`` is an index in."""
+        """Raise a ValueError if ``neuron`` is no index in the layer's activation."""
         with torch.no_grad():
             shape = tuple(self._until_layer(image.clone()).shape[1:])
         fits = len(shape) == len(self.neuron) and all(
-            place is None or -size <= place < size for place, size in zip(self.neuron, shape, strict=True)
+            index is None or -size <= index < size for index, size in zip(self.neuron, shape, strict=True)
         )
         if not fits:
             raise ValueError(
-                f"neuron: {self.layer} gives {shape} values for an image, {list(self.neuron)} is no place there; "
-                "a number along each axis, null for the sum over it"
+                f"neuron: {list(self.neuron)} is no index in the {shape} values that {self.layer} has for an image; "
+                "give a number along each axis, or null for the sum over it"
             )
         self._fits = True
 
 
-def _place(neuron: int | NeuronIndex) -> tuple[int | None, ...]:
-    place = (neuron,) if isinstance(neuron, int) else neuron
-    if not isinstance(place, Sequence) or not place or not all(one is None or type(one) is int for one in place):
+def _index(neuron: int | NeuronIndex) -> tuple[int | None, ...]:
+    index = (neuron,) if isinstance(neuron, int) else neuron
+    if not isinstance(index, Sequence) or not index or not all(one is None or type(one) is int for one in index):
         raise ValueError(f"neuron: a list of whole numbers such as [3,4,5], not {neuron!r}")
-    return tuple(place)
+    return tuple(index)

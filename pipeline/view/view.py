@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.engine.geometry import Geometry, Pixels
-from pipeline.engine.incremental.choose import ENGINES, OccludedNetwork
+from pipeline.engine.incremental.occluded_network import ENGINES, OccludedNetwork
 from pipeline.engine.network.prepared import FastNetwork
 from pipeline.engine.occlusion_windows import Shape
 from pipeline.models.output_space import OUTPUTS, OutputSpace
@@ -55,7 +55,7 @@ class StraightPath:
         starts: (1 or N, *).
         ends: (N, *).
         differences: (N, ...) in the space of the map: image less baseline.
-        logits: Points (P, *), and which image each belongs to (P,) -> (P, K).
+        logits: Points (P, *), and the number of each one's image (P,) -> (P, K).
         pull_back: Gradients (n, T, *) of some images, and a slice of these -> in the space of the map (n, T, ...): the
             vector-Jacobian product of the affine stem, if the path lies behind one.
     """
@@ -73,7 +73,7 @@ class View:
     Args:
         model: Maps (P, C, H, W) to (P, K) or (P,) outputs, or to an object with such ``logits``. Put it into eval mode
             first; it is not changed.
-        output: What of the model is explained: its ``logit``, ``probability`` or ``log_probability``.
+        output: The output that is explained: ``logit``, ``probability`` or ``log_probability``.
         multi_label: Probabilities by a sigmoid for each class instead of a softmax over classes.
         preprocessing: The model's own, which gives baselines such as ``black`` their meaning.
         prepare: Evaluate a faster copy of the model; worth it where it is evaluated many times.
@@ -86,7 +86,7 @@ class View:
     """
 
     explains: ClassVar[str] = "input"
-    """What maps are of: ``input`` or ``layer``."""
+    """Space of the maps: ``input`` or ``layer``."""
     explains_class: ClassVar[bool] = True
     """True if a class of the model is explained; False for a hidden neuron, which needs no target."""
 
@@ -115,24 +115,24 @@ class View:
         return next(chain(self.model.parameters(), self.model.buffers()), torch.empty(0)).device
 
     def logits(self, points: Tensor) -> Tensor:
-        """Logits (P, K) of points (P, C, H, W)."""
+        """Return the logits (P, K) of points (P, C, H, W)."""
         return as_logits((self._fast or self.model)(points))
 
     def probe(self, shape: Shape) -> Tensor:
-        """Logits (1, K) of a blank image (C, H, W), from which one learns how a network is built."""
+        """Return the logits (1, K) of a blank image (C, H, W): one forward pass, to see the network's operations."""
         with torch.no_grad():
             return self.logits(blank_image(self.model, shape))
 
     def class_logits(self, points: Tensor) -> Tensor:
-        """The classifier's logits (P, classes) of points (P, C, H, W), whatever is explained."""
+        """Return the classifier's logits (P, classes) of points (P, C, H, W), also where a neuron is explained."""
         return self.logits(points)
 
     def outputs(self, logits: Tensor) -> Tensor:
-        """(P, K) logits -> (P, K) in the units that are explained."""
+        """Convert logits (P, K) to the output that is explained, (P, K)."""
         return OutputSpace(logits.shape[1], self.multi_label).in_unit(logits, self.output)
 
     def values(self, points: Tensor, targets: Tensor) -> Tensor:
-        """Value of each target at each point.
+        """Return the value of each target at each point.
 
         Args:
             points: (P, C, H, W).
@@ -145,32 +145,32 @@ class View:
             return self.outputs(self.logits(points)).gather(1, targets)
 
     def gradient_inputs(self, points: Tensor) -> GradientInputs:
-        """Inputs of the backward pass for points (P, C, H, W)."""
+        """Return the inputs of the backward pass for points (P, C, H, W)."""
         return GradientInputs(points, (), self.logits)
 
     def gradients(self, points: Tensor, targets: Tensor) -> Gradients:
-        """Value and gradient of each target (P, T) at points (P, C, H, W): one forward pass, T backward passes."""
+        """Return value and gradient of each target (P, T) at points (P, C, H, W): one forward, T backward passes."""
         values, others, network = self.gradient_inputs(points)
         return self.gradients_of(lambda inputs: network(inputs, *others), values, targets)
 
     def gradients_of(self, network: Callable[[Tensor], Tensor], points: Tensor, targets: Tensor) -> Gradients:
-        """Value and gradient of another function, points (P, *) -> logits (P, K)."""
+        """Return value and gradient of each target (P, T) for a function of points (P, *) that gives logits (P, K)."""
         points = points.detach().requires_grad_()
         with torch.enable_grad():
             values = self.outputs(network(points)).gather(1, targets)
-            if not values.requires_grad:  # a network that ignores its input
+            if not values.requires_grad:  # the network ignores its input
                 points = points.detach()
                 return Gradients(values, points.new_zeros(targets.shape + points.shape[1:]), points)
             last = targets.shape[1] - 1
             gradients = [
-                # the sum's gradient holds each point's own, and has one root instead of P
+                # The sum's gradient consists of each point's own: a point's value depends on that point alone.
                 torch.autograd.grad(values[:, t].sum(), points, retain_graph=t < last, materialize_grads=True)[0]
                 for t in range(last + 1)
             ]
         return Gradients(values.detach(), torch.stack(gradients, 1), points.detach())
 
     def straight_path(self, images: Tensor, starts: Tensor, in_chunks: InChunks) -> StraightPath:
-        """The path from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if there is one."""
+        """Return the path from baselines (1 or N, C, H, W) to images (N, C, H, W), behind the affine stem if any."""
         differences = images - starts
         stem = self._fast.stem(images) if self._fast else None
         if stem is None:
@@ -188,7 +188,7 @@ class View:
         )
 
     def geometry(self, shape: Shape, channels: str) -> Geometry:
-        """Geometry of the maps of images of (C, H, W)."""
+        """Return the geometry of the maps of images of (C, H, W)."""
         return Pixels(shape, channels)
 
 
@@ -198,12 +198,12 @@ def unchanged(gradients: Tensor, _which: slice) -> Tensor:
 
 
 def as_logits(output: Any) -> Tensor:
-    """Output of a network, (P,) or (P, K) or an object with such ``logits`` -> (P, K)."""
+    """Convert a network's output, (P,) or (P, K) or an object with such ``logits``, to (P, K)."""
     logits: Tensor = output if isinstance(output, Tensor) else output.logits
     return logits[:, None] if logits.ndim == 1 else logits
 
 
 def blank_image(model: nn.Module, shape: Shape) -> Tensor:
-    """Zeros (1, C, H, W) on the network's device, in its dtype."""
+    """Return zeros (1, C, H, W) on the network's device, in its dtype."""
     parameters = (parameter for parameter in model.parameters() if parameter.is_floating_point())
     return next(parameters, torch.empty(0)).new_zeros(1, *shape)

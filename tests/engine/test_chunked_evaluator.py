@@ -103,26 +103,26 @@ def test_grows_while_a_pair_gets_cheaper(monkeypatch: pytest.MonkeyPatch) -> Non
     evaluator = machine.walk(monkeypatch, 1000)
     assert evaluator.size == 32
     assert machine.sizes[:10] == [4, 4, 8, 16, 32, 64, 48, 24, 32, 32]  # the first one warms up
-    assert evaluator.found == 32
+    assert evaluator.learned_size == 32
 
 
 def test_finds_a_size_between_powers(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(lambda size: 1.0 if size <= 50 else 3.0)
-    assert machine.walk(monkeypatch, 1000).found == 48
+    assert machine.walk(monkeypatch, 1000).learned_size == 48
 
 
 def test_goes_on_at_a_size_that_was_found_before() -> None:
     network, evaluator = Network(all_fit), ChunkedEvaluator()
-    assert evaluator.found is None
+    assert evaluator.learned_size is None
     evaluator.start_at(24)
     evaluator.evaluate(100, network)
-    assert network.sizes == [24, 24, 24, 24, 4] and evaluator.found == 24
+    assert network.sizes == [24, 24, 24, 24, 4] and evaluator.learned_size == 24
 
 
 def test_a_given_size_stays() -> None:
     evaluator = ChunkedEvaluator(7)
     evaluator.start_at(24)
-    assert evaluator.size == 7 and evaluator.found is None
+    assert evaluator.size == 7 and evaluator.learned_size is None
 
 
 def test_does_not_grow_where_that_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,6 @@ def test_the_command_line_exports(compose: Compose, write_run: WriteRun, caplog:
 
 def test_maps_of_a_layer_without_positions_are_refused(explain: Status, tmp_path: Path) -> None:
     assert explain("method=activation", "data.limit=1", "view=layer", "layer='5'") == 0
-    with pytest.raises(UsageError, match="no places in the image"):
+    with pytest.raises(UsageError, match="no positions in the image"):
         explain("task=export", "task.format=npz", f"run={tmp_path / 'run'}")
     assert not (tmp_path / "run/export").exists()

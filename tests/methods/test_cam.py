@@ -159,7 +159,7 @@ class Twice(nn.Module):
     [
         (resnet18, "layer3.2.conv2", r"did you mean .*layer3\.1\.conv2"),
         (Twice, "relu", "relu runs 2 times"),
-        (resnet18, "fc", r"no places in the image"),
+        (resnet18, "fc", r"no positions in the image"),
         (swin, "features.1.0.attn.qkv", "runs 0 times"),
     ],
 )
@@ -207,7 +207,7 @@ def test_guided_grad_cam_is_the_product_of_its_two():
 def test_guided_grad_cam_refuses_what_its_nested_methods_refuse():
     with pytest.raises(ValueError, match="calls neither"):
         GuidedGradCam(vit(), layer="encoder.layers.encoder_layer_1.ln_1").geometry((3, 32, 32))
-    with pytest.raises(ValueError, match="no places in the image"):
+    with pytest.raises(ValueError, match="no positions in the image"):
         GuidedGradCam(resnet18(), layer="fc").geometry((3, 64, 64))
 
 

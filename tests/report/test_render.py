@@ -171,5 +171,5 @@ def test_a_neuron_is_named_and_a_layer_without_places_refused(explain: Status, t
     assert [path.name for path in (tmp_path / "run/pictures").iterdir()] == ["0-n02123159_a-neuron.png"]
     flat = ("method=activation", "data.limit=1", "view=layer", "layer='5'", f"output_dir={tmp_path / 'flat'}")
     assert explain(*flat) == 0
-    with pytest.raises(UsageError, match="no places in the image"):
+    with pytest.raises(UsageError, match="no positions in the image"):
         explain("task=render", f"run={tmp_path / 'flat'}")

@@ -24,13 +24,13 @@ def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str
     evaluators[-1].start_at(24)
     chunks.save()
     start(second)
-    assert [evaluator.found for evaluator in second.method.chunked_evaluators()] == [
+    assert [evaluator.learned_size for evaluator in second.method.chunked_evaluators()] == [
         *[None] * (len(evaluators) - 1),
         24,
     ]
     evaluators[0].start_at(6)
     chunks.save()
-    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[evaluator.found for evaluator in evaluators]]
+    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[evaluator.learned_size for evaluator in evaluators]]
 
 
 def test_another_device_is_not_concerned(job: Prepare) -> None:
@@ -38,7 +38,7 @@ def test_another_device_is_not_concerned(job: Prepare) -> None:
     one.run.mkdir()
     (one.run / FILE).write_text(json.dumps({"another GPU": [256, 128]}))
     chunks = start(one)
-    assert [evaluator.found for evaluator in one.method.chunked_evaluators()] == [None, None]
+    assert [evaluator.learned_size for evaluator in one.method.chunked_evaluators()] == [None, None]
     one.method.evaluator.start_at(3)
     chunks.save()
     assert json.loads((one.run / FILE).read_bytes())["another GPU"] == [256, 128]

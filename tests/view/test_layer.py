@@ -256,7 +256,7 @@ def test_units(layer: tuple[int, ...], keep: tuple[int, ...], summed: tuple[int,
     maps = torch.rand(2, *layer)
     assert kept.reduce(maps).shape == (2, *keep) and sums.reduce(maps).shape == (2, *summed)
     if len(layer) == 1:
-        with pytest.raises(ValueError, match="no places in the image"):
+        with pytest.raises(ValueError, match="no positions in the image"):
             kept.expand(maps)
         return
     whole = kept.expand(kept.reduce(maps))

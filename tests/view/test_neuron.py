@@ -122,8 +122,8 @@ def test_it_is_prepared_and_follows_the_weights() -> None:
 @pytest.mark.parametrize(
     ("build", "layer", "neuron", "words"),
     [
-        (small_vgg, "3", [5, 0], r"3 gives \(16, 16, 16\) values for an image, \[5, 0\] is no place there"),
-        (small_vgg, "3", [16, 0, 0], r"\[16, 0, 0\] is no place there"),
+        (small_vgg, "3", [5, 0], r"\[5, 0\] is no index in the \(16, 16, 16\) values that 3 has for an image"),
+        (small_vgg, "3", [16, 0, 0], r"\[16, 0, 0\] is no index in"),
         (small_vgg, "3", "5", "a list of whole numbers"),
         (small_vgg, "3", [1.5, 0, 0], "a list of whole numbers"),
         (small_vgg, "33", [5, 0, 0], "no layer '33'; did you mean 3"),

@@ -62,7 +62,7 @@ def test_a_layer_without_places_is_read_as_it_is(finished: Finished) -> None:
     run, _ = finished("method=activation", "view=layer", "layer='6'")
     assert run[0].native.shape == (1000,)
     np.testing.assert_allclose(run[0].native, run[0].prediction, rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="no places in the image"):
+    with pytest.raises(ValueError, match="no positions in the image"):
         _ = run[0].map
     assert (run.folder / "report" / "index.html").exists()
 
@@ -88,7 +88,7 @@ def test_a_neuron_has_a_value_and_no_class(finished: Finished) -> None:
         (("view=layer", "layer=22"), "no layer '22'"),
         ((*NEURON, "target=3"), "target=3: view=neuron explains a neuron and no class"),
         ((*NEURON, "output=probability"), "a neuron has a value and no probability"),
-        ((*NEURON[:3], "neuron=[3,1]"), r"2 gives \(16, 6, 6\) values for an image, \[3, 1\] is no place there"),
+        ((*NEURON[:3], "neuron=[3,1]"), r"\[3, 1\] is no index in the \(16, 6, 6\) values that 2 has for an image"),
         ((*NEURON[:3], "neuron=x"), "neuron: a list of whole numbers"),
     ],
 )

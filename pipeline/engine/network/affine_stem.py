@@ -1,4 +1,4 @@
-"""The affine first layers of a network, which a straight path of points passes as a straight path."""
+"""Affine first layers of a network: they map a straight path of points to a straight path."""
 
 import torch
 from torch import Tensor, fx, nn
@@ -9,10 +9,10 @@ AFFINE = (nn.Conv2d, nn.ZeroPad2d, nn.BatchNorm2d, nn.Identity)
 
 
 class AffineStem:
-    """A prepared network in two: its affine first layers, and the rest.
+    """A prepared network in two parts: its affine first layers, and the rest.
 
-    For A affine, A(b + a (x - b)) = A(b) + a (A(x) - A(b)), and a weighted sum of gradients at x, b, ... goes back
-    through A at once: neither needs to be done for each point of the path.
+    For A affine, A(b + a (x - b)) = A(b) + a (A(x) - A(b)), and A has the same Jacobian at every point: a weighted sum
+    of gradients at points of the path needs one vector-Jacobian product with A. Neither is needed for each point.
 
     Args:
         layers: (N, C, H, W) -> (N, *), affine.
@@ -23,25 +23,36 @@ class AffineStem:
         self.layers, self.rest = layers, rest
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, *)."""
+        """Return the activation (N, *) of images (N, C, H, W)."""
         with torch.no_grad():
-            through: Tensor = self.layers(images)
-        return through
+            activation: Tensor = self.layers(images)
+        return activation
 
     def pull_back(self, gradients: Tensor, images: Tensor) -> Tensor:
-        """Gradients with respect to what leaves the stem (N, T, *) -> to what enters it (N, T, C, H, W)."""
+        """Return the vector-Jacobian products of the stem at images (N, C, H, W).
+
+        Args:
+            gradients: With respect to the stem's activation, (N, T, *).
+            images: (N, C, H, W).
+
+        Returns:
+            Gradients with respect to the images, (N, T, C, H, W).
+        """
         inputs = images.detach().requires_grad_()
         with torch.enable_grad():
-            through = self.layers(inputs)
+            activation = self.layers(inputs)
         last = gradients.shape[1] - 1
-        pulled = [
-            torch.autograd.grad(through, inputs, gradients[:, t], retain_graph=t < last)[0] for t in range(last + 1)
+        products = [
+            torch.autograd.grad(activation, inputs, gradients[:, t], retain_graph=t < last)[0] for t in range(last + 1)
         ]
-        return torch.stack(pulled, 1)
+        return torch.stack(products, 1)
 
 
 def split_affine_stem(network: fx.GraphModule) -> AffineStem | None:
-    """The stem of a prepared network, or None if its first operation is not affine."""
+    """Return the stem of a prepared network, or None if there is no convolution in it.
+
+    It ends before the first operation that is not affine, or whose result more than one operation reads.
+    """
     modules = dict(network.named_modules())
     node = next(node for node in network.graph.nodes if node.op == "placeholder")
     layers: list[nn.Module] = []

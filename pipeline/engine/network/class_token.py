@@ -1,4 +1,4 @@
-"""The last block of a vision transformer, computed only for the token that its head reads."""
+"""Last block of a vision transformer, computed only for the token that its head reads."""
 
 import operator
 
@@ -6,14 +6,14 @@ import torch
 from torch import fx, nn
 
 BY_TOKEN = (nn.Linear, nn.GELU, nn.ReLU, nn.SiLU)
-"""Modules that treat each token by itself; so does a layer norm over the last axis."""
+"""Modules that map each token independently of the others; so does a layer norm over the last axis."""
 
 
 def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
     """Compute what follows the last attention only for the token that is read, if it is one, as in ``x[:, 0]``.
 
     That attention reads the key and the value of every token, so all before it stays. Query, projection, residual and
-    perceptron of the others are left out: a fourteenth of ViT-B/16's operations. Changed in place; left as it is
+    perceptron of the others are left out: a fourteenth of ViT-B/16's operations. Changed in place; left unchanged
     where the last attention is no :class:`torch.nn.MultiheadAttention` of (N, tokens, K), or has a mask.
 
     Args:
@@ -38,12 +38,12 @@ def read_one_token(network: fx.GraphModule) -> fx.GraphModule:
 
 
 def _narrow(read: fx.Node, token: int, *, attention: fx.Node, behind: list[fx.Node]) -> None:
-    """Copies the attention and what is behind it, for one token, and lets ``read`` read that."""
+    """Add a copy of the attention and of what follows it, for one token, and make ``read`` read that."""
     graph, narrowed = read.graph, dict[fx.Node, fx.Node]()
 
     def one_token(source: fx.Node) -> fx.Node:
         if source not in narrowed:
-            place = (slice(None), slice(token, token + 1))
+            place = (slice(None), slice(token, token + 1))  # (N, tokens, K) -> (N, 1, K)
             narrowed[source] = graph.call_function(operator.getitem, (source, place))
         return narrowed[source]
 
@@ -57,7 +57,7 @@ def _narrow(read: fx.Node, token: int, *, attention: fx.Node, behind: list[fx.No
 
 
 def _one_token(node: fx.Node) -> int | None:
-    """k, if a node is ``x[:, k]``."""
+    """Return k if a node is ``x[:, k]``, else None."""
     if node.op != "call_function" or node.target is not operator.getitem:
         return None
     match node.args[1]:
@@ -67,15 +67,15 @@ def _one_token(node: fx.Node) -> int | None:
 
 
 def _ancestors(node: fx.Node) -> set[fx.Node]:
-    """All that a node is computed from."""
-    found: set[fx.Node] = set()
+    """Return all nodes that a node is computed from."""
+    ancestors: set[fx.Node] = set()
     waiting = list(node.all_input_nodes)
     while waiting:
         source = waiting.pop()
-        if source not in found:
-            found.add(source)
+        if source not in ancestors:
+            ancestors.add(source)
             waiting += source.all_input_nodes
-    return found
+    return ancestors
 
 
 def _attends(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -90,6 +90,6 @@ def _is_by_token(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
         module = modules[str(node.target)]
         return len(module.normalized_shape) == 1 if isinstance(module, nn.LayerNorm) else isinstance(module, BY_TOKEN)
-    if node.target is operator.getitem:
+    if node.target is operator.getitem:  # the output of (output, weights)
         return node.args[1:] == (0,) and _attends(node.all_input_nodes[0], modules)
     return node.target in (operator.add, torch.add)

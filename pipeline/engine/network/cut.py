@@ -1,4 +1,4 @@
-"""A network cut at a layer: the part up to it, and the part that computes the outputs from its values."""
+"""Cut of a network at a layer: the part up to it, and the part that computes the outputs from its activation."""
 
 from functools import partial
 from typing import Protocol
@@ -121,7 +121,7 @@ class CutNetwork:
         """Return the cut for images (N, C, H, W) like these.
 
         Raises:
-            ValueError: If the layer does not run exactly once, gives no tensor, or not one value of each for an image.
+            ValueError: If the layer does not run exactly once, or its output is no tensor with a row for each image.
         """
         whole = HookCut(self.model, self.layer)
         if self.model.training or hooked(self.model):

@@ -68,7 +68,7 @@ def difference(found: Tensor, expected: Tensor) -> float:
     finite = expected.isfinite()
     if not torch.equal(found.isfinite(), finite) or not finite.any():
         return torch.inf
-    found, expected = found[finite].double(), expected[finite].double()
+    found, expected = (values[finite].to("cpu", torch.float64) for values in (found, expected))
     return float((found - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
 
 
@@ -100,7 +100,7 @@ def require_near(found: Response, expected: Response) -> None:
     require_same_outputs(found.outputs, expected.outputs)
     allowed = {torch.float64: tolerance(torch.float64), torch.float32: KINKS}.get(expected.vjp.dtype)
     # The last point alone: in a constant region of an image, max pooling has several winners, and any may be chosen.
-    one, other = found.vjp[-1].double(), expected.vjp[-1].double()
+    one, other = (values.vjp[-1].to("cpu", torch.float64) for values in (found, expected))
     if allowed is None or not other.isfinite().all():
         return
     differs = float((one - other).norm() / other.norm().clamp_min(torch.finfo(torch.float32).tiny))

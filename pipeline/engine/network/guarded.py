@@ -1,4 +1,4 @@
-"""A copy of a network for faster evaluation, used only where it gives the network's own outputs and gradients."""
+"""Guard of a network's faster copy: it is used only where it has the network's outputs and gradients."""
 
 import logging
 from collections.abc import Callable, Hashable, Iterator
@@ -86,7 +86,7 @@ class GuardedCopy(Generic[Copy]):
     def _current(self, kind: Hashable, points: Tensor, build: Callable[[Batches], Copy]) -> Copy | Refusal:
         try:
             state = weights_state(self.model)
-        except NETWORK_ERRORS as error:  # tensors without a version or an address, as those of inference mode
+        except NETWORK_ERRORS as error:  # tensors without a version or an address, such as those of inference mode
             self._unwatchable = self._refused(error)
             return self._unwatchable
         if state != self._state:

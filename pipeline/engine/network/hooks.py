@@ -1,4 +1,4 @@
-"""Layers of a network by name, and forward hooks that read, cut or replace what a layer gives."""
+"""Layers of a network by name, and forward hooks that read, detach or replace a layer's activation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module]:
-    """Name and module of a layer.
+    """Return name and module of a layer.
 
     Args:
         model: The network.
@@ -42,19 +42,19 @@ def _near(layer: str, names: Sequence[str]) -> str:
 
 @contextmanager
 def output_as_leaf(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Makes what a layer gives a leaf of the graph: backward stops there, and what ran before leaves nothing behind.
+    """Make a layer's activation a leaf of the autograd graph, so that the backward pass ends there.
 
-    The network goes on from a copy, so that an operation in place leaves the leaf as it is. Of a tuple the first
-    tensor is cut.
+    The network continues with a copy, so that an operation in place leaves the leaf unchanged. Of a tuple, the first
+    tensor is the activation.
 
     Args:
         layer: A module of a network.
 
     Yields:
-        A list that gets one tensor, which requires a gradient, for every time the layer runs.
+        A list to which each run of the layer adds one tensor, which requires a gradient.
 
     Raises:
-        ValueError: While the network runs, if the layer gives no tensor.
+        ValueError: While the network runs, if the layer's output is no tensor.
     """
     leaves: list[Tensor] = []
 
@@ -75,10 +75,10 @@ def output_as_leaf(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def output_replaced(layer: nn.Module, values: Tensor) -> Iterator[None]:
-    """Has a layer give ``values`` instead of its own; of a tuple they take the place of the first."""
+    """Replace a layer's activation by ``values``; of a tuple, the first tensor."""
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        copy = values.clone()  # what follows may work in place
+        copy = values.clone()  # the next layer may work in place
         return (copy, *output[1:]) if isinstance(output, tuple) else copy
 
     handle = layer.register_forward_hook(replace)
@@ -89,29 +89,29 @@ def output_replaced(layer: nn.Module, values: Tensor) -> Iterator[None]:
 
 
 class _Reached(Exception):
-    """The layer has run; the rest of the network need not."""
+    """The layer has run: the forward pass can end."""
 
 
 def forward_until(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
-    """Activation of a layer for images (N, C, H, W); of a tuple, the first tensor. The forward pass ends there.
+    """Run a network up to a layer and return its activation for images (N, C, H, W); of a tuple, the first tensor.
 
     Raises:
-        ValueError: If the layer does not run, or gives no tensor.
+        ValueError: If the layer does not run, or its output is no tensor.
     """
-    kept: list[Tensor] = []
+    activations: list[Tensor] = []
 
-    def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+    def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
         first = output[0] if isinstance(output, tuple) else output
         if not isinstance(first, Tensor):
             raise ValueError(f"layer: its output is a {type(first).__name__}, not a tensor")
-        kept.append(first)
+        activations.append(first)
         raise _Reached
 
-    handle = layer.register_forward_hook(keep)
+    handle = layer.register_forward_hook(record)
     try:
         model(images)
     except _Reached:
-        return kept[0]
+        return activations[0]
     finally:
         handle.remove()
     raise ValueError("layer: it does not run when the network does")
@@ -121,7 +121,7 @@ def require_one_run(model: nn.Module, name: str, layer: nn.Module, images: Tenso
     """Evaluate a model at images (N, C, H, W) and check that a layer runs once, with one value for each image.
 
     Raises:
-        ValueError: It does not, or gives no tensor.
+        ValueError: It does not, or its output is no tensor.
     """
     with torch.no_grad(), output_as_leaf(layer) as leaves:
         model(images.clone())

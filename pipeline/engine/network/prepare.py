@@ -1,4 +1,4 @@
-"""A network made ready for many evaluations: traced, batch norm folded, nothing in place, frozen; a copy."""
+"""Copy of a network that is faster for many evaluations: batch norm folded, nothing in place, channels last."""
 
 import copy
 import operator
@@ -28,7 +28,9 @@ OUT_OF_PLACE_METHODS = ("relu_", "add_", "sub_", "mul_", "div_", "clamp_", "sigm
 
 
 def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModule:
-    """Fold every batch norm that alone reads a convolution, drop what does nothing in eval mode; changed in place.
+    """Fold batch norms into the convolutions before them, and drop what does nothing in eval mode, in place.
+
+    A convolution must run once, and the batch norm alone must read it.
 
     Args:
         graph_module: The network.
@@ -37,7 +39,7 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
     modules: dict[Any, nn.Module] = dict(graph_module.named_modules())
     for node in list(graph_module.graph.nodes):
         if layer is not None and layer in (node.target, *(source.target for source in node.all_input_nodes[:1])):
-            continue
+            continue  # the layer, or a batch norm or dropout behind it
         module = modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, IDENTITIES) or (node.op == "call_function" and _is_idle_dropout(node)):
             node.replace_all_uses_with(node.args[0])
@@ -55,10 +57,11 @@ def fold(graph_module: fx.GraphModule, layer: str | None = None) -> fx.GraphModu
 
 
 def _folded(convolution: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
-    """One convolution for both; computed in float64, since what it rounds is the same for every image."""
-    wide = copy.deepcopy(convolution).double(), copy.deepcopy(norm).double()
+    """Return one convolution for both; computed in float64, since its rounding is the same for every image."""
+    wide = copy.deepcopy(convolution).to("cpu", torch.float64), copy.deepcopy(norm).to("cpu", torch.float64)
     folded: nn.Module = fuse_conv_bn_eval(*wide)  # type: ignore[type-var]
-    return folded.to(next(convolution.parameters()).dtype)
+    weight = next(convolution.parameters())
+    return folded.to(weight.device, weight.dtype)
 
 
 def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:
@@ -73,12 +76,12 @@ def _follows_convolution(node: fx.Node, modules: dict[Any, nn.Module]) -> bool:
 def _is_idle_dropout(node: fx.Node) -> bool:
     if node.target not in DROPOUTS:
         return False
-    place = 3 if node.target is stochastic_depth else 2
+    place = 3 if node.target is stochastic_depth else 2  # of the argument ``training``
     return node.kwargs.get("training", node.args[place] if len(node.args) > place else True) is False
 
 
 def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """Make every operation leave its inputs as they are, so that clean activations can be kept; changed in place."""
+    """Replace operations in place by those that leave their inputs unchanged, so that activations can be stored."""
     for module in graph_module.modules():
         if "inplace" in vars(module):
             vars(module)["inplace"] = False
@@ -103,15 +106,15 @@ def prepare(module: nn.Module) -> fx.GraphModule:
 
 
 def simplify(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """Fold, work out of place, compute one token alone and lay images out channels last; changed in place."""
+    """Apply all changes that make a traced network faster, in place."""
     return to_channels_last(read_one_token(without_in_place(fold(graph_module))))
 
 
 def to_channels_last(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """Lay weights of four axes out channels last, in place.
+    """Convert weights of four axes to channels last, in place.
 
-    As ``network.to(memory_format=torch.channels_last)`` does, which raises where a weight has five axes (kernels of
-    three dimensions, the masks of timm's Swin transformers).
+    ``network.to(memory_format=torch.channels_last)`` raises if a weight has five axes (kernels of three dimensions, the
+    masks of timm's Swin transformers).
     """
     for tensor in chain(graph_module.parameters(), graph_module.buffers()):
         if tensor.ndim == 4:

@@ -1,4 +1,4 @@
-"""A model's faster copy: traced, batch norm folded, wide convolutions by Winograd's algorithm, perhaps compiled."""
+"""Prepared copy of a model: traced, batch norm folded, Winograd's convolutions, compiled if requested."""
 
 from typing import NamedTuple, cast
 
@@ -53,7 +53,7 @@ class FastNetwork:
         self._copy = GuardedCopy[Prepared](model, otherwise="the network is evaluated without a faster copy")
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Outputs of points (P, C, H, W)."""
+        """Return the outputs for points (P, C, H, W)."""
         network = self.prepared(points)
         if network is None:
             return self.model(points)  # type: ignore[no-any-return] # as any network

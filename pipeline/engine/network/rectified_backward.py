@@ -17,14 +17,14 @@ NONLINEARITIES = frozenset((
 class RectifiedBackward(TorchFunctionMode):
     """In its context, every ReLU and ReLU6 that a network calls passes positive gradients only.
 
-    It sees the calls, not the modules: a functional ReLU, one in place, a reused module and a program of torch.export
-    are all the same to it, and the network itself is never touched. (It does not see into TorchScript.)
+    It rewrites calls, not modules: a functional ReLU, one in place, a reused module and a program of torch.export are
+    treated alike, and the network is never changed. (Calls inside TorchScript are not seen.)
 
     Args:
         where_active: Pass gradients only where the unit was active as well.
 
     Attributes:
-        rewritten: How many calls were rewritten so far.
+        rewritten: Number of calls rewritten so far.
         others: Names of the other non-linearities that were called; they keep their backward.
     """
 
@@ -45,7 +45,7 @@ class RectifiedBackward(TorchFunctionMode):
         name = function.__name__.partition(".")[0]  # relu, relu_, or relu.default of torch.ops
         if name.rstrip("_") in _RECTIFIERS:
             values, lowest, highest, inplace = _RECTIFIERS[name.rstrip("_")](*args, **kwargs)
-            if lowest == 0 and isinstance(values, Tensor):  # torch.fx has its own stand-ins while it traces
+            if lowest == 0 and isinstance(values, Tensor):  # while torch.fx traces, it is a stand-in
                 self.rewritten += 1
                 rectified = _Rectify.apply(values, highest, self.where_active)
                 return values.copy_(rectified) if inplace or name.endswith("_") else rectified
@@ -55,7 +55,7 @@ class RectifiedBackward(TorchFunctionMode):
 
 
 Rectifier = tuple[Tensor, float, float, bool]
-"""Values, lowest and highest that is let through, and whether the result replaces the values."""
+"""Values, lowest and highest value that passes, and True if the result replaces the values."""
 
 
 def _relu(input: Tensor, inplace: bool = False) -> Rectifier:

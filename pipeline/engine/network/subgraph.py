@@ -1,4 +1,4 @@
-"""A part of a traced network as a network of its own, which shares the weights."""
+"""Part of a traced network as a network of its own, which shares the weights."""
 
 from torch import fx
 

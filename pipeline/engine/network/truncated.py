@@ -1,4 +1,4 @@
-"""A hidden neuron as a network, which ends at the neuron's layer."""
+"""Hidden neuron as a network, truncated behind the neuron's layer."""
 
 from collections.abc import Sequence
 
@@ -31,13 +31,13 @@ class NeuronNetwork(nn.Module):
         super().__init__()
         self.until_layer = TruncatedByHook(model, model.get_submodule(layer))
         self.traceable = _graph_until(model, layer)
-        self.place = (slice(None), None, *(slice(None) if axis is None else axis for axis in neuron))
+        self.index = (slice(None), None, *(slice(None) if axis is None else axis for axis in neuron))
         self.training = model.training
 
     def forward(self, points: Tensor) -> Tensor:
         until_layer = self.traceable if isinstance(points, fx.Proxy) and self.traceable else self.until_layer
         values: Tensor = until_layer(points)
-        return values[self.place].flatten(1).sum(1, keepdim=True)
+        return values[self.index].flatten(1).sum(1, keepdim=True)
 
 
 class TruncatedByHook(nn.Module):

@@ -1,4 +1,4 @@
-"""Convolutions of a prepared network that Winograd's algorithm does faster, forward and backward."""
+"""Convolution layers of a prepared network by Winograd's algorithm, forward and backward."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from pipeline.engine import winograd
 
 FEWEST_TILES = 16
-"""Below, most of the time goes into reading the kernel, and the direct one is smaller (measured with 512 channels)."""
+"""With fewer, most of the time goes into reading the kernel: the direct one is smaller (measured with 512 channels)."""
 
 
 class WinogradConvolution(nn.Module):
@@ -36,20 +36,22 @@ class WinogradConvolution(nn.Module):
 
 
 class _Convolve(torch.autograd.Function):
+    """The convolution, with a backward pass by the same algorithm."""
+
     @staticmethod
     def forward(ctx: Any, maps: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(kernel)
-        return winograd.convolve_whole(maps, kernel, bias)
+        return winograd.convolve_maps(maps, kernel, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (kernel,) = ctx.saved_tensors
-        return winograd.pull_back_whole(gradients[0], kernel), None, None
+        return winograd.input_gradients(gradients[0], kernel), None, None
 
 
 def use_winograd(network: nn.Module) -> None:
-    """Replaces the convolutions of a network for which it pays, in place; on a GPU cuDNN chooses by itself."""
+    """Replace the convolutions of a network for which Winograd's algorithm is faster, in place."""
     for name, module in list(network.named_modules()):
         # A subclass, as torch.nn.utils.parametrize makes one, may compute its weight or do more than convolve.
         if type(module) is nn.Conv2d and is_replaceable(module):

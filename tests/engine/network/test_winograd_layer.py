@@ -34,7 +34,7 @@ def test_rounding_error_is_a_few_units_in_the_last_place() -> None:
     torch.manual_seed(0)
     weight, maps = torch.randn(256, 256, 3, 3), torch.randn(2, 256, 14, 14).relu()
     exact = F.conv2d(maps.double(), weight.double(), padding=1)
-    found = winograd.convolve_whole(maps, winograd.transform_kernel(weight), None)
+    found = winograd.convolve_maps(maps, winograd.transform_kernel(weight), None)
     direct = F.conv2d(maps, weight, padding=1)
     # 0.9 times the direct kernel's error on an AMD EPYC (AVX2), 2.6 times on an Intel Xeon (AVX-512)
     assert (found - exact).norm() < 4 * (direct - exact).norm()
