@@ -98,6 +98,67 @@ def test_an_invalid_member_is_named(tmp_path: Path, members: dict[str, bytes], m
         index_archives(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"22.05.png": b"?", "22.05.cls": b"0", "22.06.png": b"?", "22.06.cls": b"1"}, r"'22\.05\.png'.*'22\.06\.png'"),
+        ({"I_1.0_a.png": b"?", "I_1.0_b.png": b"?"}, r"'I_1\.0_a\.png'.*'I_1\.0_b\.png'.*up to the first dot"),
+        ({"1.png": b"?", "1.cls": b"3", "1.json": b'{"label": 4}'}, r"'1\.cls'.*'1\.json'.*differ, '3' and '4'"),
+        ({"1.png": b"?", "1.cls": b"3", "1.CLS": b"3"}, r"'1\.cls'.*'1\.CLS'.*both \.cls"),
+        ({"1.png": b"?", "./1.png": b"?"}, r"'1\.png' \(byte 0\) and '1\.png' \(byte 1024\)"),
+    ],
+)
+def test_members_that_compete_are_refused(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
+    write_tar(tmp_path / "a.tar", members)
+    with pytest.raises(UsageError, match=message):
+        index_archives(str(tmp_path))
+
+
+def test_concatenated_archives_are_refused(tmp_path: Path) -> None:
+    parts = [write_tar(tmp_path / f"{n}.tar", {f"{n}.png": picture(n), f"{n}.cls": b"0"}) for n in range(2)]
+    (tmp_path / "0.tar").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(UsageError, match=r"'0\.tar' cannot be read: more follows its end at byte 2048.*concatenated"):
+        index_archives(str(tmp_path))
+
+
+def test_a_segmentation_beside_an_image_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    write_tar(tmp_path / "a.tar", {"a.seg.png": picture(1), "a.png": picture(2), "a.cls": b"1"})
+    assert list(index_archives(str(tmp_path)).paths) == [b"a.tar/a.png"]
+    assert "1 images named beside that of their sample" in caplog.text
+
+
+def write_links(path: Path, links: dict[str, tuple[bytes, str]]) -> None:
+    """Archive of ``x/0.png``, ``x/0.cls`` and links of a type to a name."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in {"x/0.png": picture(3), "x/0.cls": b"7"}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for name, (kind, target) in links.items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, target
+            archive.addfile(link)
+
+
+def test_links_are_read_as_the_files_that_they_lead_to(tmp_path: Path) -> None:
+    hard, soft = tarfile.LNKTYPE, tarfile.SYMTYPE
+    links = {"x/1.png": (hard, "x/0.png"), "x/1.cls": (hard, "x/0.cls")}
+    links |= {"y/2.png": (soft, "../x/1.png"), "y/2.cls": (soft, "../x/1.cls")}
+    links |= {"y/3.png": (soft, "../x/0.png"), "y/3.cls": (hard, "./x/1.cls")}
+    write_links(tmp_path / "a.tar", links)
+    index = index_archives(str(tmp_path))
+    assert list(index.paths) == [b"a.tar/x/0.png", b"a.tar/x/1.png", b"a.tar/y/2.png", b"a.tar/y/3.png"]
+    assert find_labels(index, DATA, 8).tolist() == [7] * 4
+    assert {fetch_image(bytes(tmp_path), index.paths.location(n)).width for n in range(4)} == {7}
+
+
+def test_a_link_out_of_the_archive_is_refused(tmp_path: Path) -> None:
+    write_links(tmp_path / "a.tar", {"x/1.png": (tarfile.LNKTYPE, "../gone.png")})
+    with pytest.raises(UsageError, match=r"'x/1\.png' is a link to '\.\./gone\.png', which is no file of the archive"):
+        index_archives(str(tmp_path), labels=False)
+
+
 def test_no_archive(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").touch()
     with pytest.raises(UsageError, match=r"no \.tar below it"):
