@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UsageError
 from pipeline.models import torchvision_models
@@ -26,6 +24,7 @@ def load(
     *,
     architecture: str | None = None,
     allow: str | Sequence[str] = (),
+    state: str | None = None,
     transform: Mapping[str, Any] | None = None,
     multi_label: bool = False,
 ) -> Classifier:
@@ -37,6 +36,8 @@ def load(
         factory: ``my_pkg:build`` or the name of an entry point; see ``pipeline.models.factory``.
         architecture: A torchvision classifier, built with as many outputs as the file has.
         allow: The packages whose code ``factory`` may run.
+        state: Of a file with weights and their moving average (EMA), ``plain`` or ``ema``; None: the plain ones, if
+            they are there.
         transform: Fields of ``Preprocessing`` that differ from ImageNet's or, with ``architecture``, from its own. They
             are an argument because a network of fixed input size must not be evaluated at another size.
         multi_label: The outputs are independent.
@@ -51,21 +52,17 @@ def load(
             "model.weights=FILE.pt2"
         )
     if architecture is not None:
-        classifier = torchvision_models.load(architecture, weights, multi_label=multi_label)
+        classifier = torchvision_models.load(architecture, weights, state=state, multi_label=multi_label)
         return classifier.with_preprocessing(**transform or {})
     if factory is not None:
         name = factory.replace(":", ".")
-        network = _with_weights(build_network(factory, allow=allow), weights, name)
+        network = build_network(factory, allow=allow)
+        if weights is None:
+            logger.warning("%s keeps the weights that its factory gave it", name)
+        else:
+            load_weights(network, read_weights(weights, state=state), source=weights)
     else:
         name = Path(str(weights)).stem
         network = read_program(Path(str(weights)))
     preprocessing = override(IMAGENET, **transform or {})
     return Classifier.wrap(network, name, preprocessing=preprocessing, multi_label=multi_label)
-
-
-def _with_weights(network: nn.Module, weights: str | Path | None, name: str) -> nn.Module:
-    if weights is None:
-        logger.warning("%s keeps the weights that its factory gave it", name)
-    else:
-        load_weights(network, read_weights(weights), source=weights)
-    return network

@@ -23,13 +23,17 @@ except ImportError:
 logger = logging.getLogger(__name__)
 
 
-def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool = False) -> Classifier:
+def load(
+    name: str, weights: str | Path | None = "DEFAULT", *, state: str | None = None, multi_label: bool = False
+) -> Classifier:
     """Builds a classifier with the preprocessing of its pretrained configuration, also with other weights.
 
     Args:
         name: Architecture and, after a dot, the tag of its weights: ``resnet18.a1_in1k``.
         weights: ``DEFAULT`` (downloaded into timm's cache if missing; set HF_HUB_OFFLINE=1 to fail at once without a
             network), a ``.pth`` or ``.safetensors`` file, or None for random weights, the same in every process.
+        state: Of a file with weights and their moving average (EMA), ``plain`` or ``ema``; None: the average, if it is
+            there, as ``timm.models.load_checkpoint`` does.
         multi_label: True if the outputs are independent.
 
     Raises:
@@ -45,8 +49,8 @@ def load(name: str, weights: str | Path | None = "DEFAULT", *, multi_label: bool
     elif weights == "DEFAULT":
         network = _pretrained(name, configuration)
     else:
-        state = read_weights(weights)
-        network = fill(partial(_build, name), state, n_outputs=configuration.num_classes, source=weights)
+        tensors = read_weights(weights, state=state, ema_first=True)
+        network = fill(partial(_build, name), tensors, n_outputs=configuration.num_classes, source=weights)
     return Classifier.wrap(network, name, preprocessing=_preprocessing(network), multi_label=multi_label)
 
 

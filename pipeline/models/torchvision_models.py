@@ -33,8 +33,9 @@ def names() -> list[str]:
 
 def load(
     name: str,
-    weights: str | Path | None = "DEFAULT",
+    weights: str | Path | WeightsEnum | None = "DEFAULT",
     *,
+    state: str | None = None,
     n_outputs: int | None = None,
     multi_label: bool = False,
 ) -> Classifier:
@@ -42,8 +43,11 @@ def load(
 
     Args:
         name: One of ``names()``.
-        weights: ``DEFAULT`` or another published name (downloaded into torch.hub's cache if missing), a ``.pth`` or
-            ``.safetensors`` file, or None for random weights, the same in every process.
+        weights: ``DEFAULT`` or another published name, also as ``ResNet18_Weights.IMAGENET1K_V1`` (downloaded into
+            torch.hub's cache if missing), a ``.pth`` or ``.safetensors`` file, or None for random weights, the same in
+            every process.
+        state: Of a file with weights and their moving average (EMA), ``plain`` or ``ema``; None: the plain ones, if
+            they are there.
         n_outputs: Number of classes; default: as many as the file has, or 1000 with random weights.
         multi_label: True if the outputs are independent.
 
@@ -55,13 +59,17 @@ def load(
         near = get_close_matches(name, names(), n=3)
         raise UsageError(f"no torchvision classifier '{name}'; {'near: ' + ', '.join(near) if near else 'see --help'}")
     published = get_model_weights(name)
-    chosen = published.__members__.get(str(weights), published.DEFAULT)
+    weights_name = str(weights).removeprefix(f"{published.__name__}.")
+    chosen = published.__members__.get(weights_name, published.DEFAULT)
     if weights is None:
         logger.warning("%s has random weights: its maps show an untrained network", name)
         network = _build(name, n_outputs or len(IMAGENET_CLASSES), preset=chosen)
     else:
-        path = fetch(chosen) if str(weights) in published.__members__ else Path(weights)
-        network = _with_weights(name, path, preset=chosen)
+        path = fetch(chosen) if weights_name in published.__members__ else Path(str(weights))
+        if not path.is_file():
+            names_of_weights = ", ".join(published.__members__)
+            raise UsageError(f"no weights file {path}, and no weights of {name} with this name ({names_of_weights})")
+        network = _with_weights(name, read_weights(path, state=state), preset=chosen, path=path)
     classifier = Classifier.wrap(network, name, preprocessing=_preprocessing(chosen), multi_label=multi_label)
     if n_outputs not in (None, classifier.n_outputs):
         raise UsageError(f"{weights} has {classifier.n_outputs} outputs, not n_outputs={n_outputs}")
@@ -88,8 +96,7 @@ def fetch(weights: WeightsEnum) -> Path:
     return path
 
 
-def _with_weights(name: str, path: Path, *, preset: WeightsEnum) -> nn.Module:
-    state = read_weights(path)
+def _with_weights(name: str, state: dict[str, Tensor], *, preset: WeightsEnum, path: Path) -> nn.Module:
     if name.startswith("densenet"):
         state = {OLD_DENSENET_NAME.sub(r"\1\2", key): tensor for key, tensor in state.items()}
     build = partial(_build, name, preset=preset, state=state)
@@ -102,7 +109,7 @@ def _build(name: str, n_outputs: int, *, preset: WeightsEnum, state: dict[str, T
     if name.startswith("vit_"):
         options["image_size"] = preset.meta["min_size"][0]
     if name in AUXILIARY_HEADS:
-        auxiliary = any(key.startswith(AUXILIARY_HEADS[name]) for key in state or ())
+        auxiliary = any(f".{AUXILIARY_HEADS[name]}" in f".{key}" for key in state or ())
         # Both were trained on inputs normalised differently from the preprocessing, and convert them inside.
         options |= {"aux_logits": auxiliary, "transform_input": True, "init_weights": state is None}
     with fixed_seed():

@@ -83,6 +83,12 @@ _PANELS = Range(
     f"a list of {', '.join(METHODS)}",
     lambda value: isinstance(value, list) and len(value) > 0 and all(panel in METHODS for panel in value),
 )
+_PACKAGES = Range(
+    "a list of packages: [my_pkg]",
+    lambda value: (
+        isinstance(value, str) or (isinstance(value, list) and all(isinstance(package, str) for package in value))
+    ),
+)
 _SCALE = Range(
     "own, shared, or a number above 0",
     lambda value: value in ("own", "shared") or (_is_number(value) and value > 0),
@@ -146,6 +152,7 @@ RANGES = {
     "launch.setup": _several("a list of shell lines: [module load cuda]", (str,)),
     "engine.prepare": _SWITCH,
     "engine.compile": _TEXT.or_null(),
+    "model.state": _one_of("plain", "ema").or_null(),
     "data.root": _PATH,
     "data.list": _PATH,
     "data.labels": _SWITCH,
@@ -161,6 +168,13 @@ RANGES = {
     "data.transform.mean": _COLOUR,
     "data.transform.std": _COLOUR,
     "data.transform.interpolation": _TEXT.or_null(),
+    "model.name": _TEXT,
+    "model.weights": _TEXT.or_null(),
+    "model.factory": _TEXT.or_null(),
+    "model.architecture": _TEXT.or_null(),
+    "model.allow": _PACKAGES,
+    "model.head": _PATH,
+    "model.n_outputs": _whole(1).or_null(),
     "store.dtype": _one_of("float16", "float32", "float64"),
     "store.channels": _one_of("sum", "keep"),
     "store.features": _SWITCH,

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.methods import DeepLift, IntegratedGradients, LayerGradCam, Occlusion
 from pipeline.models import huggingface
@@ -104,7 +105,7 @@ def test_code_in_a_folder_is_never_run(save: Save, tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("missing", ["config.json", "preprocessor_config.json", "model.safetensors"])
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_a_folder_without_a_file_is_refused(save: Save, tmp_path: Path, missing: str) -> None:
     folder = save()
     (tmp_path / missing).unlink()
@@ -113,20 +114,38 @@ def test_a_folder_without_a_file_is_refused(save: Save, tmp_path: Path, missing:
     assert "\n" not in str(refusal.value)
 
 
+def test_a_folder_without_an_image_processor_needs_four_fields(save: Save, tmp_path: Path) -> None:
+    folder = save()
+    (tmp_path / "preprocessor_config.json").unlink()
+    given = {"resize": 40, "crop": 32, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+    classifier = huggingface.load(folder, transform=given)
+    assert classifier.preprocessing == Preprocessing(40, (32, 32), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    nearest = huggingface.load(folder, transform=given | {"interpolation": "nearest"})
+    assert nearest.preprocessing.interpolation == "nearest"
+    for field in given:
+        others = {name: value for name, value in given.items() if name != field}
+        with pytest.raises(UsageError, match=rf"no preprocessor_config\.json: .*\.{field} \(") as refusal:
+            huggingface.load(folder, transform=others)
+        assert "\n" not in str(refusal.value)
+    (tmp_path / "preprocessor_config.json").write_text("{damaged")
+    with pytest.raises(UsageError, match=f"cannot load {folder}"):
+        huggingface.load(folder, transform=given)
+
+
 def test_a_missing_folder_or_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         huggingface.load(str(tmp_path / "nowhere"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UsageError, match=r"cannot load https://huggingface\.co/nobody/nothing") as refusal:
-        huggingface.load("nobody/nothing")
+    with pytest.raises(UsageError, match=r"cannot load https://huggingface\.co/owner/absent") as refusal:
+        huggingface.load("owner/absent")
     assert "\n" not in str(refusal.value)
 
 
 def test_a_missing_transformers_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface, "transformers", None)
     with pytest.raises(MissingExtra, match=r"\[hub\]"):
-        huggingface.load("nobody/nothing")
+        huggingface.load("owner/absent")
 
 
 @pytest.mark.parametrize("network", LAYERS)

@@ -143,3 +143,16 @@ def test_a_damaged_file_in_the_cache_is_named(hub):
     file.write_bytes(b"half a file")
     with pytest.raises(UsageError, match=f"{file.name} is damaged"):
         torchvision_models.load(SMALL)
+
+
+def test_weights_are_also_named_as_torchvisions_enum(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "checkpoints" / "resnet18-f37072fd.pth")
+    enum = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    named = [torchvision_models.load("resnet18", name) for name in ("IMAGENET1K_V1", str(enum), enum)]
+    assert str(enum) == "ResNet18_Weights.IMAGENET1K_V1"
+    assert len({classifier.weights_sha256 for classifier in named}) == 1
+    for wrong in ("ResNet50_Weights.IMAGENET1K_V1", "IMAGENET1K_V7"):
+        with pytest.raises(UsageError, match=rf"no weights file {wrong}, .* of resnet18 .*IMAGENET1K_V1, DE"):
+            torchvision_models.load("resnet18", wrong)
