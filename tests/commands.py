@@ -19,8 +19,8 @@ _CONTEXT.set_forkserver_preload(["pipeline.__main__", "pipeline.tasks", "tests.c
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back.
+class CommandResult:
+    """Result of a command line.
 
     Attributes:
         status: Exit status; -9 after SIGKILL.
@@ -69,7 +69,7 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = TIMEOUT) -> Answer:
+    def wait(self, seconds: float = TIMEOUT) -> CommandResult:
         self._process.join(seconds)
         if self._process.is_alive():
             self._process.kill()
@@ -78,11 +78,11 @@ class Command:
         assert status is not None
         out, err = ((self._files / name).read_text() for name in ("out", "err"))
         peak = self._files / "peak"
-        return Answer(status, out, err, int(peak.read_text()) if peak.exists() else 0)
+        return CommandResult(status, out, err, int(peak.read_text()) if peak.exists() else 0)
 
 
-def command(*arguments: str, folder: Path, room: int | None = None) -> Answer:
-    """The answer of a command line that is given in a folder."""
+def command(*arguments: str, folder: Path, room: int | None = None) -> CommandResult:
+    """Runs a command line in a folder, and returns its result."""
     return Command(arguments, folder, room).wait()
 
 

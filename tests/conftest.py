@@ -146,7 +146,7 @@ def compose() -> Compose:
 
 @pytest.fixture
 def job(compose: Compose, tiny: list[str], tmp_path: Path) -> Prepare:
-    """Prepares a job of the small photographs and network; its run is ``tmp_path / "run"`` unless said otherwise."""
+    """Prepares a job of the small photographs and network; its run is ``tmp_path / "run"`` by default."""
 
     def prepared(*arguments: str) -> Job:
         return prepare_job(RunOptions.from_config(*compose(*tiny, f"output_dir={tmp_path / 'run'}", *arguments)))

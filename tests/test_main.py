@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from pipeline.system.configuration import conf_folder
-from tests.commands import Answer, command
+from tests.commands import CommandResult, command
 
-Run = Callable[..., Answer]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def run(tmp_path: Path, networks: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *arguments: command(*arguments, folder=folder)
 
 
-def refused(answer: Answer, *words: str) -> None:
-    assert answer.status == 2, answer.err
-    assert "Traceback" not in answer.err + answer.out
-    assert answer.err.endswith("\n") and answer.err.count("\n") == 1, answer.err
-    assert answer.err.startswith("pipeline: ")
+def refused(result: CommandResult, *words: str) -> None:
+    assert result.status == 2, result.err
+    assert "Traceback" not in result.err + result.out
+    assert result.err.endswith("\n") and result.err.count("\n") == 1, result.err
+    assert result.err.startswith("pipeline: ")
     for word in words:
-        assert word in answer.err
+        assert word in result.err
 
 
 def test_module_runs_as_a_command(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ def test_module_runs_as_a_command(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
     arguments = [sys.executable, "-m", "pipeline", "method=occlusion", "n_steps=200"]
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(root)})
-    refused(Answer(done.returncode, done.stdout, done.stderr, 0), "n_steps", "method=occlusion")
+    refused(CommandResult(done.returncode, done.stdout, done.stderr, 0), "n_steps", "method=occlusion")
     assert not list(tmp_path.iterdir())
 
 
 def test_help_names_every_choice(run: Run) -> None:
-    answer = run("--help")
-    assert answer.status == 0 and not answer.err
-    overview = answer.out[answer.out.index("\nmethod=") : answer.out.index("The options,")]
+    result = run("--help")
+    assert result.status == 0 and not result.err
+    overview = result.out[result.out.index("\nmethod=") : result.out.index("The options,")]
     words = set(overview.replace(",", " ").split())
     for file in conf_folder().glob("*/*.yaml"):
         assert file.stem in words and f"{file.parent.name}=" in words, file
@@ -51,9 +51,9 @@ def test_help_names_every_choice(run: Run) -> None:
 
 
 def test_cfg_job_prints_the_configuration(run: Run, tmp_path: Path) -> None:
-    answer = run("--cfg", "job", "method=occlusion", "strides=4")
-    config = yaml.safe_load(answer.out)
-    assert answer.status == 0 and config["strides"] == 4 and config["store"]["dtype"] == "float16"
+    result = run("--cfg", "job", "method=occlusion", "strides=4")
+    config = yaml.safe_load(result.out)
+    assert result.status == 0 and config["strides"] == 4 and config["store"]["dtype"] == "float16"
     assert "n_steps" not in config
     assert not list((tmp_path / "empty").iterdir())
 
@@ -110,8 +110,8 @@ def test_missing_option_is_named(run: Run, arguments: list[str], option: str) ->
 
 @pytest.mark.parametrize("path", ["/a=b", "/a b (1)", "/a[1]", "/a,b{", "/it's"])
 def test_line_shows_the_quoted_form(run: Run, path: str) -> None:
-    answer = run(f"data.root={path}")
-    refused(answer, f'"{path}"')
+    result = run(f"data.root={path}")
+    refused(result, f'"{path}"')
 
 
 @pytest.mark.parametrize("path", ["/a=b", "/a b (1)", "/a[1]", "/a,b{"])
@@ -166,9 +166,9 @@ def test_only_packaged_targets_are_called(run: Run, tmp_path: Path, arguments: l
     evil = tmp_path / "conf" / "model" / "evil.yaml"
     evil.parent.mkdir(parents=True)
     evil.write_text(f"_target_: os.mkdir\npath: {here}\n")
-    answer = run(*(word.replace("HERE", str(here)).replace("CONF", str(evil.parents[1])) for word in arguments))
+    result = run(*(word.replace("HERE", str(here)).replace("CONF", str(evil.parents[1])) for word in arguments))
     assert not here.exists()
-    refused(answer)
+    refused(result)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_device_that_is_not_there(run: Run, tiny: list[str]) -> None:
 
 
 def test_each_run_of_a_sweep_has_its_folder(run: Run, tmp_path: Path, tiny: list[str]) -> None:
-    answer = run("-m", *tiny, "method=saliency,input_x_gradient")
-    assert answer.status == 0, answer.err
+    result = run("-m", *tiny, "method=saliency,input_x_gradient")
+    assert result.status == 0, result.err
     folders = sorted((tmp_path / "empty" / "outputs").iterdir())
     assert [folder.name.split("-")[0] for folder in folders] == ["input_x_gradient", "saliency"]
     assert [folder.name for folder in (tmp_path / "empty").iterdir()] == ["outputs"]
@@ -215,14 +215,14 @@ def test_each_run_of_a_sweep_has_its_folder(run: Run, tmp_path: Path, tiny: list
 
 
 def test_first_failure_is_the_sweeps_and_the_other_jobs_run(run: Run, tmp_path: Path, tiny: list[str]) -> None:
-    answer = run("-m", *tiny, "method=saliency", "target=dog,label,1000,pred")
-    assert answer.status == 2 and answer.err.count("pipeline: ") == 2, answer.err
+    result = run("-m", *tiny, "method=saliency", "target=dog,label,1000,pred")
+    assert result.status == 2 and result.err.count("pipeline: ") == 2, result.err
     assert len(list((tmp_path / "empty" / "outputs").iterdir())) == 2
 
 
 def test_nothing_is_written_outside_the_runs_folder(run: Run, tmp_path: Path, tiny: list[str]) -> None:
-    answer = run(*tiny, "method=saliency", f"output_dir={tmp_path / 'deep' / 'run'}")
-    assert answer.status == 0, answer.err
+    result = run(*tiny, "method=saliency", f"output_dir={tmp_path / 'deep' / 'run'}")
+    assert result.status == 0, result.err
     assert not list((tmp_path / "empty").iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "deep"}
     assert {path.name for path in (tmp_path / "deep" / "run").iterdir()} == {

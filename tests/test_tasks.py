@@ -72,7 +72,7 @@ def test_verify_repair_finish_report_status(explain: Status, folder: Path, caplo
 
 
 @pytest.mark.parametrize("cure", ["repair", "finish"])
-def test_verify_tells_of_a_summary_that_lies(
+def test_verify_finds_a_wrong_summary(
     explain: Status, folder: Path, caplog: pytest.LogCaptureFixture, cure: str
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")

@@ -31,7 +31,9 @@ class ChunkSizeCache:
 
     def save(self) -> None:
         """Writes the sizes, if a new one was measured."""
-        sizes = [evaluator.learned_size or saved for evaluator, saved in zip(self._evaluators, self._saved, strict=True)]
+        sizes = [
+            evaluator.learned_size or saved for evaluator, saved in zip(self._evaluators, self._saved, strict=True)
+        ]
         if sizes != self._saved:
             self._saved = sizes
             atomic_write(json.dumps(self._read() | {self._device: sizes}).encode(), self._path)

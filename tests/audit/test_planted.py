@@ -64,7 +64,7 @@ def audited(compose: Compose, planted: tuple[Path, Path], folder: Path, method: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_the_watermark_is_found_and_proven(
+def test_the_watermark_is_found_and_confirmed(
     compose: Compose, planted: dict[bool, tuple[Path, Path]], tmp_path: Path, method: str
 ) -> None:
     audit = audited(compose, planted[True], tmp_path, method)
@@ -107,6 +107,6 @@ def test_the_experiment_is_one_command(compose: Compose, tmp_path: Path, caplog:
     assert len(swapped) >= 3 and {one.row for one in audit.doubts[: len(swapped)]} & swapped
 
 
-def test_there_are_as_many_classes_as_asked(tmp_path: Path) -> None:
+def test_more_classes_than_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"task.classes=8: expected from 3 to 7"):
         plant(plant_options(classes=8, per_class=1), data_options(), tmp_path, seed=0)

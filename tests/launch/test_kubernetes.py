@@ -1,4 +1,4 @@
-"""The files for Kubernetes, held against its schemas and against the command line; no cluster was at hand."""
+"""The files for Kubernetes, checked against its schemas and the command line; no cluster is needed."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ def jobs() -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_jobs_are_as_the_schema_has_them(jobs: list[dict[str, Any]], version: str) -> None:
+def test_the_jobs_follow_the_schema(jobs: list[dict[str, Any]], version: str) -> None:
     for job in jobs:
         kubernetes_validate.validate(job, version, strict=True)
     jobs[1]["spec"]["backOffLimitPerIndex"] = jobs[1]["spec"].pop("backoffLimitPerIndex")
@@ -29,7 +29,7 @@ def test_the_jobs_are_as_the_schema_has_them(jobs: list[dict[str, Any]], version
         kubernetes_validate.validate(jobs[1], version, strict=True)
 
 
-def test_the_commands_are_what_the_pipeline_takes(jobs: list[dict[str, Any]], compose: Compose) -> None:
+def test_the_commands_compose(jobs: list[dict[str, Any]], compose: Compose) -> None:
     start, work = (job["spec"]["template"]["spec"]["containers"][0]["args"] for job in jobs)
     named = ["model=torchvision", "model.name=resnet50"]  # as __main__ has it
     frozen, _ = compose(*(argument for argument in start if argument != "model=resnet50"), *named)

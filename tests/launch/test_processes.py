@@ -101,7 +101,7 @@ def test_an_image_that_kills_every_worker_is_quarantined(
     assert "is not restarted" not in caplog.text
 
 
-def test_nothing_is_started_where_others_do_it(
+def test_launch_none_freezes_and_starts_nothing(
     explain: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")

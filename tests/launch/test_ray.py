@@ -49,9 +49,9 @@ def test_a_node_and_processes_die_and_every_image_is_there_once(
         assert started.running and time.monotonic() < until, started.wait(1).err
         time.sleep(0.05)
     cluster.remove_node(nodes[0], allow_graceful=False)
-    answer = started.wait(300)
-    assert answer.status == 3, answer.err
-    assert "retry 1 of 10" in answer.err and "is not retried" not in answer.err
+    result = started.wait(300)
+    assert result.status == 3, result.err
+    assert "retry 1 of 10" in result.err and "is not retried" not in result.err
     check_quarantined(run, names, unbroken)
     again = command(*arguments, "launch=ray", f"launch.workers={NODES}", address, folder=tmp_path)
     assert again.status == 3 and "nothing is left to do" in again.err

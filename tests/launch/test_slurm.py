@@ -64,7 +64,7 @@ def process(number: int) -> int | None:
 
 @needs_slurm
 @pytest.mark.slow
-def test_a_cluster_that_goes_wrong(
+def test_kills_node_failures_and_preemption_lose_no_image(
     counted: Status, alone: Path, slurm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
@@ -131,7 +131,7 @@ def test_a_time_limit_saves_and_queues_again(counted: Status, slurm: Path, tmp_p
 
 @needs_slurm
 @pytest.mark.slow
-def test_submitted_once_and_told_when_all_have_died(
+def test_submitted_once_and_reported_when_all_have_died(
     counted: Status, slurm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
@@ -150,16 +150,16 @@ def test_the_script_for_sites_without_submitit(
     counted: Status, slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    run, said = tmp_path / "run", tmp_path / "said"
+    run, output = tmp_path / "run", tmp_path / "output"
     assert counted(f"output_dir={run}", "launch=none", "launch.workers=2") == 0
-    sbatch = ["sbatch", "--parsable", "--array=0-1", "--cpus-per-task=1", "--time=30", f"--output={said}-%a"]
+    sbatch = ["sbatch", "--parsable", "--array=0-1", "--cpus-per-task=1", "--time=30", f"--output={output}-%a"]
     code = [argument for argument in options() if argument.startswith("model")]
     job = client(*sbatch, str(SCRIPTS / "work.sbatch"), str(run), *code, "device=cpu")
     until(lambda: len(list(run.glob("workers/*.log"))) == 2)
     (tmp_path / "go").write_text("0.2")
     until(lambda: len(list(run.glob("shards/*/*.h5"))) >= 2)
     client("scancel", "--batch", "--signal=USR1", f"{job}_0")  # as before its time limit
-    until(lambda: "is queued again" in Path(f"{said}-0").read_text())
+    until(lambda: "is queued again" in Path(f"{output}-0").read_text())
     assert "stopped by SIGTERM" in (run / "workers" / "00000.log").read_text()
     (tmp_path / "go").write_text("0")
     until(lambda: finished_counts(run) == (IMAGES, 0))
@@ -167,7 +167,7 @@ def test_the_script_for_sites_without_submitit(
 
 
 @needs_slurm
-def test_what_slurm_refuses_is_said(counted: Status, slurm: Path, tmp_path: Path) -> None:
+def test_a_refusal_by_slurm_is_one_line(counted: Status, slurm: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="invalid partition"):
         counted(*LAUNCH, f"output_dir={tmp_path / 'run'}", "launch.partition=nowhere")
 

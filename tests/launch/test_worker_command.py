@@ -1,4 +1,4 @@
-"""A worker's command line says the same when it is read back."""
+"""A worker's command line is read back with the same values."""
 
 import sys
 from dataclasses import replace
@@ -11,7 +11,7 @@ from tests.conftest import Compose, Prepare
 
 
 @pytest.mark.parametrize("value", ["/a b/c=d,e", "it's", "{x}[y]", "7", "null", "ü#1", "${oc.env:HOME}", None])
-def test_what_is_quoted_is_read_back(compose: Compose, value: str | None) -> None:
+def test_quoted_values_are_read_back(compose: Compose, value: str | None) -> None:
     config, _ = compose(f"run={quoted(value)}")
     assert config["run"] == value
 

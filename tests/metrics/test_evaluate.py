@@ -1,4 +1,4 @@
-"""task=evaluate: from the command line to evaluate.json; stopped and repeated it says the same."""
+"""task=evaluate: from the command line to evaluate.json; interrupted and repeated, the scores are the same."""
 
 import json
 import shutil
@@ -29,32 +29,32 @@ EXPLAIN = ("method=ig", "n_steps=3", "store.dtype=float32")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test that needs the run leaves it for the others."""
-    return tmp_path_factory.mktemp("kept") / "run"
+def stored_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run that the first test computes, for the others to copy."""
+    return tmp_path_factory.mktemp("stored") / "run"
 
 
 @pytest.fixture
-def folder(explain: Status, kept: Path, tmp_path: Path) -> Path:
+def folder(explain: Status, stored_run: Path, tmp_path: Path) -> Path:
     """Of a run of twelve explanations."""
-    if not kept.exists():
-        assert explain(*EXPLAIN, f"output_dir={kept}") == 0
-    shutil.copytree(kept, tmp_path / "run")
+    if not stored_run.exists():
+        assert explain(*EXPLAIN, f"output_dir={stored_run}") == 0
+    shutil.copytree(stored_run, tmp_path / "run")
     return tmp_path / "run"
 
 
-def test_the_command_line_judges_a_run(tiny: list[str], folder: Path) -> None:
-    answer = command(*tiny, *QUICK, f"run={folder}", folder=folder.parent)
-    assert answer.status == 0, answer.err
-    assert answer.err in "\n".join(line.split(" INFO ")[-1] for line in (folder / "run.log").read_text().split("\n"))
+def test_the_command_line_evaluates_a_run(tiny: list[str], folder: Path) -> None:
+    done = command(*tiny, *QUICK, f"run={folder}", folder=folder.parent)
+    assert done.status == 0, done.err
+    assert done.err in "\n".join(line.split(" INFO ")[-1] for line in (folder / "run.log").read_text().split("\n"))
     result = json.loads((folder / "evaluate.json").read_text())
     assert list(result["metrics"]) == ["completeness", "sparseness", "deletion", "confidence", "single_deletion"]
     assert result["sample"] == {"seed": 0, "explanations": 6, "published": 12}
     assert all(len(numbers) == 6 for numbers in result["explanations"].values())
     for metric in result["metrics"].values():
-        assert metric["protocol"] in answer.err and metric["source"] in answer.err
+        assert metric["protocol"] in done.err and metric["source"] in done.err
         for name, score in metric["scores"].items():
-            assert name in answer.err and score["meaning"] and score["better"] in ("lower", "higher", "neither")
+            assert name in done.err and score["meaning"] and score["better"] in ("lower", "higher", "neither")
             for kind in KINDS:
                 values = [value for value in metric["values"][name][kind] if value is not None]
                 assert score[kind]["mean"] == pytest.approx(np.mean(values), rel=1e-5)
@@ -63,10 +63,10 @@ def test_the_command_line_judges_a_run(tiny: list[str], folder: Path) -> None:
     deltas = {one.index: abs(one.convergence_delta) for one in run}
     stored = [deltas[index] for index in result["explanations"]["index"]]
     assert result["metrics"]["completeness"]["values"]["delta"]["map"] == pytest.approx(stored, rel=1e-5)
-    assert not (folder / "evaluate.part.json").exists() and answer.err.endswith(f"{folder / 'evaluate.json'}\n")
+    assert not (folder / "evaluate.part.json").exists() and done.err.endswith(f"{folder / 'evaluate.json'}\n")
 
 
-def test_again_it_says_the_same_and_another_batch_too(explain: Status, folder: Path) -> None:
+def test_scores_do_not_depend_on_batches_and_repetition(explain: Status, folder: Path) -> None:
     path = folder / "evaluate.json"
     assert explain(*QUICK, f"run={folder}", "internal_batch_size=5") == 0
     first, written = path.read_bytes(), path.stat().st_mtime_ns
@@ -101,7 +101,7 @@ def test_metrics_are_added_to_those_of_the_same_sample(explain: Status, folder: 
     assert list(metrics("task.metrics=[sparseness]", "task.seed=1")) == ["sparseness"]  # other images
 
 
-def test_stopped_it_goes_on_where_it_stopped(job: Prepare, compose: Compose, folder: Path) -> None:
+def test_an_interrupted_evaluation_resumes(job: Prepare, compose: Compose, folder: Path) -> None:
     arguments = ("batch_size=2", "internal_batch_size=64", *EXPLAIN)
     options = EvaluateOptions.from_node(compose(*QUICK, "task.metrics=[deletion]")[0]["task"])
     whole = evaluate_run(job(*arguments), options, stop=StopRequest())
@@ -167,7 +167,7 @@ def test_an_image_that_is_gone_has_no_score(
         ("task.images=0", "task.images=0: expected a whole number from 1, or null"),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_invalid_options_are_refused(
     compose: Compose, explain: Status, tiny: list[str], tmp_path: Path, argument: str, words: str
 ) -> None:
     assert explain("method=saliency", "data.limit=1") == 0

@@ -105,7 +105,7 @@ def test_without_the_image_the_map_alone_is_drawn(run: Path, options) -> None:
     assert opened(pictures(run, options("task.titles=false", "task.show_colorbar=false"))[9]).width > map_.shape[2]
 
 
-def test_the_same_command_draws_nothing_again_and_another_all(run: Path, options) -> None:
+def test_the_same_command_draws_nothing_again_and_another_draws_all(run: Path, options) -> None:
     def times(paths: list[Path]) -> list[int]:
         return [path.stat().st_mtime_ns for path in paths]
 
@@ -115,8 +115,19 @@ def test_the_same_command_draws_nothing_again_and_another_all(run: Path, options
     removed.unlink()
     again = pictures(run, options())
     assert again == paths and opened(damaged).width == opened(paths[1]).width
-    kept = [first == second for first, second in zip(before, times(paths), strict=True)]
-    assert kept == [True, True, False, False, True, True, True, True, False, False]  # the last two lack their image
+    unchanged = [first == second for first, second in zip(before, times(paths), strict=True)]
+    assert unchanged == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]  # the last two: no image
     assert pictures(run, options("task.sign=absolute_value")) == paths
     assert not any(first == second for first, second in zip(before, times(paths), strict=True))
 
@@ -132,7 +143,7 @@ def test_a_shared_scale_is_the_largest_and_a_given_one_is_taken(run: Path, optio
     assert paths[0].parent == run.parent / "3.5"
 
 
-def test_a_stopped_task_leaves_whole_pictures_and_goes_on(run: Path, options) -> None:
+def test_a_stopped_task_leaves_complete_pictures_and_resumes(run: Path, options) -> None:
     with pytest.raises(Stopped):
         render(pipeline.open_run(run), options(), stop=Stopping(at=4))
     left = sorted((run / "pictures").iterdir())
@@ -143,7 +154,7 @@ def test_a_stopped_task_leaves_whole_pictures_and_goes_on(run: Path, options) ->
     assert len(pictures(run, options())) == 10
 
 
-def test_what_cannot_be_drawn_is_refused(options) -> None:
+def test_panels_that_cannot_be_drawn_are_refused(options) -> None:
     with pytest.raises(UsageError, match=r"^task.overlay has no sign"):
         panels_from_options(options("task.panels=[overlay]", "task.sign=all"))
 

@@ -1,4 +1,4 @@
-"""What a run learns about chunks stays with it, and changes nothing else."""
+"""Chunk sizes that a run measured are cached in its folder, by device."""
 
 import json
 
@@ -15,11 +15,11 @@ def start(job: Job) -> ChunkSizeCache:
 
 
 @pytest.mark.parametrize("smooth", ["none", "noise_tunnel"])
-def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str) -> None:
+def test_a_later_start_restores_the_sizes_of_an_earlier_one(job: Prepare, smooth: str) -> None:
     first, second = job(f"smooth={smooth}"), job(f"smooth={smooth}")
     chunks = start(first)
     chunks.save()
-    assert not (first.run / FILE).exists()  # nothing found yet
+    assert not (first.run / FILE).exists()  # nothing measured yet
     evaluators = first.method.chunked_evaluators()
     evaluators[-1].start_at(24)
     chunks.save()
@@ -30,10 +30,12 @@ def test_a_later_start_takes_what_an_earlier_one_found(job: Prepare, smooth: str
     ]
     evaluators[0].start_at(6)
     chunks.save()
-    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [[evaluator.learned_size for evaluator in evaluators]]
+    assert [*json.loads((first.run / FILE).read_bytes()).values()] == [
+        [evaluator.learned_size for evaluator in evaluators]
+    ]
 
 
-def test_another_device_is_not_concerned(job: Prepare) -> None:
+def test_sizes_of_another_device_stay_unchanged(job: Prepare) -> None:
     one = job()
     one.run.mkdir()
     (one.run / FILE).write_text(json.dumps({"another GPU": [256, 128]}))
@@ -44,18 +46,18 @@ def test_another_device_is_not_concerned(job: Prepare) -> None:
     assert json.loads((one.run / FILE).read_bytes())["another GPU"] == [256, 128]
 
 
-def test_a_given_size_is_neither_changed_nor_kept(job: Prepare) -> None:
+def test_a_given_size_is_neither_changed_nor_saved(job: Prepare) -> None:
     one = job("internal_batch_size=5")
     one.run.mkdir()
     found = job()
-    kept = start(found)
+    cache = start(found)
     found.method.evaluator.start_at(24)
-    kept.save()
+    cache.save()
     start(one).save()
     assert one.method.evaluator.size == 5
 
 
-def test_whole_run_keeps_what_it_found(explain: Status, job: Prepare) -> None:
+def test_a_whole_run_saves_its_sizes(explain: Status, job: Prepare) -> None:
     assert explain("method=ig", "n_steps=400") == 0
     file = job("method=ig", "n_steps=400").run / FILE
     assert any(size for sizes in json.loads(file.read_bytes()).values() for size in sizes)

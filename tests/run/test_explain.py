@@ -62,16 +62,16 @@ def batch_of(count: int = 4, failures: list[Failure] | None = None) -> Batch:
     return Batch(pixels, NUMBERS[:count], crops, failures or [])
 
 
-def test_what_differs_between_images_and_targets_stands_in_its_row(job_of: JobOf) -> None:
+def test_values_of_an_image_and_target_are_in_its_row(job_of: JobOf) -> None:
     job = job_of(small_vgg(), IntegratedGradients, "target=[4,2]", "store.channels=keep", n_steps="auto", tol=0.02)
     rows = explain_batch(job, batch_of())
     rows.validate()
     images = job.classifier.preprocessing.normalize(batch_of().pixels.double() / 255)
     targets = torch.tensor([[4, 2]]).expand(len(images), -1)
-    answer = job.method.explain(images, targets, scores=job.method.scores(images, targets), seeds=torch.zeros(4))
-    assert isinstance(answer.evaluations, torch.Tensor) and answer.error_estimate is not None
-    assert rows.columns["evaluations"].tolist() == answer.evaluations.repeat_interleave(2).tolist()
-    np.testing.assert_allclose(rows.columns["error_estimate"], answer.error_estimate.flatten(), rtol=1e-6)
+    attributions = job.method.explain(images, targets, scores=job.method.scores(images, targets), seeds=torch.zeros(4))
+    assert isinstance(attributions.evaluations, torch.Tensor) and attributions.error_estimate is not None
+    assert rows.columns["evaluations"].tolist() == attributions.evaluations.repeat_interleave(2).tolist()
+    np.testing.assert_allclose(rows.columns["error_estimate"], attributions.error_estimate.flatten(), rtol=1e-6)
     assert len(set(rows.columns["error_estimate"].tolist())) == 8
 
 
@@ -130,7 +130,7 @@ def test_scores_are_of_the_output_and_predictions_are_logits(job_of: JobOf) -> N
     assert (columns["score"].reshape(4, 3) == -np.sort(-columns["score"].reshape(4, 3))).all()
 
 
-def test_what_is_not_finite_becomes_a_failure_and_spares_the_others(job_of: JobOf) -> None:
+def test_values_that_are_not_finite_are_failures_of_their_image_alone(job_of: JobOf) -> None:
     job = job_of(Root(), IntegratedGradients, "target=[4,2]", n_steps=2, quadrature="riemann_left", baselines="mean")
     unreadable = Failure(9, "read", "it is a text")
     batch = batch_of(failures=[unreadable])

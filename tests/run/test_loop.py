@@ -34,7 +34,7 @@ def broken(dataset: Path, tmp_path: Path) -> Path:
 
 
 def test_maps_are_the_methods_own(explain: Status, folder: Path, networks: Path) -> None:
-    """From file to file, the whole road adds nothing to what the method says of the preprocessed image."""
+    """Reading, storing and opening again change nothing in the maps of the method on the preprocessed image."""
     exact = ("dtype=float64", "store.dtype=float64", "store.channels=keep")
     assert explain("method=input_x_gradient", "target=label", *exact) == 0
     run = pipeline.open_run(folder)
@@ -58,11 +58,11 @@ def test_occlusion_stores_its_grid_and_the_reader_expands_it(explain: Status, fo
     assert explain("method=occlusion", *windows, "data.limit=2", "store.channels=keep", "store.dtype=float32") == 0
     explanation = pipeline.open_run(folder)[0]
     assert explanation.native.shape == (1, 6, 6) and explanation.map.shape == (3, 32, 32)
-    # the method itself, on its own, is held against Captum elsewhere
+    # the method itself, on its own, is compared with Captum elsewhere
     assert Occlusion(torch.nn.Identity(), sliding_window_shapes=(3, 9, 9), strides=(3, 5, 5)).geometry((3, 32, 32))
 
 
-def test_same_command_again_computes_nothing_and_says_so(
+def test_same_command_again_computes_nothing_and_reports_it(
     explain: Status, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
@@ -156,7 +156,7 @@ def test_unlabelled_folder(explain: Status, folder: Path, dataset: Path, tmp_pat
         explain("method=saliency", f"data.root={flat}")
 
 
-def test_broken_images_are_recorded_and_the_run_goes_on(explain: Status, folder: Path, broken: Path) -> None:
+def test_broken_images_are_recorded_and_the_run_continues(explain: Status, folder: Path, broken: Path) -> None:
     assert explain("method=saliency", "target=top2", f"data.root={broken}") == 3
     failures = [json.loads(line) for line in (folder / "failures.jsonl").read_text().splitlines()]
     assert [(failure["path"], failure["stage"]) for failure in failures] == [

@@ -1,4 +1,4 @@
-"""A plan says what a run takes, and writes nothing."""
+"""A plan estimates what a run takes, and writes nothing."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pipeline.run.plan import format_duration, plan_run
 from tests.conftest import Prepare, Status
 
 
-def test_plan_says_what_a_run_takes_and_writes_nothing(
+def test_plan_estimates_a_run_and_writes_nothing(
     explain: Status, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
@@ -22,7 +22,7 @@ def test_plan_says_what_a_run_takes_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_plan_tells_when_the_disk_is_too_small(job: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_reports_a_disk_that_is_too_small(job: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     assert "free: 1 kB  NOT ENOUGH" in plan_run(job())
 

@@ -1,4 +1,4 @@
-"""What a run says of the maps that it computes in less than float32."""
+"""Errors of maps that are computed in less than float32, as a run reports them."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_errors_of_maps() -> None:
 
 
 @pytest.mark.parametrize("method", [["method=ig", "n_steps=8"], ["method=saliency"]])
-def test_bfloat16_is_measured_said_and_recorded(
+def test_the_error_of_bfloat16_is_measured_logged_and_stored(
     explain: Status, job: Prepare, caplog: pytest.LogCaptureFixture, method: list[str]
 ) -> None:
     caplog.set_level("INFO", logger="pipeline")
@@ -43,7 +43,7 @@ def test_bfloat16_is_measured_said_and_recorded(
     assert f"by {found['median_error']:.2g} of their norm" in caplog.text
 
 
-def test_tf32_is_off_for_what_it_is_compared_with(explain: Status, job: Prepare) -> None:
+def test_tf32_is_off_for_the_reference(explain: Status, job: Prepare) -> None:
     assert explain("method=saliency", "dtype=tf32", "data.limit=2") == 0
     found = json.loads((job("method=saliency", "dtype=tf32").run / FILE).read_bytes())
     assert found["dtype"] == "tf32" and found["compared_with"] == "float32"

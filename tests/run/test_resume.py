@@ -142,7 +142,7 @@ def test_an_unknown_option_is_ignored_and_named(
         ({"method": {"_target_": "os.mkdir"}}, "_target_"),
     ],
 )
-def test_what_is_damaged_or_newer_is_refused(
+def test_a_damaged_or_newer_configuration_is_refused(
     run: Path, options: RunOptions, changes: dict[str, Any], message: str
 ) -> None:
     stored = read(run)

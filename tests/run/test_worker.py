@@ -1,4 +1,4 @@
-"""Workers of one run: each begins with its own shards, helps, and finds out from the folder alone when all is done."""
+"""Workers of one run: each starts with its own shards, helps, and reads from the folder alone when all is done."""
 
 import shutil
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_a_worker_lists_nothing_and_needs_no_option_of_the_run(
     assert table["target"].tolist() == table["label"].tolist()
 
 
-def test_what_a_worker_cannot_do_is_said(
+def test_a_worker_refuses_what_it_cannot_do(
     job: Prepare, work: list[str], explain: Status, folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="no such folder"):
@@ -94,7 +94,7 @@ def test_what_a_worker_cannot_do_is_said(
         explain("task=work", f"run={folder}", "model.factory=tiny_networks:three")
 
 
-def test_failed_images_are_tried_again_by_the_workers(
+def test_workers_retry_failed_images(
     job: Prepare, work: list[str], explain: Status, folder: Path, dataset: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "photographs"

@@ -75,13 +75,13 @@ def test_a_run_that_is_working_and_then_killed(explain: Status, tiny: list[str],
     while not (run / "manifest.h5").exists() or not any(one.state.images for one in read_heartbeats(run)):
         assert started.running and time.monotonic() < until, started.wait(1).err
         time.sleep(0.05)
-    answer = command("task=status", "task.json=true", f"run={run}", folder=tmp_path)
-    assert answer.status == 0 and not answer.err
-    found = json.loads(answer.out)
+    result = command("task=status", "task.json=true", f"run={run}", folder=tmp_path)
+    assert result.status == 0 and not result.err
+    found = json.loads(result.out)
     (worker,) = found["workers"]
     assert worker["alive"] and worker["rate"] > 0 and found["seconds_left"] > 0 and found["in_work"] == 1
     assert found["published"] + found["in_work"] + found["missing"] == found["shards"] == 4
     started.send(signal.SIGKILL)
     started.wait()
-    answer = command("task=status", f"run={run}", folder=tmp_path)
-    assert "no worker is alive" in answer.err and "last error: worker 0 died at images" in answer.err
+    result = command("task=status", f"run={run}", folder=tmp_path)
+    assert "no worker is alive" in result.err and "last error: worker 0 died at images" in result.err

@@ -16,7 +16,7 @@ EXACT = ["dtype=float64", "store.dtype=float64", "n_steps=3"]
 
 @pytest.fixture(scope="session")
 def archives(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small photographs, a class in each of three archives, with a label in words beside each."""
+    """The small photographs, a class in each of three archives, with a text label beside each."""
     folder = tmp_path_factory.mktemp("archives")
     for number, place in enumerate(sorted(dataset.iterdir())):
         with tarfile.open(folder / f"{number:03d}.tar", "w") as archive:
@@ -102,7 +102,7 @@ def test_a_list_takes_what_it_names(job: Prepare, dataset: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("arguments", [["data=webdataset"], ["data=huggingface"], ["data=folder", "data.list=x"]])
-def test_a_root_is_asked_for(job: Prepare, arguments: list[str]) -> None:
+def test_a_missing_root_is_refused(job: Prepare, arguments: list[str]) -> None:
     with pytest.raises(UsageError, match=r"data\.root must be given: data\.root=\.\.\."):
         job("data.root=null", *arguments)
 

@@ -1,4 +1,4 @@
-"""Damage, options and texts drawn at random: an error of this project's own, or the right answer."""
+"""Damage, options and texts drawn at random: an error of this project's own, or the right result."""
 
 import random
 from collections.abc import Iterator
@@ -98,20 +98,20 @@ def test_passwords_in_addresses_go(name: str) -> None:
     assert redact_text(f"data.root=/a/{name}") == f"data.root=/a/{name}"
 
 
-def test_what_is_written_has_no_secrets(
+def test_written_files_have_no_secrets(
     job: Prepare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny: list[str]
 ) -> None:
     from tests.commands import command
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2-of-the-environment")
     secret = "https://me:hunter2@host/tiny.pth?X-Amz-Signature=hunter3"
-    answer = command(*tiny, f'model.weights="{secret}"', f"output_dir={tmp_path / 'run'}", folder=tmp_path)
-    assert answer.status == 2
+    result = command(*tiny, f'model.weights="{secret}"', f"output_dir={tmp_path / 'run'}", folder=tmp_path)
+    assert result.status == 2
     quoted = f'data.class_map="{secret}"'
-    answer = command(
+    result = command(
         *tiny, "data.labels=false", "method=saliency", quoted, f"output_dir={tmp_path / 'run'}", folder=tmp_path
     )
-    assert answer.status == 0, answer.err
+    assert result.status == 0, result.err
     for path in (tmp_path / "run").rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -119,7 +119,7 @@ def test_what_is_written_has_no_secrets(
     assert "https://***@host/tiny.pth?X-Amz-Signature=***" in (tmp_path / "run" / "config.yaml").read_text()
 
 
-def test_a_strangers_configuration_runs_no_code(
+def test_an_untrusted_configuration_runs_no_code(
     tiny: list[str], tmp_path: Path, networks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tests.commands import command
@@ -135,11 +135,11 @@ def test_a_strangers_configuration_runs_no_code(
     before = config.read_text()
     config.write_text(before.replace("tiny_networks", "evil_networks"))
     for given_too in ([], tiny):
-        answer = command("task=verify", "task.repair=true", f"run={run}", *given_too, folder=tmp_path)
-        assert answer.status == 2 and "names code to run" in answer.err
+        result = command("task=verify", "task.repair=true", f"run={run}", *given_too, folder=tmp_path)
+        assert result.status == 2 and "names code to run" in result.err
     config.write_text(before.replace("_target_: pipeline.methods.Saliency", "_target_: os.system"))
-    answer = command("task=verify", "task.repair=true", f"run={run}", *tiny, folder=tmp_path)
-    assert answer.status == 2 and "_target_=os.system is not one" in answer.err
+    result = command("task=verify", "task.repair=true", f"run={run}", *tiny, folder=tmp_path)
+    assert result.status == 2 and "_target_=os.system is not in the packaged configuration" in result.err
     assert not (tmp_path / "ran").exists()
     config.write_text(before)
     assert command("task=verify", "task.repair=true", f"run={run}", *tiny, folder=tmp_path).status == 0

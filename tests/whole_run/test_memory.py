@@ -20,9 +20,9 @@ def test_memory_does_not_grow_with_the_images(tiny: list[str], tmp_path: Path) -
         for number in range(1, count):
             (images / f"{number}.png").hardlink_to(images / "0.png")
         job = (f"data.root={images}", "data.labels=false", "method=saliency", "batch_size=16", "report.images=false")
-        answer = command(*tiny, *job, f"output_dir={tmp_path / str(count)}", folder=tmp_path)
-        assert answer.status == 0, answer.err
-        return answer.peak
+        result = command(*tiny, *job, f"output_dir={tmp_path / str(count)}", folder=tmp_path)
+        assert result.status == 0, result.err
+        return result.peak
 
     few = peak(150)
     assert peak(1500) / few - 1 < MOST_GROWTH
@@ -35,9 +35,9 @@ def test_memory_of_ig_does_not_grow_with_the_steps(tiny: list[str], tmp_path: Pa
     def peak(steps: int, chunk: int) -> int:
         sizes = (f"n_steps={steps}", f"internal_batch_size={chunk}", "batch_size=4", "data.limit=4")
         run = f"output_dir={tmp_path / f'{steps}-{chunk}'}"
-        answer = command(*tiny, "data.transform.resize=64", "data.transform.crop=64", *sizes, run, folder=tmp_path)
-        assert answer.status == 0, answer.err
-        return answer.peak
+        result = command(*tiny, "data.transform.resize=64", "data.transform.crop=64", *sizes, run, folder=tmp_path)
+        assert result.status == 0, result.err
+        return result.peak
 
     few = peak(50, 50)
     assert abs(peak(1000, 50) / few - 1) < SHARE

@@ -29,8 +29,8 @@ def lengths(folder: Path) -> dict[str, int]:
 def test_other_processes(sweep: list[str], tmp_path: Path, launcher: str) -> None:
     command = [sys.executable, "-m", "pipeline", *sweep, f"hydra/launcher={launcher}", "data.limit=-1,2"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 2, answer.stderr
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 2, result.stderr
     assert lengths(tmp_path) == {"saliency": 2, "input_x_gradient": 2}
 
 
@@ -42,6 +42,6 @@ def test_two_sweeps_in_the_same_second(sweep: list[str], tmp_path: Path) -> None
 
 
 def test_every_job_runs_and_the_first_failure_counts(sweep: list[str], tmp_path: Path) -> None:
-    answer = command(*sweep, "data.limit=-1,2", folder=tmp_path)
-    assert answer.status == 2, answer.err
+    result = command(*sweep, "data.limit=-1,2", folder=tmp_path)
+    assert result.status == 2, result.err
     assert lengths(tmp_path) == {"saliency": 2, "input_x_gradient": 2}

@@ -1,4 +1,4 @@
-"""A folder full of trouble: every bad file is a named failure, every good one a map, and nothing hangs or stops."""
+"""A folder of unreadable files: each is a named failure, each readable one a map, and nothing hangs or stops."""
 
 import json
 import os
@@ -63,9 +63,9 @@ def test_odd_files_are_explained(explain: Status, folder: Path, dataset: Path, t
     assert len(pipeline.open_run(folder)) == count and failures(folder) == {}
 
 
-def test_files_that_go_and_change_while_the_run_goes(explain: Status, folder: Path, dataset: Path, tmp_path: Path,
+def test_files_that_vanish_or_change_during_the_run(explain: Status, folder: Path, dataset: Path, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    """The listing is frozen; what is gone by the time that it is read fails, what is another file is read as it is."""
+    """The listing is frozen: a file that is gone when it is read is a failure, a replaced one is read."""
     root = tmp_path / "photographs"
     shutil.copytree(dataset, root)
     write_config = pipeline.run.loop.write_config  # the last thing before the images are read
@@ -85,7 +85,7 @@ def test_files_that_go_and_change_while_the_run_goes(explain: Status, folder: Pa
     np.testing.assert_allclose(run[0].prediction, run[2].prediction, rtol=1e-3, atol=1e-4)
 
 
-def test_a_network_that_says_always_the_same(explain: Status, folder: Path) -> None:
+def test_a_constant_network(explain: Status, folder: Path) -> None:
     assert explain("method=ig", "n_steps=3", "model.factory=tiny_networks:constant", "model.weights=null") == 0
     assert not any(explanation.map.any() for explanation in pipeline.open_run(folder))
     assert "Maps of zeros" in (folder / "report" / "index.html").read_text()

@@ -92,7 +92,7 @@ def test_a_neuron_has_a_value_and_no_class(finished: Finished) -> None:
         ((*NEURON[:3], "neuron=x"), "neuron: a list of whole numbers"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_any_work(
+def test_options_that_do_not_fit_are_refused_before_any_work(
     job: Prepare, arguments: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):

@@ -1,4 +1,4 @@
-"""The wheel holds all that a run needs: built, installed beside nothing of this checkout, run from another folder."""
+"""The wheel holds all that a run needs: built, installed without this checkout, run from another folder."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str | Path, folder: Path, python_path: Path | None = None) -> str:
-    """Standard output of a program; fails with all that it said."""
+    """Standard output of a program; fails with all of its output."""
     environment = os.environ | {"PYTHONPATH": str(python_path or ""), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    answer = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert answer.returncode == 0, f"{arguments}\n{answer.stdout}\n{answer.stderr}"
-    return answer.stdout
+    result = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
