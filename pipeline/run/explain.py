@@ -34,17 +34,13 @@ def explain_batch(job: Job, batch: Batch) -> Rows:
     space = job.classifier.output_space
     targets = targets_of(job.options.target, logits, job.labels[index], space)
     explained, targets, scores = _scores(job, images, logits, targets)
-    attributions = job.method.explain(
-        images, targets, scores=scores, seeds=image_seeds(job.options.seed, index.tolist())
-    )
+    seeds = image_seeds(job.options.seed, index.tolist())
+    attributions = job.method.explain(images, targets, scores=scores, seeds=seeds)
     maps = job.geometry.reduce(attributions.maps.flatten(0, 1)).unflatten(0, targets.shape)
     keep = _finite(maps, index, "map", "the map is not finite (NaN or infinity)", failures)
     attribution, scale = to_store(maps[keep].flatten(0, 1), job.options.store.dtype)
     image = np.repeat(np.flatnonzero(keep.numpy()), targets.shape[1])  # position in the batch, of each row
-
-    def of_rows(values: Tensor) -> np.ndarray:
-        return values[keep].flatten().float().numpy(force=True)
-
+    estimate = attributions.error_estimate
     columns = {
         "attribution": attribution.numpy(force=True),
         "scale": scale.numpy(force=True),
@@ -54,16 +50,19 @@ def explain_batch(job: Job, batch: Batch) -> Rows:
         "features": features.float().numpy(force=True)[image],
         "predicted": space.predictions(logits).int().numpy(force=True)[image],
         "target": explained[keep].flatten().int().numpy(force=True),
-        "score": of_rows(scores),
-        "baseline_score": of_rows(attributions.baseline_score),
-        "convergence_delta": of_rows(attributions.convergence_delta),
+        "score": _of_rows(scores, keep),
+        "baseline_score": _of_rows(attributions.baseline_score, keep),
+        "convergence_delta": _of_rows(attributions.convergence_delta, keep),
         "evaluations": torch.as_tensor(attributions.evaluations).int().expand(len(keep)).numpy(force=True)[image],
-        "error_estimate": of_rows(
-            scores * torch.nan if attributions.error_estimate is None else attributions.error_estimate
-        ),
+        "error_estimate": _of_rows(scores * torch.nan if estimate is None else estimate, keep),
         "crop": crop[image],
     }
     return Rows(columns if len(image) else {}, failures)
+
+
+def _of_rows(values: Tensor, keep: Tensor) -> np.ndarray:
+    """Values (n, T) of the images to keep, one for each row, float32."""
+    return values[keep].flatten().float().numpy(force=True)
 
 
 def _classified(job: Job, images: Tensor) -> tuple[Tensor, Tensor]:
