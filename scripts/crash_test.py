@@ -156,7 +156,10 @@ def differences(one: Path, other: Path) -> Iterator[str]:
         return
     others = second.table()
     for name, values in first.table().items():
-        if not np.allclose(values, others[name], rtol=1e-6, atol=1e-6, equal_nan=True):
+        if values.dtype.kind == "U":  # paths and class names
+            if not np.array_equal(values, others[name]):
+                yield f"{name} differs"
+        elif not np.allclose(values, others[name], rtol=1e-6, atol=1e-6, equal_nan=True):
             yield f"{name} differs"
     for left, right in zip(first, second, strict=True):
         distance = np.abs(left.native - right.native).max()

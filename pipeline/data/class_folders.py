@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,36 @@ def class_of_folder(folders: list[str], n_outputs: int, class_map: Path | None) 
     if folders and len(folders) not in (n_outputs, class_count(n_outputs)):
         names = f"{len(folders)} class folders ({_first_names(folders)})"
         raise UsageError(f"{names}, but the model has {n_outputs} outputs: {ADVICE}")
-    _warn_of_order_as_text(folders)
     return np.arange(len(folders), dtype=np.int32)
+
+
+def names_by_folders(
+    class_names: Sequence[str], folders: Sequence[str], classes: np.ndarray, default_names: Sequence[str]
+) -> list[str]:
+    """Class names of a model that has none of its own: the names of the class folders.
+
+    Folders named by numbers or, for 1000 outputs, by WordNet ids name no class. ImageNet's names, the default of 1000
+    outputs, stay unless the folders name all classes. A single output stays unnamed: its two classes share one name.
+
+    Args:
+        class_names: The model's.
+        folders: Names of all class folders.
+        classes: Their classes.
+        default_names: Of a model of as many outputs without names of its own.
+
+    Returns:
+        One name for each output.
+    """
+    n_outputs = len(class_names)
+    unnamed = list(class_names) in (list(default_names), [f"LABEL_{n}" for n in range(n_outputs)])  # Hugging Face's
+    imagenet = n_outputs == len(WORDNET_IDS)
+    known = all(map(is_number, folders)) or (imagenet and not set(folders) - set(WORDNET_IDS))
+    if not unnamed or n_outputs == 1 or known or (imagenet and len(set(classes.tolist())) < n_outputs):
+        return list(class_names)
+    folders_of: dict[int, list[str]] = {}
+    for folder, number in zip(folders, classes.tolist(), strict=True):
+        folders_of.setdefault(number, []).append(folder)
+    return [" / ".join(folders_of.get(number, [name])) for number, name in enumerate(default_names)]
 
 
 def is_number(name: str) -> bool:
@@ -74,23 +103,31 @@ def _by_own_number(folders: list[str], n_outputs: int) -> np.ndarray:
     if beyond:
         expected = f"the model has the classes 0 to {n_classes - 1}"
         raise UsageError(f"class folders named by numbers: {_first_names(beyond)} out of range, {expected}: {ADVICE}")
-    numbers = np.array(digits).astype(np.int32)
-    if (moved := np.flatnonzero(numbers != np.arange(len(folders)))).size:
-        example = f"{folders[moved[0]]!r} is class {numbers[moved[0]]}, not {moved[0]}"
-        log.info("class folders named by numbers are the classes of these numbers (%s by order as text)", example)
-    return numbers
+    return np.array(digits).astype(np.int32)
 
 
-def _warn_of_order_as_text(folders: list[str]) -> None:
-    """Warns if folders such as class_2 and class_10 are not in the order of the numbers in their names."""
+def log_order(folders: list[str], classes: np.ndarray) -> None:
+    """Logs where the numbers in class folders' names and the order of these names as text disagree.
+
+    Args:
+        folders: Names of all class folders.
+        classes: Their classes, by :func:`class_of_folder` without a class map.
+    """
+    if folders and all(map(is_number, folders)):
+        if (moved := np.flatnonzero(classes != np.arange(len(folders)))).size:
+            example = f"{folders[moved[0]]!r} is class {classes[moved[0]]}, not {moved[0]}"
+            log.info("class folders named by numbers are the classes of these numbers (%s by order as text)", example)
+        return
+    if not np.array_equal(classes, np.arange(len(folders))):
+        return
     natural = sorted(folders, key=lambda name: [(len(part), part) for part in re.split(r"0*(\d+)", name)])
     if folders != sorted(folders) or len({re.sub(r"\d+", "", name) for name in folders}) > 1 or natural == folders:
         return
-    moved = next(number for number, name in enumerate(folders) if natural[number] != name)
+    first = next(number for number, name in enumerate(folders) if natural[number] != name)
     log.warning(
         "class folders are numbered in the order of their names as text: %r is class %d, not %d; "
         "data.class_map gives another order",
-        *(folders[moved], moved, natural.index(folders[moved])),
+        *(folders[first], first, natural.index(folders[first])),
     )
 
 

@@ -1,10 +1,11 @@
 """The options under ``data`` -> index of the images, and their labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.class_folders import class_count, class_of_folder
+from pipeline.data.class_folders import class_count, class_of_folder, log_order, names_by_folders
 from pipeline.data.data_options import DataOptions
 from pipeline.data.demo_photographs import demo_index
 from pipeline.data.image_index import ImageIndex, index_folder, sample
@@ -58,9 +59,30 @@ def find_labels(index: ImageIndex, data: DataOptions, n_outputs: int) -> np.ndar
         return np.full(len(index.paths), -1, np.int32)
     class_map = Path(data.class_map) if data.class_map else None
     if index.label is None or class_map is not None:
-        return np.asarray(class_of_folder(index.folders, n_outputs, class_map)[index.folder], np.int32)
+        classes = class_of_folder(index.folders, n_outputs, class_map)
+        if class_map is None:
+            log_order(index.folders, classes)
+        return np.asarray(classes[index.folder], np.int32)
     n_classes = class_count(n_outputs)
     if (beyond := np.flatnonzero(index.label >= n_classes)).size:
         first = index.paths[int(beyond[0])]
         raise UsageError(f"{first!r} has label {index.label[beyond[0]]}, expected 0 to {n_classes - 1}")
     return index.label
+
+
+def find_class_names(
+    index: ImageIndex, data: DataOptions, class_names: Sequence[str], default_names: Sequence[str]
+) -> list[str]:
+    """Class names of a run: the model's own, else those of the class folders, labels or class map.
+
+    Args:
+        index: Of the images; their labels are valid.
+        data: The options under ``data``.
+        class_names: The model's, one for each output.
+        default_names: Of a model of as many outputs without names of its own.
+    """
+    class_map = Path(data.class_map) if data.class_map else None
+    if not data.labels or not index.folders or (index.label is not None and class_map is None):
+        return list(class_names)
+    classes = class_of_folder(index.folders, len(class_names), class_map)
+    return names_by_folders(class_names, index.folders, classes, default_names)

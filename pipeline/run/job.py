@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from pipeline.data.demo_photographs import demo_index, write_demo_photographs
-from pipeline.data.find_images import find_images, find_labels
+from pipeline.data.find_images import find_class_names, find_images, find_labels
 from pipeline.data.image_index import ImageIndex
 from pipeline.engine.geometry import Geometry
 from pipeline.errors import UsageError
 from pipeline.methods import Method
+from pipeline.models.class_names import default_class_names
 from pipeline.models.classifier import Classifier
 from pipeline.models.penultimate import last_layer
 from pipeline.run.device_transfer import DTYPES, find_device, network_to_device, set_precision
@@ -78,6 +79,9 @@ def prepare_job(options: RunOptions) -> Job:
     classifier = load_classifier(options)
     index = find_images(options.data, options.names.data)
     labels = find_labels(index, options.data, classifier.n_outputs)
+    unnamed = default_class_names(classifier.n_outputs)
+    names = find_class_names(index, options.data, classifier.class_names, unnamed)
+    classifier = replace(classifier, class_names=names)
     check_target(options.target, classifier.n_outputs, labels)
     if options.store.features:
         last_layer(classifier)

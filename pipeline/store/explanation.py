@@ -85,7 +85,7 @@ class Explanation:
 
     @property
     def class_name(self) -> str:
-        """Name of the class explained, or the target's number where the model names none."""
+        """Name of the class explained, by the model or the class folders; the target's number where none names it."""
         return class_name(self._reader.manifest.class_names, self.target, unnamed=str)
 
     @cached_property

@@ -11,11 +11,13 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from pipeline.errors import Failure
+from pipeline.models.class_names import class_number
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
 from pipeline.store.notebook import html_summary
 from pipeline.store.schema import COLUMNS
 from pipeline.store.shard_reader import ShardReader
+from pipeline.store.text_columns import text_columns
 from pipeline.system.remote import absolute
 
 
@@ -118,34 +120,45 @@ class Run:
     def where(
         self,
         *,
-        label: int | None = None,
+        label: int | str | None = None,
         correct: bool | None = None,
         path: str | bytes | Path | None = None,
-        target: int | None = None,
+        target: int | str | None = None,
     ) -> "Run":
         """Select the explanations that match all given conditions; lazy, nothing is read before it is needed.
 
         Args:
-            label: Class by the folder.
+            label: Class by the folder, number or name; -1 for images without a label.
             correct: Whether the prediction is the label; images without a label match neither value.
             path: Path of one image, relative to the data's root or to the working folder, or absolute.
-            target: Class explained.
+            target: Class explained, number or name; -1 for a hidden neuron.
 
         Raises:
-            ValueError: No image of the run has this path.
+            ValueError: No image of the run has this path, or no class this name or number.
         """
         image = None if path is None else self._image(os.fsencode(path))
+        label, target = (
+            None if wanted is None else class_number(self.manifest.class_names, wanted, option)
+            for option, wanted in (("label", label), ("target", target))
+        )
         return Run(self._reader, (*self._conditions, RowFilter(label, correct, image, target)))
 
     def table(self) -> dict[str, np.ndarray]:
-        """Read all columns but the maps, each (n, ...), under the names of the store."""
+        """Read all columns but the maps, each (n, ...), and the texts that belong to them.
+
+        Returns:
+            The store's columns by name; then ``path``, as text, and ``label_name``, ``target_name`` and
+            ``predicted_name``, which are empty where there is no label, or no class is explained.
+        """
         names = [name for name in COLUMNS if name != "attribution"]
         selection = list(self.rows_by_shard())
-        if not selection:
-            return {name: COLUMNS[name].empty() for name in names}
-        return {
-            name: np.concatenate([self._reader.read(shard, name)[rows] for shard, rows in selection]) for name in names
+        columns = {
+            name: np.concatenate([self._reader.read(shard, name)[rows] for shard, rows in selection])
+            if selection
+            else COLUMNS[name].empty()
+            for name in names
         }
+        return columns | text_columns(self.manifest, columns)
 
     def rows_by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield each shard that has some of the explanations, with the numbers of their rows in it."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from torchvision.models import ResNet18_Weights
 
-from pipeline.data.class_folders import WORDNET_IDS, class_of_folder
+from pipeline.data.class_folders import WORDNET_IDS, class_of_folder, log_order, names_by_folders
 from pipeline.data.demo_photographs import DEMO_PHOTOGRAPHS
 from pipeline.errors import UsageError
 
@@ -87,7 +87,9 @@ def test_numbers_in_another_script_or_form_are_names() -> None:
 def test_numbered_names_in_the_order_of_text_are_logged(
     folders: list[str], warning: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert class_of_folder(folders, 3, None).tolist() == [0, 1, 2]
+    classes = class_of_folder(folders, 3, None)
+    log_order(folders, classes)
+    assert classes.tolist() == [0, 1, 2]
     assert (warning in caplog.text) if warning else not caplog.text
 
 
@@ -166,3 +168,31 @@ def test_invalid_class_maps_are_refused(content: str | bytes, message: str, clas
 def test_a_missing_class_map(class_map: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         class_of_folder(["cat", "dog"], 3, class_map)
+
+
+NUMBERED = ["class 0", "class 1", "class 2"]
+
+
+@pytest.mark.parametrize(
+    ("own", "folders", "classes", "names"),
+    [
+        (NUMBERED, ["bird", "dog", "fish"], [0, 1, 2], ["bird", "dog", "fish"]),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], ["bird", "dog"], [2, 0], ["dog", "class 1", "bird"]),
+        (NUMBERED, ["cat", "lynx", "owl"], [1, 1, 2], ["class 0", "cat / lynx", "owl"]),
+        (NUMBERED, ["0", "1", "02"], [0, 1, 2], NUMBERED),
+        (NUMBERED, [], [], NUMBERED),
+        (["a", "b", "c"], ["bird", "dog", "fish"], [0, 1, 2], ["a", "b", "c"]),
+    ],
+)
+def test_folders_name_the_classes_of_a_model_without_names(
+    own: list[str], folders: list[str], classes: list[int], names: list[str]
+) -> None:
+    assert names_by_folders(own, folders, np.array(classes, np.int32), NUMBERED) == names
+
+
+def test_names_of_imagenet_and_of_a_single_output_stay() -> None:
+    imagenet, own = [f"name {number}" for number in range(1000)], [f"folder {number:03d}" for number in range(1000)]
+    assert names_by_folders(imagenet, ["cats"], np.array([281]), imagenet) == imagenet
+    assert names_by_folders(imagenet, WORDNET_IDS, np.arange(1000), imagenet) == imagenet
+    assert names_by_folders(imagenet, own, np.arange(1000), imagenet) == own
+    assert names_by_folders(["class 0"], ["bad", "good"], np.array([0, 1]), ["class 0"]) == ["class 0"]

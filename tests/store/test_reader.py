@@ -12,6 +12,7 @@ from pipeline.store.schema import COLUMNS, Rows
 from pipeline.store.writer import Writer
 from tests.store import synthetic
 
+TEXTS = ["path", "label_name", "target_name", "predicted_name"]
 EXPLAINED = [image for image in range(50) if image not in synthetic.FAILED]
 
 
@@ -51,13 +52,27 @@ def test_where_selects_by_what_the_columns_say(run):
         (("correct", False),): ~correct,
         (("target", 1),): table["target"] == 1,
         (("label", 3), ("correct", False), ("target", 0)): (table["label"] == 3) & ~correct & (table["target"] == 0),
-        (("label", 99),): np.zeros(len(run), bool),
+        (("label", "class 2"), ("target", "1")): (table["label"] == 2) & (table["target"] == 1),
+        (("label", -1),): np.zeros(len(run), bool),
     }.items():
         selected = run.where(**dict(condition))
         assert images(selected) == table["index"][wanted].tolist()
         assert len(selected) == wanted.sum()
         np.testing.assert_array_equal(selected.table()["score"], table["score"][wanted])
         assert [selected[number].index for number in range(len(selected))] == images(selected)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"label": 99}, r"label=99: expected a class number from 0 to 4, or a class name"),
+        ({"target": -2}, r"target=-2: expected"),
+        ({"label": "clas 2"}, r"label='clas 2': none of the 5 classes has this name; did you mean 'class 2'"),
+    ],
+)
+def test_a_class_that_is_none_of_the_runs_is_refused(run, condition, message):
+    with pytest.raises(ValueError, match=message):
+        run.where(**condition)
 
 
 def test_selections_can_be_narrowed(run):
@@ -93,6 +108,7 @@ def test_images_without_labels_are_neither_correct_nor_wrong(tmp_path):
         writer.add(Rows({**rows.columns, "label": np.full(8, -1, np.int32)}, rows.failures))
     run = pipeline.open_run(tmp_path)
     assert len(run) == len(run.where(label=-1)) == 8
+    assert set(run.table()["label_name"]) == {""}
     assert len(run.where(correct=True)) == len(run.where(correct=False)) == 0
 
 
@@ -110,10 +126,14 @@ def test_a_label_opens_only_shards_that_can_hold_it(tmp_path):
 
 def test_the_table_has_all_columns_but_the_maps(run):
     table, given = run.table(), synthetic.rows(EXPLAINED, targets=2).columns
-    assert set(table) == set(COLUMNS) - {"attribution"}
-    for name, values in table.items():
-        np.testing.assert_array_equal(values, given[name])
-        assert values.dtype == given[name].dtype
+    assert [*table] == [name for name in COLUMNS if name != "attribution"] + TEXTS
+    for name in set(table) - set(TEXTS):
+        np.testing.assert_array_equal(table[name], given[name])
+        assert table[name].dtype == given[name].dtype
+    assert table["path"].tolist() == [str(explanation.path) for explanation in run]
+    assert table["target_name"].tolist() == [explanation.class_name for explanation in run]
+    assert table["label_name"].tolist() == [f"class {number}" for number in table["label"]]
+    assert table["predicted_name"].tolist() == [f"class {number}" for number in table["predicted"]]
 
 
 def test_failures_are_listed(run):
@@ -126,7 +146,8 @@ def test_a_run_that_has_just_begun_is_empty(tmp_path):
     freeze_manifest(tmp_path, synthetic.manifest())
     run = pipeline.open_run(tmp_path)
     assert (len(run), list(run), list(run.where(label=1))) == (0, [], [])
-    assert set(run.table()) == set(COLUMNS) - {"attribution"}
+    assert set(run.table()) == {*COLUMNS, *TEXTS} - {"attribution"}
+    assert all(len(values) == 0 for values in run.table().values())
     with pytest.raises(StoreError, match="no published shard yet"):
         run.attributes  # noqa: B018
 

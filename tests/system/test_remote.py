@@ -104,7 +104,7 @@ def test_a_run_in_an_object_store_killed_and_resumed_is_the_local_one(
     local, remote = pipeline.open_run(tmp_path / "run"), pipeline.open_run(run)
     mine, theirs = local.table(), remote.table()
     assert theirs["index"].tolist() == list(range(12))
-    for name in mine:
+    for name in set(mine) - {"path", "label_name", "target_name", "predicted_name"}:
         np.testing.assert_allclose(theirs[name], mine[name], rtol=1e-9, atol=1e-12, err_msg=name)
     for one, other in zip(local, remote, strict=True):
         np.testing.assert_allclose(other.map, one.map, rtol=1e-6, atol=1e-9)

@@ -38,7 +38,7 @@ def test_archives_are_shards_with_the_maps_of_the_folder(
     here, there = pipeline.open_run(tmp_path / "run"), pipeline.open_run(tmp_path / "packed")
     assert there.manifest.shards.tolist() == [0, 4, 8, 12]
     mine, theirs = here.table(), there.table()
-    for name in mine:
+    for name in set(mine) - {"path", "label_name", "target_name", "predicted_name"}:
         np.testing.assert_allclose(theirs[name], mine[name], rtol=1e-9, atol=1e-12, err_msg=name)
     assert (there[5].path, there[5].label) == (archives / "001.tar/1/b.jpg", here[5].label)
     assert there[5].photograph().tobytes() == here[5].photograph().tobytes()
@@ -81,7 +81,7 @@ def test_a_saved_data_set_has_the_maps_of_the_folder(explain: Status, dataset: P
     assert explain(*EXACT) == 0 and explain(*arguments, "store.shard_size=5") == 3
     here, there = pipeline.open_run(tmp_path / "run"), pipeline.open_run(run)
     mine, theirs = here.table(), there.table()
-    for name in mine:
+    for name in set(mine) - {"path", "label_name", "target_name", "predicted_name"}:
         np.testing.assert_allclose(theirs[name], np.delete(mine[name], 6, 0), rtol=1e-9, atol=1e-12, err_msg=name)
     assert there[5].photograph().tobytes() == here[5].photograph().tobytes()
     assert there.where(path=b"val/data-00001-of-00002.arrow/000007")[0].index == 7
