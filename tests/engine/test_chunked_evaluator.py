@@ -16,13 +16,13 @@ class Network:
     def __init__(self, fits: Callable[[int], int]) -> None:
         self.fits = fits
         self.requested: list[tuple[int, int]] = []
-        self.answered: list[int] = []
+        self.completed: list[int] = []
 
     def __call__(self, start: int, stop: int) -> None:
         self.requested.append((start, stop))
         if stop - start > self.fits(len(self.requested)):
             raise torch.OutOfMemoryError("this network's own limit")
-        self.answered += range(start, stop)
+        self.completed += range(start, stop)
 
     @property
     def sizes(self) -> list[int]:
@@ -35,19 +35,19 @@ def all_fit(_number: int) -> int:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 1000])
 @pytest.mark.parametrize("pairs", [0, 1, 64, 65])
-def test_covers_the_row_and_only_the_last_chunk_is_part_empty(size: int, pairs: int) -> None:
+def test_covers_the_sequence_and_only_the_last_chunk_is_partly_empty(size: int, pairs: int) -> None:
     network = Network(all_fit)
     ChunkedEvaluator(size).evaluate(pairs, network)
-    assert network.answered == list(range(pairs))
+    assert network.completed == list(range(pairs))
     assert all(chunk == size for chunk in network.sizes[:-1])
 
 
-def test_a_chunk_that_does_not_fit_is_halved_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_chunk_that_does_not_fit_is_halved_and_evaluated_again(caplog: pytest.LogCaptureFixture) -> None:
     network, evaluator = Network(lambda number: 64 if number <= 2 else 5), ChunkedEvaluator(16)
     with caplog.at_level(logging.WARNING):
         evaluator.evaluate(50, network)
     assert network.sizes == [16, 16, 16, 8, *[4] * 4, 2]
-    assert network.answered == list(range(50))  # nothing twice
+    assert network.completed == list(range(50))  # nothing twice
     assert evaluator.size == 4
     assert "internal_batch_size=4" in caplog.messages[-1]
     network.requested.clear()
@@ -60,7 +60,7 @@ def test_not_even_one_fits() -> None:
     with pytest.raises(MemoryError, match="not even one point fits into memory: lower"):
         ChunkedEvaluator(8).evaluate(20, network)
     assert network.sizes == [8, 4, 2, 1]
-    assert not network.answered
+    assert not network.completed
 
 
 def test_other_errors_pass() -> None:
@@ -141,7 +141,7 @@ def test_stops_growing_where_memory_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(chunked_evaluator.time, "perf_counter", iter(range(10**6)).__next__)
     network, evaluator = Network(lambda number: 20), ChunkedEvaluator()
     evaluator.evaluate(300, network)
-    assert network.answered == list(range(300))
+    assert network.completed == list(range(300))
     assert network.sizes[:7] == [4, 4, 8, 16, 32, 16, 16]
     assert evaluator.size == 16
 
@@ -152,7 +152,7 @@ def test_wrong_size(size: object) -> None:
         ChunkedEvaluator(size)  # type: ignore[arg-type]
 
 
-def test_check_is_asked_before_each_chunk_and_ends_the_walk() -> None:
+def test_check_is_called_before_each_chunk_and_ends_the_evaluation() -> None:
     class Stop(Exception):
         pass
 
@@ -165,7 +165,7 @@ def test_check_is_asked_before_each_chunk_and_ends_the_walk() -> None:
     evaluator.check = check
     with pytest.raises(Stop):
         evaluator.evaluate(100, network)
-    assert network.answered == list(range(8))
+    assert network.completed == list(range(8))
 
 
 def test_times_its_own_device_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
-from pipeline.engine.activation_layout import channels_first
 from pipeline.engine.geometry import Grid, from_json
 from pipeline.methods import GradCamPlusPlus, GuidedBackprop, GuidedGradCam, LayerGradCam
 from pipeline.view import View
@@ -118,30 +117,6 @@ def test_swin_has_its_channels_last():
         value, gradient = (values.permute(2, 0, 1) for values in at(network, "features.1", x[i], 3))
         assert value.shape == (8, 16, 18)
         near(map[i, 0, ::4, ::4], grad_cam(value, gradient), 1e-12)
-
-
-@pytest.mark.parametrize(
-    ("shape", "image", "expected"),
-    [
-        ((1, 512, 14, 14), (224, 224), (1, 512, 14, 14)),
-        ((1, 14, 14, 512), (224, 224), (1, 512, 14, 14)),
-        ((1, 512, 2, 3), (64, 72), (1, 512, 2, 3)),
-        ((1, 40, 1, 1), (224, 224), (1, 40, 1, 1)),
-        ((2, 196, 5), (224, 224), (2, 5, 14, 14)),
-        ((2, 197, 5), (224, 224), (2, 5, 14, 14)),
-        ((2, 198, 5), (224, 224), (2, 5, 14, 14)),  # distillation
-        ((2, 261, 5), (224, 224), (2, 5, 16, 16)),  # four registers
-        ((2, 73, 5), (64, 72), (2, 5, 8, 9)),
-    ],
-)
-def test_channels_first(shape, image, expected):
-    assert channels_first(shape, image)(torch.zeros(shape)).shape == expected
-
-
-@pytest.mark.parametrize("shape", [(1, 10), (1, 150, 5), (1, 3, 4, 5, 6)])
-def test_values_without_places_are_refused(shape):
-    with pytest.raises(ValueError, match=r"^layer: "):
-        channels_first(shape, (224, 224))
 
 
 class Twice(nn.Module):

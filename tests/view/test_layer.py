@@ -1,4 +1,4 @@
-"""Methods over a layer, held against Captum's layer methods, and the cut that they stand on."""
+"""Methods over a layer compared with Captum's layer methods, and the cut that they use."""
 
 import copy
 from collections.abc import Callable
@@ -108,7 +108,7 @@ def test_path_oracles(build: Build, layer: str, prepare: bool) -> None:
 
 @EVERY_PREPARE
 def test_deeplift_oracle(prepare: bool) -> None:
-    """Where no two non-linearities follow each other, Captum is right; a product of the layer's values is not there."""
+    """Captum is right if no two non-linearities follow each other and no product of activations occurs."""
     network, plain, x = networks_and_image(smooth)
     for layer in ("0", "2", "4"):
         reference = captum.attr.LayerDeepLift(plain, plain.get_submodule(layer))
@@ -123,12 +123,13 @@ def test_gradient_shap_is_captums_for_each_of_its_draws() -> None:
     network, plain, x = networks_and_image(small_vgg)
     method = GradientShap(LayerView(network, layer="3"), baselines=0.3, n_samples=1)
     seeds = torch.tensor([5, 9])
-    answer = method.explain(x, TARGETS[:, None], scores=torch.zeros(2, 1, dtype=x.dtype), seeds=seeds)
+    attribution = method.explain(x, TARGETS[:, None], scores=torch.zeros(2, 1, dtype=x.dtype), seeds=seeds)
     _, alphas = method._choices(method_seeds(seeds))
     start = torch.full_like(x, 0.3)
     points = start + alphas[:, None, None, None] * (x - start)
     gradient = captum.attr.LayerGradientXActivation(plain, plain[3], multiply_by_inputs=False)
-    near(answer.maps[:, 0], gradient.attribute(points, TARGETS).detach() * (plain[:4](x) - plain[:4](start)).detach())
+    differences = (plain[:4](x) - plain[:4](start)).detach()
+    near(attribution.maps[:, 0], gradient.attribute(points, TARGETS).detach() * differences)
 
 
 def method_seeds(seeds: Tensor) -> Tensor:
@@ -168,8 +169,8 @@ def test_completeness_in_a_layer_that_all_passes_through() -> None:
     network, x = small_vgg().double(), images(2, 32, 32)
     given = {"scores": network(x).detach().gather(1, TARGETS[:, None]), "seeds": torch.zeros(2)}
     for method in (IntegratedGradients, Conductance):
-        answer = method(LayerView(network, layer="3"), n_steps=200, baselines=0.3, quadrature="riemann_trapezoid")
-        explained = answer.explain(x, TARGETS[:, None], **given)
+        integrated = method(LayerView(network, layer="3"), n_steps=200, baselines=0.3, quadrature="riemann_trapezoid")
+        explained = integrated.explain(x, TARGETS[:, None], **given)
         assert explained.convergence_delta.abs().max() < 5e-3 * given["scores"].abs().max()
         start = network(torch.full_like(x, 0.3)).detach().gather(1, TARGETS[:, None])
         near(explained.baseline_score, start, 1e-10)
@@ -181,10 +182,10 @@ def test_the_delta_counts_from_where_the_path_begins() -> None:
     network, plain, x = networks_and_image(residual)
     view, targets = LayerView(network, layer="body.0"), TARGETS[:, None]
     scores = network(x).detach().gather(1, targets)
-    answer = IntegratedGradients(view, n_steps=300, baselines=0.3).explain(
+    attribution = IntegratedGradients(view, n_steps=300, baselines=0.3).explain(
         x, targets, scores=scores, seeds=torch.zeros(2)
     )
-    assert answer.convergence_delta.abs().max() < 2e-3 * scores.abs().max()
+    assert attribution.convergence_delta.abs().max() < 2e-3 * scores.abs().max()
     _, delta = captum.attr.LayerIntegratedGradients(plain, plain.body[0]).attribute(
         x, 0.3, TARGETS, n_steps=300, return_convergence_delta=True
     )

@@ -1,4 +1,4 @@
-"""Methods of a hidden neuron, held against Captum's neuron methods."""
+"""Methods of a hidden neuron compared with Captum's neuron methods."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Values and gradients of each kind of output, held against formulas and one backward pass a point."""
+"""Values and gradients of each kind of output equal formulas and one backward pass for each point."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ TARGETS = torch.tensor([[0, 2], [1, 1], [2, 0], [0, 1]])
 
 
 def formula(logits: Tensor, target: int, output: str, multi_label: bool) -> Tensor:
-    """What is explained of one row of logits, by the definitions."""
+    """The output that is explained, of one row of logits, by its definition."""
     if output == "logit":
         return logits[target]
     single = multi_label or len(logits) == 1
@@ -77,3 +77,9 @@ def test_a_prepared_view_follows_its_model() -> None:
 def test_wrong_output() -> None:
     with pytest.raises(ValueError, match="output must be one of logit, probability, log_probability, not 'loss'"):
         View(nn.Identity(), output="loss")
+
+
+def test_the_device_is_the_models() -> None:
+    assert View(small_vgg().to("meta")).device == torch.device("meta")
+    assert View(nn.BatchNorm2d(3, affine=False).to("meta")).device == torch.device("meta")
+    assert View(nn.Identity()).device == torch.device("cpu")

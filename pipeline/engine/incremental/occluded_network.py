@@ -26,13 +26,13 @@ class OccludedNetwork:
         self._copy = GuardedCopy[IncrementalEvaluator](model, otherwise="every occluded image is evaluated in full")
 
     def incremental(
-        self, images: Tensor, starts: Tensor, boxes: Tensor, chunk: int | None
+        self, images: Tensor, baselines: Tensor, boxes: Tensor, chunk: int | None
     ) -> IncrementalEvaluator | None:
         """Return the incremental evaluator for images like these, or None where each has to be evaluated in full.
 
         Args:
             images: (N, C, H, W).
-            starts: Baselines (N, C, H, W).
+            baselines: (N, C, H, W).
             boxes: (G, 4) int64 windows, or boxes around segments: top, left, bottom, right; on the CPU.
             chunk: Windows computed together; None: its own default.
 
@@ -41,7 +41,7 @@ class OccludedNetwork:
         """
         if self.engine == "dense":
             return None
-        evaluator = self._copy.get(images, lambda batches: self._built(batches, starts, boxes, chunk), chunk)
+        evaluator = self._copy.get(images, lambda batches: self._built(batches, baselines[:1], boxes, chunk), chunk)
         refusal = self._copy.refusal
         if self.engine == "incremental" and refusal is not None and not refusal.differs:
             raise ValueError(
@@ -51,14 +51,14 @@ class OccludedNetwork:
             return None
         return evaluator
 
-    def _built(self, batches: Batches, starts: Tensor, boxes: Tensor, chunk: int | None) -> IncrementalEvaluator:
+    def _built(self, batches: Batches, baseline: Tensor, boxes: Tensor, chunk: int | None) -> IncrementalEvaluator:
         evaluator = IncrementalEvaluator(self.model, batches[0][:1], internal_batch_size=chunk)
         few = boxes[torch.linspace(0, len(boxes) - 1, COMPARED_WINDOWS).long()]
         for batch in batches:
-            found = evaluator.values(batch, starts[:1], few)
+            values = evaluator.values(batch, baseline, few)
             # The model's own outputs, image by image: what is compared must not depend on the others in a batch.
-            expected = torch.cat([self.model(occluded) for occluded in _occluded(batch, starts[:1], few).split(1)])
-            require_same_outputs(found.flatten(0, 1), expected)
+            expected = torch.cat([self.model(occluded) for occluded in _occluded(batch, baseline, few).split(1)])
+            require_same_outputs(values.flatten(0, 1), expected)
         return evaluator
 
 

@@ -57,50 +57,50 @@ def tolerance(dtype: torch.dtype) -> float:
     return float(torch.finfo(dtype).eps ** 0.5)
 
 
-def difference(found: Tensor, expected: Tensor) -> float:
+def difference(actual: Tensor, expected: Tensor) -> float:
     """Largest difference, as a share of the largest magnitude of what is expected.
 
     Infinite where the shapes differ, where one of both is finite and the other is not, or where nothing is finite. What
     is not finite in both alike is left out.
     """
-    if found.shape != expected.shape:
+    if actual.shape != expected.shape:
         return torch.inf
     finite = expected.isfinite()
-    if not torch.equal(found.isfinite(), finite) or not finite.any():
+    if not torch.equal(actual.isfinite(), finite) or not finite.any():
         return torch.inf
-    found, expected = (values[finite].to("cpu", torch.float64) for values in (found, expected))
-    return float((found - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
+    actual, expected = (values[finite].to("cpu", torch.float64) for values in (actual, expected))
+    return float((actual - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
 
 
-def require_same_outputs(found: Tensor, expected: Tensor) -> None:
+def require_same_outputs(actual: Tensor, expected: Tensor) -> None:
     """Raise :class:`NotEquivalent` unless outputs are the same but for rounding."""
-    differs = difference(found, expected)
+    differs = difference(actual, expected)
     if differs > tolerance(expected.dtype):
         raise NotEquivalent(f"its outputs differ from the network's by {differs:.1e} of the largest")
 
 
-def require_same(found: Response, expected: Response) -> None:
+def require_same(actual: Response, expected: Response) -> None:
     """Raise :class:`NotEquivalent` unless outputs and gradients are the same but for rounding.
 
     For a copy that calls the same functions in the same order, as torch.fx has recorded them: it rounds as the network
     does, and no activation changes sides of a kink.
     """
-    require_same_outputs(found.outputs, expected.outputs)
-    differs = difference(found.vjp, expected.vjp)
+    require_same_outputs(actual.outputs, expected.outputs)
+    differs = difference(actual.vjp, expected.vjp)
     if differs > tolerance(expected.vjp.dtype):
         raise NotEquivalent(f"its gradients differ from the network's by {differs:.1e} of the largest")
 
 
-def require_near(found: Response, expected: Response) -> None:
+def require_near(actual: Response, expected: Response) -> None:
     """Raise :class:`NotEquivalent` unless outputs are the same but for rounding, and gradients but for kinks.
 
     For a copy that computes the same function in another way. In bfloat16 and float16 gradients of networks with kinks
     are rounding for the most part (0.1 to 1.5 apart, L2), and outputs alone are compared.
     """
-    require_same_outputs(found.outputs, expected.outputs)
+    require_same_outputs(actual.outputs, expected.outputs)
     allowed = {torch.float64: tolerance(torch.float64), torch.float32: KINKS}.get(expected.vjp.dtype)
     # The last point alone: in a constant region of an image, max pooling has several winners, and any may be chosen.
-    one, other = (values.vjp[-1].to("cpu", torch.float64) for values in (found, expected))
+    one, other = (values.vjp[-1].to("cpu", torch.float64) for values in (actual, expected))
     if allowed is None or not other.isfinite().all():
         return
     differs = float((one - other).norm() / other.norm().clamp_min(torch.finfo(torch.float32).tiny))

@@ -14,7 +14,8 @@ def freeze(network: Network) -> Network:
     multiplies those image by image if the matrix requires no gradient, which takes 1.5 times as long as all tokens at
     once (measured on ViT-B/16). No gradient with respect to it is computed unless a backward pass requests it.
     """
-    network.requires_grad_(False)
+    for parameter in network.parameters():  # TorchScript's modules have no requires_grad_
+        parameter.requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
             module.in_proj_weight.requires_grad_(True)

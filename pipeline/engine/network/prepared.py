@@ -100,12 +100,12 @@ class FastNetwork:
         """Compile the copy for chunks of as many points as these, and the stem's rest for when it is first run."""
         network = _compile(copy, str(self.compile))
         try:
-            found = network(points.clone(memory_format=torch.channels_last))
+            outputs = network(points.clone(memory_format=torch.channels_last))
         except NETWORK_ERRORS as error:
             if is_out_of_memory(error):
                 raise
             raise UsageError(f"engine.compile={self.compile}: {' '.join(str(error).split()[:40])}") from error
-        require_same_outputs(found, self.model(points.clone()))
+        require_same_outputs(outputs, self.model(points.clone()))
         return Prepared(network, stem and AffineStem(stem.layers, _compile(stem.rest, str(self.compile))))
 
 

@@ -21,7 +21,7 @@ CORNERS = torch.tensor([
 
 @pytest.fixture(autouse=True)
 def winograd_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Winograd's algorithm work in float64 too, where a wrong index is told from rounding."""
+    """Use Winograd's algorithm in float64 too, where rounding does not hide a wrong index."""
     is_faster = winograd.is_faster
     monkeypatch.setattr(winograd, "is_faster", lambda convolution: is_faster(copy.deepcopy(convolution).float()))
 

@@ -49,14 +49,14 @@ class Branching(nn.Module):
         return pooled if pooled.sum() > 0 else 2 * pooled
 
 
-def test_what_cannot_be_traced_is_asked_whole_or_refused():
+def test_what_cannot_be_traced_is_evaluated_in_full_or_refused():
     images = networks.images(1, 32, 32)
     assert maps(Branching().eval(), "auto", images).isfinite().all()
     with pytest.raises(ValueError, match="engine=incremental"):
         maps(Branching().eval(), "incremental", images)
 
 
-def test_what_would_gain_nothing_is_asked_whole():
+def test_what_would_save_nothing_is_evaluated_in_full():
     patches = nn.Conv2d(3, 64, 8, stride=8), nn.Flatten(2), nn.Linear(72, 4000), nn.Linear(4000, 9), nn.Flatten()
     network = nn.Sequential(*patches).eval()
     images, boxes = networks.images(1, 64, 72, torch.float32), torch.tensor([[0, 0, 15, 15]])
@@ -65,7 +65,7 @@ def test_what_would_gain_nothing_is_asked_whole():
     assert chosen["incremental"].incremental(images, images, boxes, None) is not None
 
 
-def test_a_hooked_network_is_asked_whole():
+def test_a_hooked_network_is_evaluated_in_full():
     network, images = networks.small_vgg().double(), networks.images(1, 32, 32)
     clean = maps(network, "auto", images)
     network[0].register_forward_hook(lambda _module, _inputs, output: 2 * output)

@@ -1,4 +1,4 @@
-"""Where a head reads one token, the last block is computed for that token, and the values stay what they were."""
+"""If the head reads one token, the last block is computed for that token alone, with the same values."""
 
 from collections.abc import Callable
 

@@ -33,7 +33,7 @@ def as_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def gradient(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Of output 1."""
+    """Return the gradient of output 1 with respect to the images."""
     images = images.clone().requires_grad_()
     return torch.autograd.grad(function(images.clone())[:, 1].sum(), images)[0]
 
@@ -218,7 +218,7 @@ def test_weights_without_a_version_have_no_copy(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(
     "error", [KeyError("weight"), AssertionError("shape"), IndexError("axis"), ZeroDivisionError()]
 )
-def test_whatever_building_raises_is_said(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_whatever_building_raises_is_logged(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def build(batches: tuple[Tensor, ...]) -> nn.Module:
         raise error
 

@@ -1,11 +1,17 @@
+"""Layers are found by name; hooks read, detach and replace activations, and are removed also after an error."""
+
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from pipeline.engine.network.hooks import find_layer, output_as_leaf
-from pipeline.engine.network.rectified_backward import RectifiedBackward
-from tests.networks import images, resnet18, small_vgg
+from pipeline.engine.network.hooks import (
+    find_layer,
+    forward_until,
+    output_as_leaf,
+    output_replaced,
+    require_one_run,
+)
+from tests.networks import Recording, images, resnet18, small_vgg
 
 
 class Failure(Exception):
@@ -33,12 +39,12 @@ def test_layers_are_found_by_name_and_by_module():
         (nn.ReLU(), "this ReLU is no part"),
     ],
 )
-def test_a_wrong_layer_is_named_with_near_ones(layer, words):
+def test_a_wrong_name_is_reported_with_similar_ones(layer, words):
     with pytest.raises(ValueError, match=words):
         find_layer(resnet18(), layer)
 
 
-def test_cut_gives_the_gradient_at_the_layer_although_the_next_layer_works_in_place():
+def test_the_leaf_has_the_gradient_at_the_layer_although_the_next_layer_works_in_place():
     network, x = small_vgg().double(), images(2, 64, 72)
     with output_as_leaf(network[3]) as leaves:
         network(x)[:, 4].sum().backward()
@@ -49,7 +55,7 @@ def test_cut_gives_the_gradient_at_the_layer_although_the_next_layer_works_in_pl
     torch.testing.assert_close(leaf.grad, activation.grad)
 
 
-def test_cut_takes_the_first_of_a_tuple_and_refuses_what_is_no_tensor():
+def test_the_leaf_is_the_first_of_a_tuple_and_must_be_a_tensor():
     class Two(nn.Module):
         def forward(self, x):
             return x * 2, "other"
@@ -68,7 +74,7 @@ def test_cut_takes_the_first_of_a_tuple_and_refuses_what_is_no_tensor():
     assert hooks(words) == 0
 
 
-def test_cut_is_undone_also_after_an_error():
+def test_the_hook_is_removed_also_after_an_error():
     network = resnet18()
     with pytest.raises(Failure), output_as_leaf(network.layer4):
         network(images(1, 64, 72, torch.float32))
@@ -76,59 +82,46 @@ def test_cut_is_undone_also_after_an_error():
     assert hooks(network) == 0
 
 
-def formula(values, gradient, *, highest, where_active):
-    positive = gradient.clamp(min=0)
-    return positive * ((values > 0) & (values < highest)) if where_active else positive
+def test_the_forward_pass_ends_at_the_layer():
+    network, x = small_vgg().double(), images(2, 64, 72)
+    rest = Recording(network[4:])
+    whole = nn.Sequential(*network[:4], rest)
+    assert torch.equal(forward_until(whole, whole[3], x), network[:4](x))
+    assert rest.passes == [] and hooks(whole) == 0
 
 
-@pytest.mark.parametrize("where_active", [True, False])
-@pytest.mark.parametrize(
-    ("call", "highest"),
-    [
-        (nn.ReLU(), torch.inf),
-        (nn.ReLU(inplace=True), torch.inf),
-        (nn.ReLU6(), 6),
-        (F.relu, torch.inf),
-        (torch.relu, torch.inf),
-        (torch.ops.aten.relu.default, torch.inf),
-        (lambda x: x.relu(), torch.inf),
-        (lambda x: x.relu_(), torch.inf),
-        (lambda x: F.relu(x, True), torch.inf),
-        (lambda x: F.relu(input=x, inplace=True), torch.inf),
-        (F.relu6, 6),
-        (lambda x: F.hardtanh(x, 0, 3, inplace=True), 3),
-    ],
-)
-def test_every_form_of_relu_has_the_rewritten_backward(call, highest, where_active):
-    x = (8 * torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).requires_grad_()
-    weights = torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    with RectifiedBackward(where_active=where_active) as mode:
-        rectified = call(x * 1)
-    assert mode.rewritten == 1
-    torch.testing.assert_close(rectified, x.clamp(0, highest))
-    (gradient,) = torch.autograd.grad((rectified * weights).sum(), x)
-    torch.testing.assert_close(gradient, formula(x, weights, highest=highest, where_active=where_active))
+def test_a_layer_that_does_not_run():
+    network = Idle()
+    with pytest.raises(ValueError, match="it does not run when the network does"):
+        forward_until(network, network.idle, torch.ones(1, 2))
+    with pytest.raises(ValueError, match="idle runs 0 times"):
+        require_one_run(network, "idle", network.idle, torch.ones(1, 2))
+    assert hooks(network) == 0
 
 
-def test_in_place_also_changes_the_tensor_it_was_called_on():
-    x = torch.tensor([-1.0, 2.0])
-    with RectifiedBackward(where_active=True):
-        F.relu_(x)
-    assert x.tolist() == [0, 2]
+def test_a_layer_that_runs_twice_or_on_pieces_of_an_image():
+    network = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Flatten(0, 1), nn.Linear(3, 1))
+    with pytest.raises(ValueError, match="2 cuts the image into pieces"):
+        require_one_run(network, "2", network[2], torch.ones(1, 6))
+    twice = nn.Sequential(relu := nn.ReLU(), nn.Linear(2, 2), relu)
+    with pytest.raises(ValueError, match="0 runs 2 times"):
+        require_one_run(twice, "0", relu, torch.ones(1, 2))
 
 
-def test_the_backward_is_the_networks_own_again_also_after_an_error():
-    x = torch.tensor([3.0], requires_grad=True)
-    with pytest.raises(Failure), RectifiedBackward(where_active=True):
-        raise Failure
-    assert torch.autograd.grad(-F.relu(x).sum(), x)[0].item() == -1
+def test_an_activation_is_replaced_although_the_next_layer_works_in_place():
+    network, x = small_vgg().double(), images(2, 64, 72)
+    values = torch.randn_like(network[:4](x))
+    before = values.clone()
+    with output_replaced(network[3], values):
+        outputs = network(x)
+    assert torch.equal(outputs, network[4:](before.clone())) and torch.equal(values, before)
+    assert hooks(network) == 0
 
 
-def test_other_non_linearities_are_named_and_left_alone():
-    x = torch.linspace(-3, 3, 7, requires_grad=True)
-    with RectifiedBackward(where_active=True) as mode:
-        total = (F.gelu(x) + nn.Hardswish()(x) + nn.Hardtanh(-2, 2)(x)).sum()
-    assert (mode.rewritten, mode.others) == (0, {"gelu", "hardswish", "hardtanh"})
-    with_mode = torch.autograd.grad(total, x)[0]
-    without = torch.autograd.grad((F.gelu(x) + F.hardswish(x) + F.hardtanh(x, -2, 2)).sum(), x)[0]
-    assert torch.equal(with_mode, without)
+class Idle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.idle, self.busy = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.busy(x)

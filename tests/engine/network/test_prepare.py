@@ -1,4 +1,4 @@
-"""Prepared networks give the values of the networks they come from, which stay as they are."""
+"""Prepared networks have the values of the networks that they are copies of, which are unchanged."""
 
 import copy
 
@@ -71,7 +71,7 @@ def test_nothing_in_place_and_frozen(block: Block) -> None:
     assert not any(module.training for module in prepared.modules())
 
 
-def test_network_stays_as_it_is(block: Block) -> None:
+def test_the_network_is_unchanged(block: Block) -> None:
     before = copy.deepcopy(block)
     prepare(block)
     assert str(block) == str(before) and block.training

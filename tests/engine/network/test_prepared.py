@@ -1,4 +1,4 @@
-"""The faster copy of a network: the same values, and the network itself where a copy would not do."""
+"""The faster copy of a network has its values; the network itself is evaluated where a copy is not possible."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_a_compiled_network_gives_the_same_maps():
     assert (both[0] - both[1]).abs().max() < 1e-10 * both[1].abs().max()
 
 
-def test_what_cannot_be_compiled_is_said():
+def test_what_cannot_be_compiled_is_reported():
     with pytest.raises(ValueError, match=r"compile must be one of .*inductor.*, not 'fast'"):
         View(networks.small_vgg(), prepare=True, compile="fast")
 
@@ -66,7 +66,7 @@ def test_no_stem_where_the_first_layer_is_not_affine():
     assert FastNetwork(network).stem(networks.images(1, 8, 8, torch.float32)) is None
 
 
-def test_a_training_network_is_asked_itself():
+def test_a_training_network_has_no_copy():
     network, points = networks.resnet18(), networks.images(2, 64, 64, torch.float32)
     fast = FastNetwork(network)
     network.train()
@@ -75,7 +75,7 @@ def test_a_training_network_is_asked_itself():
     assert fast.prepared(points) is not None
 
 
-def test_what_cannot_be_traced_is_asked_itself():
+def test_what_cannot_be_traced_has_no_copy():
     class Branching(nn.Module):
         def forward(self, points):
             return points.flatten(1) if points.sum() > 0 else -points.flatten(1)

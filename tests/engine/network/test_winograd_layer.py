@@ -1,11 +1,9 @@
-"""Winograd's convolution gives the direct one's values and gradients, and takes its place only where it pays."""
+"""Winograd's convolution has the values and gradients of the direct one, and replaces it only where it is faster."""
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from pipeline.engine import winograd
 from pipeline.engine.network.prepared import FastNetwork
 from pipeline.engine.network.winograd_layer import WinogradConvolution, is_replaceable, use_winograd
 from tests import networks
@@ -30,18 +28,7 @@ def test_values_and_gradients(shape: tuple[int, ...], bias: bool, memory_format:
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_rounding_error_is_a_few_units_in_the_last_place() -> None:
-    torch.manual_seed(0)
-    weight, maps = torch.randn(256, 256, 3, 3), torch.randn(2, 256, 14, 14).relu()
-    exact = F.conv2d(maps.double(), weight.double(), padding=1)
-    found = winograd.convolve_maps(maps, winograd.transform_kernel(weight), None)
-    direct = F.conv2d(maps, weight, padding=1)
-    # 0.9 times the direct kernel's error on an AMD EPYC (AVX2), 2.6 times on an Intel Xeon (AVX-512)
-    assert (found - exact).norm() < 4 * (direct - exact).norm()
-    assert (found - exact).norm() < 8 * torch.finfo(torch.float32).eps * exact.norm()
-
-
-def test_few_tiles_are_left_to_the_direct_convolution() -> None:
+def test_few_tiles_use_the_direct_convolution() -> None:
     few, enough = torch.randn(1, 96, 6, 6), torch.randn(2, 96, 6, 6)
     direct = nn.Conv2d(96, 96, 3, padding=1)
     replaced = WinogradConvolution(direct)
@@ -71,7 +58,7 @@ def test_which_convolutions_are_replaced(convolution: nn.Conv2d, expected: bool)
     assert is_replaceable(convolution) == expected
 
 
-def test_a_network_uses_it_and_the_model_stays_as_it_is() -> None:
+def test_a_network_uses_it_and_the_model_is_unchanged() -> None:
     model, images = networks.resnet18().float(), networks.images(4, 96, 80, torch.float32)
     fast = FastNetwork(model)
     prepared = fast.prepared(images)
