@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -137,20 +138,30 @@ def _first_names(folders: list[str]) -> str:
 
 def _by_class_map(folders: list[str], n_outputs: int, class_map: Path) -> np.ndarray:
     classes = _read_map(class_map)
-    missing = [folder for folder in folders if folder not in classes]
+    forms = [unicodedata.normalize("NFC", folder) for folder in folders]
+    missing = [folder for folder, form in zip(folders, forms, strict=True) if form not in classes]
     if missing:
         raise UsageError(f"data.class_map={class_map}: {_first_names(missing)} of the class folders are not in it")
     n_classes = class_count(n_outputs)
-    for folder in folders:
-        if type(classes[folder]) is not int or classes[folder] not in range(n_classes):  # true is an int in Python
+    for form in forms:
+        if type(classes[form]) is not int or classes[form] not in range(n_classes):  # true is an int in Python
             expected = f"expected an integer from 0 to {n_classes - 1}"
-            raise UsageError(f"data.class_map={class_map}: {folder!r} is {classes[folder]!r}, {expected}")
-    return np.array([classes[folder] for folder in folders], np.int32)
+            raise UsageError(f"data.class_map={class_map}: {form!r} is {classes[form]!r}, {expected}")
+    return np.array([classes[form] for form in forms], np.int32)
 
 
 def _read_map(path: Path) -> dict[str, object]:
+    """Class of each folder's name in the form NFC."""
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        classes: dict[str, object] = {}
+        for name, value in pairs:
+            if classes.setdefault(unicodedata.normalize("NFC", name), value) != value:
+                raise UsageError(f"data.class_map={path}: {name!r} is in it twice, with different classes")
+        return classes
+
     try:
-        classes = json.loads(path.read_bytes())
+        classes = json.loads(path.read_bytes(), object_pairs_hook=unique)
     except OSError as error:
         raise UsageError(f"data.class_map={path}: {error.strerror}") from error
     except ValueError as error:

@@ -1,8 +1,9 @@
 """Image location -> decoded image: from a local file, a byte range of an archive, or an object store."""
 # Paths are raw bytes here, which pathlib does not take:
-# ruff: noqa: PTH118
+# ruff: noqa: PTH110, PTH118
 
 import os
+import unicodedata
 
 from PIL import Image
 
@@ -25,12 +26,26 @@ def fetch_image(root: bytes, location: ImageLocation) -> Image.Image:
     """
     path = root.rstrip(b"/") + b"/" + location.path if is_remote(root) else os.path.join(root, location.path)
     if location.span is None:
-        return decode_image(_read_object(path, None)) if is_remote(root) else read_image(path)
+        return decode_image(_read_object(path, None)) if is_remote(root) else _read_file(root, location.path)
     archive = path[: _archive_length(path, len(root))]
     content = _read_object(archive, location.span) if is_remote(root) else _read_range(archive, location.span)
     if len(content) < location.span[1]:
         raise UnreadableImage("the archive ends within it")
     return decode_image(content)
+
+
+def _read_file(root: bytes, path: bytes) -> Image.Image:
+    """Reads a local image; a name that no file has is tried in the other Unicode forms (a list written on a Mac)."""
+    try:
+        return read_image(os.path.join(root, path))
+    except UnreadableImage as error:
+        if path.isascii() or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        forms = (os.fsencode(unicodedata.normalize(form, os.fsdecode(path))) for form in ("NFC", "NFD"))
+        for form in forms:
+            if os.path.exists(os.path.join(root, form)):
+                return read_image(os.path.join(root, form))
+        raise
 
 
 def _archive_length(path: bytes, start: int) -> int:

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
         with ThreadPoolExecutor(LISTING_THREADS) as pool:
             parts = [*pool.map(lambda name: ImagePaths.from_bytes(sorted(tree.list_below([name]))), sorted(folders))]
-        numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
-        index = ImageIndex(ImagePaths.join(parts), numbers, [os.fsdecode(folder) for folder in sorted(folders)])
+        names, classes = _merge_unicode_forms([os.fsdecode(folder) for folder in sorted(folders)])
+        index = ImageIndex(ImagePaths.join(parts), np.repeat(classes, [len(part) for part in parts]), names)
     else:
         advice = "use data.labels=false, or give the folder above" if images else "the folder is empty"
         raise UsageError(f"data.root={str(root)!r} has no class folders: {advice}")
@@ -78,6 +79,18 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
         known = " ".join(sorted(EXTENSIONS))
         raise UsageError(f"data.root={str(root)!r}: no images below it (known extensions: {known})")
     return index
+
+
+def _merge_unicode_forms(folders: list[str]) -> tuple[list[str], np.ndarray]:
+    """Names of the class folders without further Unicode forms of one name, and the number of each folder's, int32."""
+    numbers: dict[str, int] = {}
+    names, classes = list[str](), list[int]()
+    for folder in folders:
+        number = numbers.setdefault(unicodedata.normalize("NFC", folder), len(names))
+        classes.append(number)
+        if number == len(names):
+            names.append(folder)
+    return names, np.array(classes, np.int32)
 
 
 def sample(
@@ -118,8 +131,9 @@ def sample(
 
 
 def _folder_number(folders: list[str], name: str) -> int:
-    if name in folders:
-        return folders.index(name)
+    forms = [unicodedata.normalize("NFC", folder) for folder in folders]
+    if (form := unicodedata.normalize("NFC", name)) in forms:
+        return forms.index(form)
     near = difflib.get_close_matches(name, folders)
     advice = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the first is {folders[0]!r}"
     raise UsageError(f"data.classes: no class folder {name!r} among {len(folders)}; {advice}")

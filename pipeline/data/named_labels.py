@@ -1,5 +1,6 @@
 """Labels given as text beside the images, not by class folders -> an index."""
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,15 +12,24 @@ from pipeline.data.image_paths import ImagePaths
 class LabelEncoder:
     """Encodes label texts as numbers 0, 1, ..., in the order in which they are first met.
 
-    A list of a billion lines is encoded block by block: memory holds one text for each distinct label.
+    Unicode forms (NFC, NFD) of one label are the same label. A list of a billion lines is encoded block by block:
+    memory holds one text for each distinct label.
     """
 
     def __init__(self) -> None:
-        self._codes: dict[bytes, int] = {}
+        self._codes: dict[bytes, int] = {}  # of each label as it is written
+        self._forms: dict[str, int] = {}  # of each label in the form NFC
 
     def encode(self, labels: Iterable[bytes]) -> np.ndarray:
         """Code of each label, int32 (n,)."""
-        return np.fromiter((self._codes.setdefault(label, len(self._codes)) for label in labels), np.int32)
+        return np.fromiter(map(self._code, labels), np.int32)
+
+    def _code(self, label: bytes) -> int:
+        code = self._codes.get(label)
+        if code is None:
+            form = unicodedata.normalize("NFC", label.decode(errors="surrogateescape"))
+            code = self._codes[label] = self._forms.setdefault(form, len(self._forms))
+        return code
 
     def index(self, paths: ImagePaths, codes: np.ndarray, archive: np.ndarray | None = None) -> ImageIndex:
         """Makes the index of images with these labels.
@@ -32,9 +42,12 @@ class LabelEncoder:
             codes: Of their labels, int32 (n,), by :meth:`encode`.
             archive: Number of the archive that each image is in, int32 (n,), or None.
         """
-        labels = sorted(self._codes)
+        written: dict[int, bytes] = {}  # the first of the sorted forms of each label
+        for label in sorted(self._codes):
+            written.setdefault(self._codes[label], label)
+        labels = list(written.values())
         rank = np.empty(len(labels), np.int32)  # code -> position among the sorted labels
-        rank[[self._codes[label] for label in labels]] = np.arange(len(labels), dtype=np.int32)
+        rank[list(written)] = np.arange(len(labels), dtype=np.int32)
         folder = rank[codes]
         names = [label.decode(errors="surrogateescape") for label in labels]
         # Up to nine digits, so that a number fits into int32

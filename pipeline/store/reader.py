@@ -2,6 +2,7 @@
 
 import operator
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,7 +195,9 @@ class Run:
     def _image(self, path: bytes) -> int:
         root, full = (os.fsencode(absolute(os.fsdecode(name))) for name in (self.manifest.root, path))
         for relative in (path, full.removeprefix(root + b"/")):
-            image = self.manifest.paths.find(relative)
-            if image is not None:
-                return image
+            forms = (os.fsencode(unicodedata.normalize(form, os.fsdecode(relative))) for form in ("NFC", "NFD"))
+            for name in dict.fromkeys((relative, *forms)):
+                image = self.manifest.paths.find(name)
+                if image is not None:
+                    return image
         raise ValueError(f"{os.fsdecode(path)} is not an image of {self.folder}")

@@ -196,3 +196,15 @@ def test_names_of_imagenet_and_of_a_single_output_stay() -> None:
     assert names_by_folders(imagenet, WORDNET_IDS, np.arange(1000), imagenet) == imagenet
     assert names_by_folders(imagenet, own, np.arange(1000), imagenet) == own
     assert names_by_folders(["class 0"], ["bad", "good"], np.array([0, 1]), ["class 0"]) == ["class 0"]
+
+
+def test_unicode_forms_of_one_name_are_one_key_of_a_class_map(class_map: Path) -> None:
+    class_map.write_text(json.dumps({"caf\u00e9": 2, "cat": 1}))
+    assert class_of_folder(["cafe\u0301", "cat"], 3, class_map).tolist() == [2, 1]
+
+
+def test_a_name_twice_in_a_class_map_is_refused(class_map: Path) -> None:
+    for text in ('{"cat": 1, "cat": 2}', '{"caf\u00e9": 1, "cafe\u0301": 2}'):
+        class_map.write_text(text)
+        with pytest.raises(UsageError, match="is in it twice, with different classes"):
+            class_of_folder(["cat"], 3, class_map)

@@ -68,3 +68,12 @@ def test_a_missing_file_archive_or_object_is_unreadable(root: str) -> None:
     for location in (ImageLocation(b"no.png", None), ImageLocation(b"no.tar/1.png", (0, 9))):
         with pytest.raises(UnreadableImage):
             fetch_image(os.fsencode(root), location)
+
+
+def test_a_name_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+    (tmp_path / "caf\u00e9").mkdir()
+    Image.new("RGB", (3, 4)).save(tmp_path / "caf\u00e9/1.png")
+    location = ImageLocation("cafe\u0301/1.png".encode(), None)
+    assert fetch_image(bytes(tmp_path), location).size == (3, 4)
+    with pytest.raises(UnreadableImage, match="No such file"):
+        fetch_image(bytes(tmp_path), ImageLocation("th\u00e9/1.png".encode(), None))

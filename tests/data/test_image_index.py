@@ -174,3 +174,13 @@ def test_classes_of_an_unlabelled_folder(tmp_path: Path, options: dict[str, obje
     with pytest.raises(UsageError, match="labels is false"):
         sample(index, **options)
     assert sample(index, limit=1).folder.tolist() == [-1]
+
+
+def test_unicode_forms_of_one_folder_are_one_class(tmp_path: Path) -> None:
+    for folder in ("caf\u00e9", "cafe\u0301", "cat"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").touch()
+    index = index_folder(tmp_path)
+    assert (index.folders, index.folder.tolist()) == (["cafe\u0301", "cat"], [0, 0, 1])
+    for form in ("caf\u00e9", "cafe\u0301"):
+        assert sample(index, classes=[form]).folder.tolist() == [0, 0]

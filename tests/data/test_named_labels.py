@@ -46,3 +46,10 @@ def test_unlabelled() -> None:
     index = unlabelled_index(PATHS)
     assert index.folder.tolist() == [-1] * 5 and index.folder.dtype == np.int32
     assert (index.folders, index.label, index.archive) == ([], None, None)
+
+
+def test_unicode_forms_of_one_label_are_one_label() -> None:
+    composed, decomposed = "caf\u00e9".encode(), "cafe\u0301".encode()
+    encoder = LabelEncoder()
+    index = encoder.index(PATHS, encoder.encode([b"owl", composed, decomposed, b"cat", composed]))
+    assert index.folders == ["cafe\u0301", "cat", "owl"] and index.folder.tolist() == [2, 0, 0, 1, 0]
