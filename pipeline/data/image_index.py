@@ -4,6 +4,7 @@ import difflib
 import logging
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from pipeline.errors import UsageError
 log = logging.getLogger(__name__)
 
 IMAGE_EXTENSIONS = frozenset(os.fsencode(extension) for extension in EXTENSIONS)
+_OTHER_KINDS = (
+    b".heic .heif .avif .jxl .jxr .jp2 .j2k .svg .psd .ico .icns .tga .dds .exr .hdr .dcm .mpo .dib .pcx .xpm .eps "
+    b".nef .cr2 .cr3 .arw .dng .raf .orf .rw2"
+)
+NOT_READ = frozenset(_OTHER_KINDS.split()) - IMAGE_EXTENSIONS
+"""Extensions of image files that are not read; such files are counted and left out."""
 LISTING_THREADS = 8
 """Class folders listed in parallel: over a network, or on a cold disk, listing waits for latency."""
 
@@ -60,25 +67,49 @@ def index_folder(root: str | Path, labels: bool = True) -> ImageIndex:
     Raises:
         UsageError: A folder cannot be listed, or there is no image, or no class folder.
     """
-    tree = open_tree(str(root), IMAGE_EXTENSIONS)
-    folders, images = tree.list_top()
+    tree, left_out = open_tree(str(root), IMAGE_EXTENSIONS | NOT_READ), Counter[bytes]()
+    folders, files = tree.list_top()
+    images = readable(files, left_out)
     if not labels:
-        paths = ImagePaths.from_bytes(sorted(images + tree.list_below(folders)))
+        paths = ImagePaths.from_bytes(sorted(images + readable(tree.list_below(folders), left_out)))
         index = ImageIndex(paths, np.full(len(paths), -1, np.int32), [])
     elif folders:
         if images:
             log.warning("%d images directly in %r are in no class folder: left out", len(images), str(root))
         with ThreadPoolExecutor(LISTING_THREADS) as pool:
-            parts = [*pool.map(lambda name: ImagePaths.from_bytes(sorted(tree.list_below([name]))), sorted(folders))]
+            listings = pool.map(lambda name: tree.list_below([name]), sorted(folders))
+            parts = [ImagePaths.from_bytes(sorted(readable(listing, left_out))) for listing in listings]
         names, classes = _merge_unicode_forms([os.fsdecode(folder) for folder in sorted(folders)])
         index = ImageIndex(ImagePaths.join(parts), np.repeat(classes, [len(part) for part in parts]), names)
     else:
         advice = "use data.labels=false, or give the folder above" if images else "the folder is empty"
         raise UsageError(f"data.root={str(root)!r} has no class folders: {advice}")
+    log_left_out(left_out, str(root))
     if not len(index.paths):
         known = " ".join(sorted(EXTENSIONS))
         raise UsageError(f"data.root={str(root)!r}: no images below it (known extensions: {known})")
     return index
+
+
+def readable(files: Sequence[bytes], left_out: Counter[bytes]) -> list[bytes]:
+    """The files that are not left out for their extension; the others are counted by it."""
+    chosen = []
+    for name in files:
+        extension = name[name.rfind(b".") :].lower()
+        if extension in NOT_READ:
+            left_out[extension] += 1
+        else:
+            chosen.append(name)
+    return chosen
+
+
+def log_left_out(left_out: Counter[bytes], root: str) -> None:
+    """Warns of image files that are left out for their extension, in one line."""
+    if left_out:
+        kinds = ", ".join(f"{number} {extension.decode()}" for extension, number in left_out.most_common())
+        log.warning(
+            "%d image files below %r are of kinds that are not read: left out (%s)", left_out.total(), root, kinds
+        )
 
 
 def _merge_unicode_forms(folders: list[str]) -> tuple[list[str], np.ndarray]:

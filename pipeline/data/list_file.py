@@ -1,12 +1,14 @@
 """Index of the images that a list file names, one path a line, in its order; no folder is listed."""
 
+import codecs
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from pipeline.data.image_index import ImageIndex
+from pipeline.data.image_index import IMAGE_EXTENSIONS, ImageIndex
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.named_labels import LabelEncoder, unlabelled_index
 from pipeline.errors import UsageError
@@ -14,6 +16,12 @@ from pipeline.system.remote import open_file
 
 _BLOCK_LINES = 100_000
 """Lines parsed at a time; only these are in memory as Python objects."""
+
+_EXTENSIONS = tuple(IMAGE_EXTENSIONS)
+_PATH_AND_MORE = re.compile(
+    rb"(.+(?:" + b"|".join(map(re.escape, sorted(_EXTENSIONS))) + rb"))([\s,;].*)", re.IGNORECASE
+)
+"""An image's path, and what follows after a blank, comma or semicolon."""
 
 LineError = Callable[[int, str], UsageError]
 """Line number from 0, and message -> the error to raise."""
@@ -24,6 +32,7 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
 
     A line is a path, relative to ``data.root``, as raw bytes, and optionally a TAB and a label, on all lines or on
     none: a class number, or a name where not all are numbers. Without labels the first folder of a path is its class.
+    A byte order mark of UTF-8 at the beginning is skipped.
 
     Args:
         file: The list, also an address such as ``s3://bucket/list.txt``.
@@ -41,6 +50,8 @@ def read_list(file: str, labels: bool = True) -> ImageIndex:
     try:
         with open_file(file) as opened:
             for first, lines in _blocks(opened):
+                if first == 0:
+                    _skip_byte_order_mark(lines, line_error)
                 rows = [line.rstrip(b"\r\n").split(b"\t", 1) for line in lines]
                 n_fields = n_fields or len(rows[0])
                 _check(rows, first, n_fields, line_error)
@@ -68,23 +79,46 @@ def _blocks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
         first += len(block)
 
 
+def _skip_byte_order_mark(lines: list[bytes], line_error: LineError) -> None:
+    """Removes UTF-8's mark from the first line; raises UsageError for UTF-16, in which paths are not bytes."""
+    lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+    if lines[0].startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in lines[0]:
+        raise line_error(0, "the file is in UTF-16: save it as UTF-8")
+
+
 def _check(rows: list[list[bytes]], first: int, n_fields: int, line_error: LineError) -> None:
     for line, fields in enumerate(rows, first):
         path = fields[0]
         if not path:
             raise line_error(line, "there is no path")
         if len(fields) != n_fields:
-            raise line_error(line, "a label after a TAB must be on all lines or on none")
+            raise line_error(line, f"a label after a TAB must be on all lines or on none{_advice(path)}")
         if path.startswith(b"/") or b"://" in path:
             raise line_error(line, f"{path!r} is not relative to data.root")
         if b"\0" in path or (b".." in path and b".." in path.split(b"/")):
             raise line_error(line, f"{path!r} leads out of data.root")
+        if b"\\" in path:
+            raise line_error(line, f"{path!r} has a backslash: folders are separated by /")
+        is_image = path.lower().endswith(_EXTENSIONS)
+        if not is_image and (advice := _advice(path)):
+            raise line_error(line, f"{path!r} is no path of an image{advice}")
+        if not is_image and len(fields) == 2 and fields[1].strip().lower().endswith(_EXTENSIONS):
+            raise line_error(line, f"{path!r} is no path of an image: the path comes first, then a TAB and the label")
+
+
+def _advice(path: bytes) -> str:
+    """Advice on a path that is followed by more on its line; empty for others."""
+    parts = _PATH_AND_MORE.fullmatch(path)
+    if parts is None or path.lower().endswith(_EXTENSIONS):
+        return ""
+    return f": {parts[2]!r} follows {parts[1]!r}; a TAB separates a path and its label"
 
 
 def _labels(rows: list[list[bytes]], first: int, line_error: LineError) -> Iterator[bytes]:
     """The label of each line or, in a list without labels, the first folder of its path."""
     for line, fields in enumerate(rows, first):
-        label = fields[1].strip() if len(fields) > 1 else fields[0].partition(b"/")[0] if b"/" in fields[0] else b""
+        folder, separator, _ = fields[0].removeprefix(b"./").partition(b"/")  # find prints ./folder/image
+        label = fields[1].strip() if len(fields) > 1 else folder if separator else b""
         if not label:
             raise line_error(line, "neither a label after a TAB nor a class folder; data.labels=false needs none")
         yield label

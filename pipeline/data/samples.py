@@ -5,6 +5,7 @@ sample ``a/22``. A join never overwrites: members that compete for one place in 
 """
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 
 from pipeline.errors import UsageError
@@ -51,9 +52,11 @@ class Samples:
 
     Attributes:
         archive: Its name, for messages.
+        not_read: Number of images of kinds that are not read, by extension.
     """
 
     archive: str
+    not_read: Counter[bytes] = field(default_factory=Counter)
     _places: dict[tuple[str, str], Member] = field(default_factory=dict)
     _images: dict[str, list[Member]] = field(default_factory=dict)
     _labels: dict[str, list[tuple[Member, bytes]]] = field(default_factory=dict)

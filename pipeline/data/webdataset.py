@@ -8,6 +8,7 @@ import json
 import logging
 import posixpath
 import tarfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -16,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pipeline.data.file_tree import open_tree
-from pipeline.data.image_index import IMAGE_EXTENSIONS, LISTING_THREADS, ImageIndex
+from pipeline.data.image_index import IMAGE_EXTENSIONS, LISTING_THREADS, NOT_READ, ImageIndex, log_left_out
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.named_labels import LabelEncoder, unlabelled_index
 from pipeline.data.samples import Member, Samples
@@ -30,7 +31,7 @@ _MAX_LABEL_BYTES = 1 << 20
 _END_BYTES = 1 << 20
 """Read at a time after the last member; an archive usually ends with 10 KB of zeros at most."""
 
-Members = tuple[ImagePaths, list[bytes], int]
+Members = tuple[ImagePaths, list[bytes], int, Counter[bytes]]
 Span = tuple[int, int]
 """Offset and length in bytes."""
 
@@ -59,21 +60,22 @@ def index_archives(root: str, labels: bool = True) -> ImageIndex:
         )
     with ThreadPoolExecutor(LISTING_THREADS) as pool:
         members = [*pool.map(lambda archive: _index_archive(root, archive, labels), archives)]
+    log_left_out(sum((not_read for *_, not_read in members), Counter()), root)
     paths = ImagePaths.join([part for part, *_ in members])
     if not len(paths):
         raise UsageError(f"data.root={root!r}: no images in its {len(archives)} archives")
-    if left_out := sum(images for *_, images in members):
+    if left_out := sum(images for _, _, images, _ in members):
         log.info("%d images named beside that of their sample (such as a.seg.png beside a.jpg) are left out", left_out)
     number = np.repeat(np.arange(len(members), dtype=np.int32), [len(part) for part, *_ in members])
     if not labels:
         return unlabelled_index(paths, number)
     encoder = LabelEncoder()
-    codes = encoder.encode(label for _, archive_labels, _ in members for label in archive_labels)
+    codes = encoder.encode(label for _, archive_labels, *_ in members for label in archive_labels)
     return encoder.index(paths, codes, number)
 
 
 def _index_archive(root: str, archive: bytes, labels: bool) -> Members:
-    """Paths with byte ranges, and labels, of an archive's images, and the number of images that are left out."""
+    """Paths with byte ranges, and labels, of an archive's images, and the images that are left out."""
     name = archive.decode(errors="surrogateescape")
     try:
         with (
@@ -87,7 +89,7 @@ def _index_archive(root: str, archive: bytes, labels: bool) -> Members:
     images, left_out = samples.images()
     spans = np.array([(member.offset, member.size) for member in images], np.int64).reshape(-1, 2)
     paths = ImagePaths.from_bytes((archive + b"/" + _encoded(member.name) for member in images), spans)
-    return paths, [samples.label(member) for member in images] if labels else [], left_out
+    return paths, [samples.label(member) for member in images] if labels else [], left_out, samples.not_read
 
 
 def _read_headers(opened: tarfile.TarFile, file: BinaryIO, archive: str, labels: bool) -> Samples:
@@ -122,7 +124,10 @@ def _add_member(
     if not (header.isreg() or header.islnk() or header.issym()) or path.name.startswith("."):
         return
     member = Member(name, header.offset, header.offset_data, header.size)
-    is_image = member.extension.encode(errors="surrogateescape") in IMAGE_EXTENSIONS
+    extension = member.extension.encode(errors="surrogateescape")
+    is_image = extension in IMAGE_EXTENSIONS
+    if extension in NOT_READ:
+        samples.not_read[extension] += 1
     if not is_image and (labels_from is None or member.extension not in (".cls", ".json")):
         return
     if is_image and ".." in path.parts:

@@ -184,3 +184,13 @@ def test_unicode_forms_of_one_folder_are_one_class(tmp_path: Path) -> None:
     assert (index.folders, index.folder.tolist()) == (["cafe\u0301", "cat"], [0, 0, 1])
     for form in ("caf\u00e9", "cafe\u0301"):
         assert sample(index, classes=[form]).folder.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_image_files_that_are_not_read_are_counted(
+    tmp_path: Path, labels: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch_files(tmp_path, "a/1.jpg", "a/2.HEIC", "b/3.heic", "b/deep/4.jxl", "b/notes.txt", "b/.5.heic")
+    assert list(index_folder(tmp_path, labels).paths) == [b"a/1.jpg"]
+    (record,) = caplog.records
+    assert "3 image files" in record.message and "left out (2 .heic, 1 .jxl)" in record.message

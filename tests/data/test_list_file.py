@@ -64,12 +64,26 @@ def test_a_sample_of_a_list_in_any_order(tmp_path: Path) -> None:
         (b"a/1.jpg\na/2.jpg\t1\n", "line 2: a label after a TAB must be on all lines or on none"),
         (b"a/1.jpg\n2.jpg\n", "line 2: neither a label after a TAB nor a class folder"),
         (b"a/1.jpg\t1\na/2.jpg\t \n", "line 2: neither a label"),
+        (b"a/1.jpg 3\n", r"line 1: b'a/1\.jpg 3' is no path .* b' 3' follows b'a/1\.jpg'; a TAB separates"),
+        (b"path,label\na b/1.JPEG, cat\n", r"line 2: .* b', cat' follows b'a b/1\.JPEG'"),
+        (b"a/1.jpg;3\n", "b';3' follows"),
+        (b"a/1.jpg \n", "b' ' follows"),
+        (b"a/1.jpg\t3\na/2.jpg 4\n", "line 2: a label after a TAB must be on all lines or on none: b' 4' follows"),
+        (b"3\ta/1.jpg\n", "the path comes first"),
+        (b"a\\1.jpg\n", "has a backslash: folders are separated by /"),
+        ("a/1.jpg\n".encode("utf-16"), "line 1: the file is in UTF-16: save it as UTF-8"),
         (b"a/1.jpg\nb/1.jpg\nb/2.jpg\nb/1.jpg\n", "line 4: b'b/1.jpg' is on line 2 already"),
     ],
 )
 def test_an_invalid_line_is_named_by_its_number(tmp_path: Path, text: bytes, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_list(write_list(tmp_path, text))
+
+
+def test_a_byte_order_mark_and_the_dot_of_find_are_no_part_of_a_name(tmp_path: Path) -> None:
+    index = read_list(write_list(tmp_path, b"\xef\xbb\xbfcat/1.jpg\n./dog/2.jpg\ncat/a b, c.jpg\ndog/no_extension\n"))
+    assert list(index.paths) == [b"cat/1.jpg", b"./dog/2.jpg", b"cat/a b, c.jpg", b"dog/no_extension"]
+    assert (index.folders, index.folder.tolist()) == (["cat", "dog"], [0, 1, 0, 1])
 
 
 def test_a_missing_list(tmp_path: Path) -> None:

@@ -123,9 +123,9 @@ def test_concatenated_archives_are_refused(tmp_path: Path) -> None:
 
 def test_a_segmentation_beside_an_image_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    write_tar(tmp_path / "a.tar", {"a.seg.png": picture(1), "a.png": picture(2), "a.cls": b"1"})
+    write_tar(tmp_path / "a.tar", {"a.seg.png": picture(1), "a.png": picture(2), "a.cls": b"1", "b.HEIC": b"?"})
     assert list(index_archives(str(tmp_path)).paths) == [b"a.tar/a.png"]
-    assert "1 images named beside that of their sample" in caplog.text
+    assert "1 images named beside that of their sample" in caplog.text and "left out (1 .heic)" in caplog.text
 
 
 def write_links(path: Path, links: dict[str, tuple[bytes, str]]) -> None:
