@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.models.class_names import default_class_names
 from pipeline.models.logits import with_logits
 from pipeline.models.output_space import OutputSpace
+from pipeline.models.unsupported import unsupported
 from pipeline.models.weights import weights_sha256
 
 
@@ -61,9 +62,11 @@ class Classifier:
             multi_label: True if the outputs are independent.
 
         Raises:
-            UsageError: The network does not take an image of the crop size, does not return logits, or the number of
-                its outputs is not that of ``class_names``.
+            UsageError: The network is quantised or has parameters without values, does not take an image of the crop
+                size, does not return logits, or the number of its outputs is not that of ``class_names``.
         """
+        if problem := unsupported(network):
+            raise UsageError(f"{name}: {problem}")
         freeze(network.eval())
         digest = weights_sha256(network)
         module, n_outputs = with_logits(network, preprocessing.crop)

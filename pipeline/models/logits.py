@@ -1,10 +1,21 @@
 """Networks wrapped to return logits (N, K); the form of the outputs is found by one evaluation of a black image."""
 
+import re
+
 import torch
 from torch import Tensor, nn
 
 from pipeline.engine.chunked_evaluator import is_out_of_memory
 from pipeline.errors import UsageError
+from pipeline.models.failure_place import failure_place, failure_reason
+from pipeline.system.signals import Stopped
+
+SIZE_ERROR = re.compile(
+    r"\b(shapes?|sizes?|dim|dimensions?|height|width|channels?|kernel|broadcast\w*|numel|elements|out of range)\b"
+    r"|\d\s?[x*]\s?\d",  # 224 x 224, 32*32
+    re.IGNORECASE,
+)
+"""Words of the errors that PyTorch, timm and transformers raise for an image of the wrong size."""
 
 
 class LogitsField(nn.Module):
@@ -65,17 +76,20 @@ def _evaluate_black_image(network: nn.Module, size: tuple[int, int]) -> object:
     try:
         with torch.no_grad():
             return network(reference.new_zeros(1, 3, *size))
-    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except Stopped:
+        raise
+    except Exception as error:
+        pixels = f"{size[0]} x {size[1]} pixels"
         if is_out_of_memory(error):
             raise UsageError(
-                f"out of memory: not even one image of {size[0]} x {size[1]} pixels fits: lower data.transform.crop, "
+                f"out of memory: not even one image of {pixels} fits: lower data.transform.crop, "
                 "choose a smaller model, or free memory on the device"
             ) from error
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UsageError(
-            f"the network does not take an RGB image of {size[0]} x {size[1]} pixels ({reason}): "
-            "set data.transform.crop to its input size"
-        ) from error
+        reason, place = failure_reason(error), failure_place(error)
+        message, at = f"the network does not take an RGB image of {pixels} ({reason})", place and f" (at {place})"
+        if isinstance(error, RuntimeError | ValueError | AssertionError) and SIZE_ERROR.search(reason):
+            raise UsageError(f"{message}: set data.transform.crop to its input size{at}") from error
+        raise UsageError(f"{message}: it is evaluated as network(images), images float (N, 3, H, W){at}") from error
 
 
 def _refusal(returned: str) -> str:

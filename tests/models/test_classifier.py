@@ -60,3 +60,8 @@ def test_an_override_that_the_network_does_not_take_is_refused():
         classifier.with_preprocessing(crop=(24, 24))
     with pytest.raises(UsageError, match="interpolation"):
         classifier.with_preprocessing(interpolation="sinc")
+
+
+def test_a_network_without_values_is_refused():
+    with pytest.raises(UsageError, match=r"net: its layer 1 \(LazyLinear\) is lazy"):
+        wrap(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)))

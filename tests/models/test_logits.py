@@ -70,3 +70,59 @@ class OutOfMemory(nn.Module):
 def test_too_little_memory_for_one_image_is_no_fault_of_its_size():
     with pytest.raises(UsageError, match="not even one image of 16 x 24 pixels fits"):
         with_logits(OutOfMemory(), (16, 24))
+
+
+class Failing(nn.Module):
+    """Raises an error in its forward pass."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x768 and 12x3)"),
+        RuntimeError("The size of tensor a (50) must match the size of tensor b (197)"),
+        RuntimeError("Calculated padded input size per channel: (2 x 2). Kernel size: (3 x 3)."),
+        ValueError("Input image size (32*32) doesn't match model (224*224)."),
+        AssertionError("Input height (32) doesn't match model (224)."),
+    ],
+)
+def test_an_error_of_the_size_names_the_option(error):
+    with pytest.raises(
+        UsageError, match=r"16 x 16 pixels .*: set data\.transform\.crop to its input size \(at /.*\.py:\d+\)"
+    ):
+        with_logits(Failing(error), (16, 16))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("expected scalar type Float but found Double"),
+        NotImplementedError("Module [Net] is missing the required forward function"),
+        TypeError("forward() missing 1 required positional argument: 'size'"),
+        KeyError("absent"),
+        AttributeError("'Net' object has no attribute 'size'"),
+        IndexError("list index out of range"),
+        ZeroDivisionError("division by zero"),
+    ],
+)
+def test_any_other_error_of_the_network_is_refused_with_its_file_and_line(error):
+    with pytest.raises(
+        UsageError, match=r"is evaluated as network\(images\).* \(at /.*test_logits\.py:\d+\)"
+    ) as refusal:
+        with_logits(Failing(error), (16, 16))
+    assert "data.transform.crop" not in str(refusal.value) and "\n" not in str(refusal.value)
+    assert type(error).__name__ in str(refusal.value) or type(error) in (RuntimeError, NotImplementedError)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_the_reason_of_torchscript_is_its_last_line():
+    script = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)))
+    with pytest.raises(UsageError, match=r"mat1 and mat2 .*: set data\.transform\.crop"):
+        with_logits(script, (16, 16))

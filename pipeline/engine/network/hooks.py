@@ -17,7 +17,7 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
         layer: A dotted name such as ``layer3.1.conv2``, or the module itself.
 
     Raises:
-        ValueError: If the network has no such layer; the message lists near names.
+        ValueError: If the network has no such layer; the message lists near names. Or if it is inside TorchScript.
     """
     modules = dict(model.named_modules())
     if isinstance(layer, nn.Module):
@@ -29,6 +29,8 @@ def find_layer(model: nn.Module, layer: str | nn.Module) -> tuple[str, nn.Module
         raise ValueError(f"layer: a dotted name, not {layer!r}; put quotes around one that looks like a number")
     if layer not in modules or not layer:
         raise ValueError(f"layer: the network has no layer {layer!r}; {_near(layer, list(modules)[1:])}")
+    if isinstance(modules[layer], torch.jit.ScriptModule):  # its layers run no hooks
+        raise ValueError(f"layer: {layer} is inside TorchScript, which hides it: build the network without torch.jit")
     return layer, modules[layer]
 
 
