@@ -101,7 +101,7 @@ def test_the_experiment_is_one_command(compose: Compose, tmp_path: Path, caplog:
     caplog.set_level("INFO", logger="pipeline")
     given = ["experiment=planted_shortcut", *METHODS["grad_cam"], SMALL[0], *FEW, "num_workers=0", "device=cpu"]
     assert perform(*compose(*given, "task.swapped=0.1", f"output_dir={tmp_path}")) == 0
-    assert f"class {PLANTED}: shortcut score" in caplog.text and ": confirmed" in caplog.text
+    assert f"class{PLANTED:03d}: shortcut score" in caplog.text and ": confirmed" in caplog.text
     audit = open_audit(tmp_path)
     swapped = {one.row for one in audit.doubts if "swapped" in one.path}
     assert len(swapped) >= 3 and {one.row for one in audit.doubts[: len(swapped)]} & swapped
