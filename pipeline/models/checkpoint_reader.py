@@ -23,7 +23,7 @@ from pipeline.errors import UsageError
 # What a damaged or hostile pickle raises in PyTorch's reader of weights alone, and a cut file in the zip around it.
 DAMAGED = (
     *(SafetensorError, pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OverflowError, MemoryError),
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+    *(zipfile.BadZipFile, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
 )
 REFUSED_GLOBAL = re.compile(r"(?:GLOBAL|[Uu]nsupported class) ([\w.]+)")
 SAVE_ALONE = "where it was written, save the weights alone: torch.save(network.state_dict(), FILE)"

@@ -89,8 +89,10 @@ def _split(tensors: dict[str, Tensor], key: str, state: str) -> Iterator[StoredW
     averaged = {name for name in tensors if EMA.search(name.split(".")[0])}
     plain = tensors.keys() - averaged
     endings = {ending for name in plain for ending in _endings(name)}
-    repeated = all(name.endswith(AVERAGES) or endings.intersection(_endings(name)[1:3]) for name in averaged)
-    if state == "ema" or not averaged or not repeated:  # a layer of the network may be named ema too
+    inner = {name.partition(".")[2].removeprefix("module.") for name in averaged}
+    # Otherwise it is a layer of the network that is named ema.
+    repeated = bool(inner and plain) and all(name in endings or name == AVERAGES for name in inner)
+    if state == "ema" or not repeated:
         yield StoredWeights(key, state, tensors)
         return
     for part, names in (("plain", plain), ("ema", averaged)):
@@ -99,7 +101,7 @@ def _split(tensors: dict[str, Tensor], key: str, state: str) -> Iterator[StoredW
 
 
 def _endings(name: str) -> list[str]:
-    """``a.b.weight`` -> a.b.weight, b.weight, weight."""
+    """``a.b.weight`` -> ``a.b.weight``, ``b.weight``, ``weight``."""
     parts = name.split(".")
     return [".".join(parts[start:]) for start in range(len(parts))]
 

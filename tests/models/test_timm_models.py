@@ -5,6 +5,7 @@ from PIL import Image
 
 from pipeline.errors import MissingExtra, UsageError
 from pipeline.models import timm_models
+from pipeline.models.weights import weights_sha256
 
 timm = pytest.importorskip("timm")
 
@@ -82,3 +83,14 @@ def test_an_offline_machine_gets_the_address(offline):
     ) as refusal:
         timm_models.load(NAME)
     assert "\n" not in str(refusal.value)
+
+
+def test_of_a_file_with_an_average_timms_rule_reads_the_average(tmp_path):
+    states = [timm.create_model("mobilenetv3_small_050", num_classes=3).state_dict() for _ in range(2)]
+    torch.save({"state_dict": states[0], "state_dict_ema": states[1]}, tmp_path / "model_best.pth.tar")
+    own = timm.create_model("mobilenetv3_small_050", num_classes=3)
+    timm.models.load_checkpoint(own, str(tmp_path / "model_best.pth.tar"))
+    path = tmp_path / "model_best.pth.tar"
+    read = {state: timm_models.load("mobilenetv3_small_050", path, state=state) for state in (None, "plain", "ema")}
+    assert read[None].weights_sha256 == read["ema"].weights_sha256 == weights_sha256(own.eval())
+    assert read["plain"].weights_sha256 != read["ema"].weights_sha256
