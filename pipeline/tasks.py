@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.export import export
 from pipeline.launch import FrozenRun, find_launcher, with_workers
 from pipeline.metrics.evaluate import evaluate_run
-from pipeline.metrics.result import RESULT_FILE, result_table
+from pipeline.metrics.evaluation_result import RESULT_FILE, result_table
 from pipeline.models import demo
 from pipeline.report.conclude import conclude, failure_status
 from pipeline.report.derived_files import finish
@@ -155,7 +155,7 @@ def _plant(options: RunOptions, task: task_options.PlantOptions, stop: StopReque
     """Writes the positive control, runs it as any other, audits it, and logs the findings."""
     check_audit_extra()
     from pipeline.audit.audit_run import audit_run, suspect_summary
-    from pipeline.audit.planted import plant
+    from pipeline.audit.planted_shortcut import plant
 
     name = "planted" if task.watermark else "unmarked"
     folder = Path(options.output_dir or f"outputs/{options.names.method}-{name}").absolute()

@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from pipeline.audit.analyse import analyse
-from pipeline.audit.files import write_audit
+from pipeline.audit.audit_files import write_audit
 from pipeline.audit.page.audit_page import write_audit_page
 from pipeline.data.image_paths import ImagePaths
 from pipeline.data.preprocessing import Preprocessing

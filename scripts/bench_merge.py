@@ -16,10 +16,10 @@ import numpy as np
 from pipeline.data.image_paths import ImagePaths
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze_manifest
+from pipeline.store.quantile_sketch import Sketch
 from pipeline.store.run_files import shard_path, summary_path
 from pipeline.store.schema import SCHEMA_VERSION
 from pipeline.store.shard_summary import encode_summary, sum_summaries
-from pipeline.store.sketch import Sketch
 
 IMAGES, CLASSES = 2560, 1000
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from pipeline.data.decode import read_image
 from pipeline.methods import Attribution, IntegratedGradients
-from pipeline.methods.adaptive import SAFETY
+from pipeline.methods.adaptive_quadrature import SAFETY
 from pipeline.models import demo, efficientnet_lite
 from pipeline.models.weights import load_weights, read_weights
 from pipeline.view import View

@@ -37,7 +37,10 @@ def whole(name: str, clock: Clock, options: argparse.Namespace) -> Row:
         for number in range(options.rounds):
             job = _job(name, Path(folder, str(number)), options)
             write_photographs(job)
-            for peer, (wall, processor) in (("bare", _bare(job)), ("ours", _timed(partial(run_job, job, StopRequest())))):
+            for peer, (wall, processor) in (
+                ("bare", _bare(job)),
+                ("ours", _timed(partial(run_job, job, StopRequest()))),
+            ):
                 times[peer].append(wall)
                 times[f"{peer}_cpu"].append(processor)
     medians = {peer: statistics.median(values) for peer, values in times.items()}

@@ -25,7 +25,7 @@ BEGIN, END = "<!-- begin simulated -->\n", "<!-- end simulated -->\n"
 SIZES = tuple(10**power for power in range(3, 10))
 WORKERS = 100
 CLASSES = 1000
-SHARD_BYTES, SHARDS_PER_WORKER, LEAST_IMAGES = 256e6, 100, 8  # as in pipeline/run/sizes.py
+SHARD_BYTES, SHARDS_PER_WORKER, LEAST_IMAGES = 256e6, 100, 8  # as in pipeline/run/shard_sizes.py
 MAPS = {
     "IG, all channels": (3, 224, 224),
     "IG": (1, 224, 224),
@@ -129,7 +129,7 @@ def schedule() -> Iterator[list[str]]:
 
 
 def row_bytes(values: int, width: int) -> int:
-    """Bytes of an image in the store, as in pipeline/run/sizes.py: its map, the logits, the other columns."""
+    """Bytes of an image in the store, as in pipeline/run/shard_sizes.py: its map, the logits, the other columns."""
     return values * width + 4 * CLASSES + 64
 
 

@@ -34,9 +34,7 @@ class Counting(nn.Module):
         while not (folder / "go").exists():
             time.sleep(0.02)
         time.sleep(float((folder / "go").read_text() or 0))
-        with (folder / "evaluated_points").open(
-            "a"
-        ) as file:  # one write: lines do not mix
+        with (folder / "evaluated_points").open("a") as file:  # one write: lines do not mix
             file.write(f"{len(images)}\n")
         return self.network(images)
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from pipeline.audit.files import open_audit
+from pipeline.audit.audit_files import open_audit
 from pipeline.audit.findings import Audit
 from pipeline.errors import MissingExtra
 

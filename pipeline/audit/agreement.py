@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.audit.evidence import Shortcut
 from pipeline.audit.findings import Audit, ClassFindings, RunFacts
 from pipeline.audit.image_table import ImageTable
-from pipeline.audit.pooling import class_means, mean_of_others
+from pipeline.audit.pooled_maps import class_means, mean_of_others
 from pipeline.audit.shortcuts import cells_of_box, place_score, with_score
 from pipeline.audit.suspects import count_suspects, rank_suspects
 

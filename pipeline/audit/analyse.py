@@ -16,7 +16,7 @@ from pipeline.audit.image_findings import Outlier
 from pipeline.audit.image_table import ImageTable
 from pipeline.audit.label_issues import label_issues, suggested_labels
 from pipeline.audit.outliers import MIN_OUTLIER_FACTOR
-from pipeline.audit.pooling import GRID, class_means, mean_of_others, pooled_maps
+from pipeline.audit.pooled_maps import GRID, class_means, mean_of_others, pooled_maps
 from pipeline.audit.run_totals import run_facts, run_totals
 from pipeline.audit.similar_classes import similar_classes
 from pipeline.audit.suspects import rank_suspects

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline import open_run
 from pipeline.audit.analyse import analyse
+from pipeline.audit.audit_files import write_audit
 from pipeline.audit.comparison import compare_runs
-from pipeline.audit.files import write_audit
 from pipeline.audit.findings import Audit
 from pipeline.audit.interventions.confirm import confirm_suspects, suspect_summary
 from pipeline.audit.page.audit_page import write_audit_page

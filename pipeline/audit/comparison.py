@@ -10,7 +10,7 @@ from pipeline.audit.agreement import is_another_method, with_agreement
 from pipeline.audit.findings import Audit, ClassFindings
 from pipeline.audit.image_findings import ClassComparison, RunComparison
 from pipeline.audit.image_table import ImageTable
-from pipeline.audit.pooling import GRID, pooled_maps, temporary_array
+from pipeline.audit.pooled_maps import GRID, pooled_maps, temporary_array
 from pipeline.errors import UsageError
 from pipeline.metrics.ranks import spearman
 from pipeline.store.manifest import Manifest

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.audit.image_table import ImageTable
-from pipeline.audit.pooling import temporary_array
+from pipeline.audit.pooled_maps import temporary_array
 from pipeline.errors import UsageError
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.audit.pooling import GRID
+from pipeline.audit.pooled_maps import GRID
 
 BORDER = GRID // 8
 """Width of the border, in cells."""

@@ -9,7 +9,7 @@ from scipy import ndimage
 from pipeline.audit.clusters import Partition
 from pipeline.audit.evidence import Box, Shortcut
 from pipeline.audit.map_statistics import border_share, corner_shares
-from pipeline.audit.pooling import GRID
+from pipeline.audit.pooled_maps import GRID
 
 MIN_IMAGES = 3
 """Images that a candidate needs at least."""

@@ -38,7 +38,7 @@ def _list_all(data: DataOptions, kind: str) -> ImageIndex:
     if kind == WEBDATASET:
         return index_archives(root, data.labels)
     if kind == HUGGINGFACE:
-        from pipeline.data.arrow import index_saved_dataset  # here: it needs the extra `datasets`
+        from pipeline.data.huggingface_dataset import index_saved_dataset  # here: it needs the extra `datasets`
 
         return index_saved_dataset(root, data.labels, image=data.image_column, label=data.label_column)
     return index_folder(root, data.labels) if listed is None else read_list(listed, data.labels)

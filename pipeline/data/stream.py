@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.data.batch import Batch, ImageDataset
+from pipeline.data.decoder_isolation import isolated_batches
 from pipeline.data.decoding_workers import WORKER_ERRORS, PathList, Requests, is_worker_death, start_workers
-from pipeline.data.isolation import isolated_batches
 from pipeline.data.preprocessing import Preprocessing
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Chunked evaluation of all (image, point) pairs of a batch, and the choice of the chunk size.
+"""Chunked evaluation of all (image, point) pairs of a batch.
 
 The pairs form one sequence, cut into chunks of ``internal_batch_size``: the chunk bounds the memory, and only the last
 one can be partly empty.
@@ -10,16 +10,12 @@ from collections.abc import Callable
 
 import torch
 
+from pipeline.engine.chunk_size import ChunkSize
 from pipeline.system.device import synchronize
 
 log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
-FIRST_CHUNK = 4
-"""Size at which the search for the fastest chunk starts."""
-LARGEST_CHUNK = 512
-WORTH_GROWING = 0.95
-"""Another chunk size is kept if a pair then takes at most this share of the time."""
 OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
 """The option with the number of a unit that are evaluated together."""
 
@@ -27,9 +23,8 @@ OPTIONS = {"point": "internal_batch_size", "image": "batch_size"}
 class ChunkedEvaluator:
     """Evaluates a sequence of pairs in chunks of ``internal_batch_size``.
 
-    Without a given size the evaluator finds the fastest while it works: it doubles the chunk as long as a pair gets
-    cheaper, tries the sizes halfway to the neighbours, then keeps the best. A chunk that runs out of memory is halved
-    and evaluated again; the results of earlier chunks stay.
+    Without a given size the fastest is searched meanwhile (:mod:`pipeline.engine.chunk_size`). A chunk that runs out of
+    memory is halved and evaluated again; the results of earlier chunks stay.
 
     Args:
         internal_batch_size: Pairs in a chunk, or None to find the fastest.
@@ -37,7 +32,6 @@ class ChunkedEvaluator:
         device: Returns the device that evaluates the chunks, when the evaluator starts; by default the CPU.
 
     Attributes:
-        size: Pairs in a chunk at present.
         check: Called before each chunk; an exception from it ends the evaluation.
 
     Raises:
@@ -51,26 +45,23 @@ class ChunkedEvaluator:
         unit: str = "point",
         device: Callable[[], torch.device] = lambda: CPU,
     ) -> None:
-        if internal_batch_size is not None and (not isinstance(internal_batch_size, int) or internal_batch_size < 1):
-            raise ValueError(f"internal_batch_size must be a whole number from 1, not {internal_batch_size!r}")
-        self.size = self._first = internal_batch_size or FIRST_CHUNK
+        self._chunk_size = ChunkSize(internal_batch_size)
         self.unit, self.device = unit, device
         self.check: Callable[[], None] = lambda: None
-        self._given = internal_batch_size is not None
-        self._growing = not self._given
-        self._warm = False
-        self._best = (float("inf"), self.size)
-        self._between: list[int] | None = None
+
+    @property
+    def size(self) -> int:
+        """Pairs in a chunk at present."""
+        return self._chunk_size.current
 
     @property
     def learned_size(self) -> int | None:
         """The chunk size that was the fastest; None while it is searched, or if a size was given."""
-        return None if self._given or self._growing else self.size
+        return self._chunk_size.learned
 
     def start_at(self, size: int) -> None:
         """Start with a chunk size that was learned earlier for the same work; a given size stays."""
-        if not self._given:
-            self.size, self._growing = size, False
+        self._chunk_size.start_at(size)
 
     def evaluate(self, pairs: int, evaluate_chunk: Callable[[int, int], None]) -> None:
         """Call ``evaluate_chunk(start, stop)`` for consecutive ranges that cover the sequence.
@@ -95,43 +86,20 @@ class ChunkedEvaluator:
                     raise
                 self._halve(error)
                 continue
-            if self._growing and stop - start == self.size:
-                self._learn(began)
+            if self._chunk_size.searching and stop - start == self.size:
+                synchronize(self.device())  # otherwise the time is that of the kernels' launch
+                self._chunk_size.observe(time.perf_counter() - began)
             start = stop
 
     def _halve(self, error: Exception) -> None:
-        """Halve the chunk after an out-of-memory error, and stop the search for the fastest size."""
-        if self.size == 1:
-            self.size = self._first  # for a caller who tries again with fewer images in memory
+        if not self._chunk_size.halve():
             raise MemoryError(
                 f"not even one {self.unit} fits into memory: lower data.transform.crop or batch_size, "
                 "choose a smaller model, or free memory on the device"
             ) from error
-        self.size, self._growing = self.size // 2, False
         if self.device().type == "cuda":
             torch.cuda.empty_cache()
         log.warning("out of memory: continuing with %s=%d", OPTIONS[self.unit], self.size)
-
-    def _learn(self, began: float) -> None:
-        """Compare the time of the chunk that just ended with the best so far, and choose the next size.
-
-        The size doubles while a pair gets cheaper. Then the sizes halfway to the neighbours of the best are tried.
-        """
-        synchronize(self.device())  # otherwise the time is that of the kernels' launch
-        if not self._warm:  # the first chunk pays for initialisation
-            self._warm = True
-            return
-        seconds = (time.perf_counter() - began) / self.size
-        cheaper = seconds < WORTH_GROWING * self._best[0]
-        if cheaper:
-            self._best = (seconds, self.size)
-        if self._between is None and cheaper and self.size < LARGEST_CHUNK:
-            self.size *= 2
-            return
-        if self._between is None:
-            self._between = [size for size in (self._best[1] * 3 // 2, self._best[1] * 3 // 4) if size <= LARGEST_CHUNK]
-        self._growing = bool(self._between)
-        self.size = self._between.pop(0) if self._growing else self._best[1]
 
 
 def is_out_of_memory(error: Exception) -> bool:

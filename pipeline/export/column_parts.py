@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import LIBVER
 from pipeline.store.run_files import shard_path

@@ -6,9 +6,9 @@ import torch
 
 from pipeline.engine.geometry import NotSpatial
 from pipeline.errors import UsageError
-from pipeline.export.excerpt import Excerpt
 from pipeline.export.npz import write_npz
 from pipeline.export.png import write_png
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.export.virelay import write_virelay
 from pipeline.export.zarr import write_zarr
 from pipeline.store.reader import Run

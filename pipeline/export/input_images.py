@@ -13,7 +13,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.data.stream import stream
 from pipeline.errors import Failure, UsageError
 from pipeline.export.column_parts import column_part_path, missing_parts, part_spans, write_part
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import LIBVER
 from pipeline.store.virtual_dataset import create_virtual_dataset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.models.class_names import class_name
 from pipeline.store.atomic import publish
 

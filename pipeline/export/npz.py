@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.engine.geometry import Pixels
-from pipeline.export.claim import claim
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.export_folder import claim
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.schema import canonical_json
 from pipeline.system.progress import Progress

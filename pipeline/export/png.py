@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.export.claim import claim
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.export_folder import claim
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.report.render import picture_name
 from pipeline.store.atomic import publish
 from pipeline.store.explanation import Explanation

@@ -17,9 +17,9 @@ from pipeline.audit import check_audit_extra
 from pipeline.engine.geometry import Pixels
 from pipeline.errors import UsageError
 from pipeline.export import input_images, label_map
-from pipeline.export.claim import claim
 from pipeline.export.column_parts import column_part_path, missing_parts, part_spans, shard_spans, write_part
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.export_folder import claim
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import LIBVER
 from pipeline.store.object_store import is_object_path
@@ -45,7 +45,7 @@ def write_virelay(excerpt: Excerpt, folder: Path, *, stop: StopRequest, num_work
         MissingExtra: The packages that cluster the maps are not installed.
     """
     check_audit_extra()
-    from pipeline.export.analysis import write_analysis
+    from pipeline.export.virelay_analysis import write_analysis
 
     if is_object_path(excerpt.run.folder):
         raise UsageError(

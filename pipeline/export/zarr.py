@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import MissingExtra
-from pipeline.export.claim import claim
-from pipeline.export.excerpt import ROWS, Excerpt
+from pipeline.export.export_folder import claim
+from pipeline.export.run_excerpt import ROWS, Excerpt
 from pipeline.store.atomic import Unwritable
 from pipeline.system.progress import Progress
 from pipeline.system.signals import StopRequest

@@ -13,7 +13,7 @@ from pipeline.launch.placement import Placement, placements
 from pipeline.launch.watch import Watch
 from pipeline.launch.worker_command import FrozenRun
 from pipeline.run.launch_options import ProcessesOptions
-from pipeline.run.sizes import targets_per_image
+from pipeline.run.shard_sizes import targets_per_image
 from pipeline.store.heartbeat import read_heartbeats
 from pipeline.system.progress import Progress
 from pipeline.system.signals import Stopped, StopRequest

@@ -22,7 +22,7 @@ from pipeline.run.loop import run_job
 from pipeline.run.options import RunOptions
 from pipeline.run.resume import stored_job
 from pipeline.run.run_log import run_log
-from pipeline.run.sizes import targets_per_image
+from pipeline.run.shard_sizes import targets_per_image
 from pipeline.run.worker import WorkerShards
 from pipeline.store.schema import canonical_json
 from pipeline.system.configuration import Config

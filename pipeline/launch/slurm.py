@@ -15,7 +15,7 @@ from pipeline.errors import MissingExtra, UsageError
 from pipeline.launch.watch import Watch
 from pipeline.launch.worker_command import FrozenRun
 from pipeline.run.launch_options import SlurmOptions
-from pipeline.run.sizes import targets_per_image
+from pipeline.run.shard_sizes import targets_per_image
 from pipeline.store.atomic import atomic_write
 from pipeline.system.progress import Progress
 from pipeline.system.signals import StopRequest

@@ -5,7 +5,7 @@ import time
 
 from pipeline.launch.worker_command import FrozenRun
 from pipeline.run.launch_options import LaunchOptions
-from pipeline.run.sizes import targets_per_image
+from pipeline.run.shard_sizes import targets_per_image
 from pipeline.store.ledger import Ledger
 from pipeline.system.progress import Progress
 

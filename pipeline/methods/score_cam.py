@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from pipeline.engine.network.hooks import output_as_leaf
 from pipeline.methods.baselines import BaselineLike, baselines_of
-from pipeline.methods.cam import LayerGradCam
+from pipeline.methods.grad_cam import LayerGradCam
 from pipeline.methods.method import Attribution
 from pipeline.view import View
 
@@ -30,7 +30,7 @@ class ScoreCam(LayerGradCam):
         internal_batch_size: Masked images in one forward pass; None finds the fastest.
 
     Raises:
-        ValueError: As :class:`~pipeline.methods.cam.LayerGradCam`.
+        ValueError: As :class:`~pipeline.methods.grad_cam.LayerGradCam`.
     """
 
     reads_scores: ClassVar[bool] = False

@@ -5,9 +5,16 @@ import logging
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.metrics.evaluation_result import (
+    RESULT_FILE,
+    Result,
+    encode_result,
+    metric_result,
+    new_result,
+    read_result,
+)
 from pipeline.metrics.metric import Metric
-from pipeline.metrics.result import RESULT_FILE, Result, encode_result, metric_result, new_result, read_result
-from pipeline.metrics.sampled import PartialMeasurement, Sample
+from pipeline.metrics.run_sample import PartialMeasurement, Sample
 from pipeline.run.job import Job, write_photographs
 from pipeline.run.loop import new_manifest, out_of_memory_as_usage_error
 from pipeline.run.task_options import EvaluateOptions

@@ -9,7 +9,7 @@ from pipeline.data.preprocessing import Preprocessing
 from pipeline.errors import UsageError
 from pipeline.models import torchvision_models
 from pipeline.models.classifier import Classifier, override
-from pipeline.models.exported import read_program
+from pipeline.models.exported_program import read_program
 from pipeline.models.factory import build_network
 from pipeline.models.weights import load_weights, read_weights
 

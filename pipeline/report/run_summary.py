@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.models.class_names import class_name
+from pipeline.store.quantile_sketch import Sketch
 from pipeline.store.shard_reader import ShardReader
 from pipeline.store.shard_summary import ClassTotals, ShardTotals
-from pipeline.store.sketch import Sketch
 
 QUANTILES = (0.05, 0.5, 0.95)
 

@@ -12,12 +12,12 @@ from pipeline.data.batch import Batch
 from pipeline.data.stream import stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator, is_out_of_memory
 from pipeline.errors import UsageError
-from pipeline.run.chunk_cache import ChunkSizeCache
+from pipeline.run.chunk_size_cache import ChunkSizeCache
 from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, write_photographs
 from pipeline.run.precision import measure_precision
 from pipeline.run.provenance import shard_attributes, write_config
-from pipeline.run.sizes import shard_starts, targets_per_image, warn_if_disk_too_small
+from pipeline.run.shard_sizes import shard_starts, targets_per_image, warn_if_disk_too_small
 from pipeline.run.stage_times import StageTimes
 from pipeline.run.worker import ONLY_WORKER, WorkerShards, batches, pending_images
 from pipeline.store.heartbeat import Heartbeat

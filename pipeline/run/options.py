@@ -37,7 +37,7 @@ class StoreOptions:
         channels: ``sum`` or ``keep``.
         features: True to store the penultimate features too.
         filter: HDF5 filter of the maps: ``none`` or ``gzip``.
-        shard_size: Images in a shard; None: decided by `pipeline.run.sizes.shard_size`.
+        shard_size: Images in a shard; None: decided by `pipeline.run.shard_sizes.shard_size`.
         checkpoint_seconds: Time between two writes of finished rows.
     """
 

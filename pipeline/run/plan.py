@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.data.stream import stream
 from pipeline.run.explain import explain_batch
 from pipeline.run.job import Job, write_photographs
-from pipeline.run.sizes import format_bytes, free_bytes, row_bytes, shard_starts, targets_per_image
+from pipeline.run.shard_sizes import format_bytes, free_bytes, row_bytes, shard_starts, targets_per_image
 from pipeline.system.device import synchronize
 
 SAMPLED = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipeline.run.job import Job
-from pipeline.run.sizes import targets_per_image
+from pipeline.run.shard_sizes import targets_per_image
 from pipeline.store.heartbeat import images_at_deaths
 from pipeline.store.ledger import Ledger
 from pipeline.store.quarantine import plan_quarantine

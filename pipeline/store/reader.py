@@ -15,7 +15,7 @@ from pipeline.errors import Failure
 from pipeline.models.class_names import class_number
 from pipeline.store.explanation import Explanation
 from pipeline.store.manifest import Manifest
-from pipeline.store.notebook import html_summary
+from pipeline.store.notebook_html import html_summary
 from pipeline.store.schema import COLUMNS
 from pipeline.store.shard_reader import ShardReader
 from pipeline.store.text_columns import text_columns

@@ -16,9 +16,9 @@ import orjson
 
 from pipeline.errors import Failure
 from pipeline.store.manifest import Manifest
+from pipeline.store.quantile_sketch import Sketch
 from pipeline.store.schema import SCHEMA_VERSION, Rows, canonical_json, fingerprint
 from pipeline.store.shard import decode_rows
-from pipeline.store.sketch import Sketch
 
 ShardSummary = dict[str, Any]
 CHECKSUM_KEY = "check"

@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pipeline.audit.analyse import analyse
+from pipeline.audit.audit_files import open_audit, write_audit
 from pipeline.audit.faithfulness import MAX_RELATIVE_DELTA
-from pipeline.audit.files import open_audit, write_audit
-from pipeline.audit.pooling import SMOOTHING
+from pipeline.audit.pooled_maps import SMOOTHING
 from pipeline.store.shard_reader import ShardReader
 from tests.audit.conftest import SIDE, Draw, marked, natural
 from tests.conftest import Status

@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.audit.class_probabilities import ClassProbabilities
 from pipeline.audit.class_statistics import ClassMaps, class_findings, cluster_findings
 from pipeline.audit.image_table import ImageTable
-from pipeline.audit.pooling import GRID
+from pipeline.audit.pooled_maps import GRID
 from pipeline.store.shard_reader import ShardReader
 from tests.audit.conftest import SIDE, Draw
 

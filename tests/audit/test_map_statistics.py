@@ -10,7 +10,7 @@ from pipeline.audit.map_statistics import (
     nearest_maps,
     normalised_entropy,
 )
-from pipeline.audit.pooling import GRID
+from pipeline.audit.pooled_maps import GRID
 
 UNIFORM = np.full(GRID * GRID, 1 / GRID**2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.audit.clusters import Partition
 from pipeline.audit.evidence import Shortcut
-from pipeline.audit.pooling import GRID
+from pipeline.audit.pooled_maps import GRID
 from pipeline.audit.shortcuts import (
     box_of_cells,
     cells_of_box,

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pipeline.engine import chunked_evaluator
-from pipeline.engine.chunked_evaluator import FIRST_CHUNK, LARGEST_CHUNK, ChunkedEvaluator, is_out_of_memory
+from pipeline.engine.chunk_size import FIRST_CHUNK, LARGEST_CHUNK
+from pipeline.engine.chunked_evaluator import ChunkedEvaluator, is_out_of_memory
 
 
 class Network:

@@ -43,7 +43,7 @@ def _maps(geometry: dict, targets: int) -> np.ndarray:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 10 rows, so that an export has several, at other rows than the shards."""
-    monkeypatch.setattr("pipeline.export.excerpt.ROWS", 10)
+    monkeypatch.setattr("pipeline.export.run_excerpt.ROWS", 10)
     monkeypatch.setattr("pipeline.export.zarr.ROWS", 10)
 
 

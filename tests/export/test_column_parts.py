@@ -10,7 +10,7 @@ import pytest
 
 import pipeline
 from pipeline.export.column_parts import column_part_path, missing_parts, part_spans, shard_spans, write_part
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.virtual_dataset import create_virtual_dataset
 from tests.export.conftest import WriteRun
 

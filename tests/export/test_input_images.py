@@ -9,8 +9,8 @@ import pytest
 
 import pipeline
 from pipeline.errors import UsageError
-from pipeline.export.excerpt import Excerpt
 from pipeline.export.input_images import FILE, write_inputs
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.system.signals import StopRequest
 from tests.export.conftest import WriteRun
 from tests.export.resuming import modification_times

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pipeline
-from pipeline.export.excerpt import Excerpt
 from pipeline.export.label_map import FILE, class_identifiers, write_labels
+from pipeline.export.run_excerpt import Excerpt
 from tests.export.conftest import CLASSES, WriteRun
 
 

@@ -10,11 +10,11 @@ import torch
 
 import pipeline
 from pipeline.errors import StoreError, UsageError
-from pipeline.metrics import Sparseness, sampled
+from pipeline.metrics import Sparseness, run_sample
 from pipeline.metrics.control_maps import KINDS
 from pipeline.metrics.evaluate import evaluate_run
-from pipeline.metrics.result import read_result, result_table
-from pipeline.metrics.sampled import PartialMeasurement, Sample
+from pipeline.metrics.evaluation_result import read_result, result_table
+from pipeline.metrics.run_sample import PartialMeasurement, Sample
 from pipeline.run.task_options import EvaluateOptions
 from pipeline.store.reader import Run
 from pipeline.store.shard_reader import ShardReader
@@ -111,14 +111,14 @@ def test_an_interrupted_evaluation_resumes(job: Prepare, compose: Compose, folde
     )  # checked at the start, before the batch, and before each of its forward passes: in the second
     with pytest.raises(Stopped), stop.deferred():
         evaluate_run(job(*arguments), options, stop=stop)
-    (first,) = json.loads((folder / sampled.FILE).read_text())["arrays"]
+    (first,) = json.loads((folder / run_sample.FILE).read_text())["arrays"]
     first["scores.deletion"][0][0] = 0.625  # to see that it is not measured again
-    part = json.loads((folder / sampled.FILE).read_text())
-    (folder / sampled.FILE).write_text(json.dumps({**part, "arrays": [first]}))
+    part = json.loads((folder / run_sample.FILE).read_text())
+    (folder / run_sample.FILE).write_text(json.dumps({**part, "arrays": [first]}))
     resumed = evaluate_run(job(*arguments), options, stop=StopRequest())
     expected, found = (one["metrics"]["deletion"]["values"]["deletion"]["map"] for one in (whole, resumed))
     assert found[0] == 0.625 and found[1:] == expected[1:]
-    assert not (folder / sampled.FILE).exists()
+    assert not (folder / run_sample.FILE).exists()
 
 
 def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_too_little_memory_is_one_line(job: Prepare, compose: Compose, folder: P
 def test_a_part_of_something_else_or_a_damaged_one_is_left_aside(job: Prepare, folder: Path) -> None:
     sample = Sample.of(Run(ShardReader(folder)), images=3, seed=0)
     for content in ('{"identity": ["other"], "arrays": [{"readable": [true]}]}', "no json", "[]"):
-        (folder / sampled.FILE).write_text(content)
+        (folder / run_sample.FILE).write_text(content)
         measured = PartialMeasurement(folder, ["this"]).measure(job(*EXPLAIN), Sparseness(), sample, stop=StopRequest())
         assert measured["scores.gini"].shape == (len(KINDS), 3)
 

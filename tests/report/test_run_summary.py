@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.report.derived_files import finish
+from pipeline.store.quantile_sketch import ACCURACY
 from pipeline.store.run_files import shard_path
-from pipeline.store.sketch import ACCURACY
 
 from .conftest import CLASS_NAMES, LABELS, MakeRun, deltas
 

@@ -7,9 +7,9 @@ import pytest
 from pipeline.store.atomic import atomic_write
 from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import Manifest, freeze_manifest
+from pipeline.store.quantile_sketch import Sketch
 from pipeline.store.run_files import summary_path
 from pipeline.store.shard_summary import encode_summary, sum_summaries, summarize_rows
-from pipeline.store.sketch import Sketch
 from pipeline.store.verify import verify
 from pipeline.store.writer import Writer
 from tests.store import synthetic

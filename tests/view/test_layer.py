@@ -27,7 +27,7 @@ from pipeline.methods import (
 )
 from pipeline.methods.random_draws import sample_seeds
 from pipeline.view import LayerView, View
-from tests.methods.test_cam import Twice, near, swin, vit
+from tests.methods.test_grad_cam import Twice, near, swin, vit
 from tests.networks import Recording, images, residual, resnet18, small_vgg
 
 LAYERS = [

@@ -20,7 +20,7 @@ from pipeline.methods import (
     Saliency,
 )
 from pipeline.view import NeuronView
-from tests.methods.test_cam import Twice, near, swin, vit
+from tests.methods.test_grad_cam import Twice, near, swin, vit
 from tests.networks import Recording, images, residual, resnet18, small_vgg
 from tests.view.test_layer import EVERY_PREPARE, Build, Untraceable, networks_and_image, smooth
 

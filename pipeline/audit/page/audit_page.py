@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from pipeline.audit.files import AUDIT_FOLDER
+from pipeline.audit.audit_files import AUDIT_FOLDER
 from pipeline.audit.findings import Audit
 from pipeline.audit.page.examples import example_rows
 from pipeline.audit.page.metric_scores import metric_scores

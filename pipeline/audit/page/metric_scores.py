@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.metrics.result import ARROWS, read_result
+from pipeline.metrics.evaluation_result import ARROWS, read_result
 from pipeline.report.formatting import printable, significant
 
 MAP_NAMES = {"map": "these maps", "random": "random maps", "edge": "edges", "centre": "a blob in the centre"}

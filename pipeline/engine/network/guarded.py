@@ -27,7 +27,7 @@ MOST_COPIES = 4
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a network has no copy; the error's message alone, since its traceback would keep the unfinished copy alive.
+    """Reason for which a network has no copy; without the error, whose traceback would keep the unfinished copy alive.
 
     Attributes:
         reason: For the log.

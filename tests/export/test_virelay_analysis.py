@@ -8,9 +8,9 @@ import pytest
 
 import pipeline
 from pipeline.audit.analyse import analyse
-from pipeline.export.analysis import CLUSTERS, EMBEDDING, FILE, write_analysis
-from pipeline.export.excerpt import Excerpt
 from pipeline.export.label_map import class_identifiers
+from pipeline.export.run_excerpt import Excerpt
+from pipeline.export.virelay_analysis import CLUSTERS, EMBEDDING, FILE, write_analysis
 from pipeline.store.shard_reader import ShardReader
 from pipeline.system.signals import StopRequest
 from tests.export.conftest import WriteRun

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.audit.pooling import GRID, class_means, mean_of_others, pool, temporary_array
+from pipeline.audit.pooled_maps import GRID, class_means, mean_of_others, pool, temporary_array
 
 
 def test_a_pooled_map_is_the_shares_of_its_positive_part() -> None:

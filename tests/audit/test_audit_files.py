@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.audit import open_audit
 from pipeline.audit.analyse import analyse
-from pipeline.audit.files import write_audit
+from pipeline.audit.audit_files import write_audit
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.shard_reader import ShardReader
 from tests.conftest import Status

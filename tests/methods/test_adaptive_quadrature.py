@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
-from pipeline.methods.adaptive import MAX_NODES, SAFETY, PathIntegrals, StoppingCriterion, integrate, stopping_criterion
+from pipeline.methods.adaptive_quadrature import (
+    MAX_NODES,
+    SAFETY,
+    PathIntegrals,
+    StoppingCriterion,
+    integrate,
+    stopping_criterion,
+)
 from pipeline.methods.strata import MIN_NODES
 
 KINKS = torch.linspace(0.01, 0.93, 37, dtype=torch.float64) ** 2

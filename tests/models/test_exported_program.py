@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.models.exported import read_program
+from pipeline.models.exported_program import read_program
 from pipeline.models.weights import weights_sha256
 
 

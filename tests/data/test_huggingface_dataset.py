@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.data.arrow import index_saved_dataset
 from pipeline.data.decode import UnreadableImage
 from pipeline.data.fetch import fetch_image
 from pipeline.data.find_images import find_images, find_labels
+from pipeline.data.huggingface_dataset import index_saved_dataset
 from pipeline.data.image_index import sample
 from pipeline.errors import MissingExtra, UsageError
 from tests.data.options import data_options
@@ -179,6 +179,6 @@ def test_another_folder_is_refused_with_advice(root: str) -> None:
 
 def test_a_missing_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "pipeline.data.arrow")
+    monkeypatch.delitem(sys.modules, "pipeline.data.huggingface_dataset")
     with pytest.raises(MissingExtra, match=r"data=huggingface needs.*\[datasets\]"):
         find_images(data_options(root=str(tmp_path)), "huggingface")

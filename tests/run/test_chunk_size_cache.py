@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline.run.chunk_cache import FILE, ChunkSizeCache
+from pipeline.run.chunk_size_cache import FILE, ChunkSizeCache
 from pipeline.run.job import Job
 from tests.conftest import Prepare, Status
 

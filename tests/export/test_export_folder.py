@@ -7,8 +7,8 @@ import pytest
 
 import pipeline
 from pipeline.errors import UsageError
-from pipeline.export.claim import FILE, claim
-from pipeline.export.excerpt import Excerpt
+from pipeline.export.export_folder import FILE, claim
+from pipeline.export.run_excerpt import Excerpt
 from tests.export.conftest import WriteRun
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.audit import Audit, open_audit
 from pipeline.audit.interventions.confirm import suspect_rows
-from pipeline.audit.planted import PLANTED, WATERMARK, plant
+from pipeline.audit.planted_shortcut import PLANTED, WATERMARK, plant
 from pipeline.data.data_options import DataOptions
 from pipeline.errors import UsageError
 from pipeline.run.task_options import PlantOptions

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.export.excerpt import ROWS, Excerpt
+from pipeline.export.run_excerpt import ROWS, Excerpt
 from pipeline.store.atomic import publish, remove_orphans
 from pipeline.store.object_store import is_object_path
 from pipeline.store.schema import canonical_json

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.audit.class_statistics import ClassMaps
 from pipeline.audit.clusters import MIN_IMAGES, Partition
 from pipeline.audit.image_table import ImageTable
-from pipeline.audit.pooling import pooled_maps
-from pipeline.export.excerpt import Excerpt
+from pipeline.audit.pooled_maps import pooled_maps
+from pipeline.export.run_excerpt import Excerpt
 from pipeline.store.atomic import publish
 from pipeline.store.hdf5 import LIBVER
 from pipeline.system.signals import StopRequest

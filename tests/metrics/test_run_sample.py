@@ -11,7 +11,7 @@ import pipeline
 from pipeline.data.stream import stream
 from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.metrics.control_maps import KINDS
-from pipeline.metrics.sampled import case_of
+from pipeline.metrics.run_sample import case_of
 from tests.conftest import Prepare, Status
 
 OCCLUSION = ("method=occlusion", "sliding_window_shapes=[3,9,9]", "strides=[3,5,5]")

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.data.preprocessing import Preprocessing
 from pipeline.methods import FeatureAblation, Occlusion
-from pipeline.methods.ablation import bounding_boxes
+from pipeline.methods.feature_ablation import bounding_boxes
 from pipeline.methods.method import image_seeds
 from pipeline.view import View
 from tests.networks import images, resnet18, small_vgg

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.data import isolation
+from pipeline.data import decoder_isolation
 from pipeline.data import stream as streaming
 from pipeline.data.batch import Batch
 from pipeline.data.image_paths import ImagePaths
@@ -62,7 +62,7 @@ def deadly() -> Deadly:
 def test_an_image_that_kills_every_worker_is_isolated_and_a_failure(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "MAX_TRIES", 2)
+    monkeypatch.setattr(decoder_isolation, "MAX_TRIES", 2)
     monkeypatch.setattr(streaming, "MAX_WORKER_DEATHS", 2)  # PyTorch takes five seconds to notice each
     Image.new("RGB", (50, 60), "red").save(folder / "3.png")
     batches = list(started(folder, deadly()))
@@ -75,8 +75,8 @@ def test_an_image_that_kills_every_worker_is_isolated_and_a_failure(
 
 @pytest.mark.slow
 def test_many_killed_images_in_a_row_end_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolation, "MAX_KILLED_IN_A_ROW", 2)
-    monkeypatch.setattr(isolation, "MAX_TRIES", 1)
+    monkeypatch.setattr(decoder_isolation, "MAX_KILLED_IN_A_ROW", 2)
+    monkeypatch.setattr(decoder_isolation, "MAX_TRIES", 1)
     monkeypatch.setattr(streaming, "MAX_WORKER_DEATHS", 1)
     for number in range(COUNT):
         Image.new("RGB", (50, 60), "red").save(folder / f"{number}.png")

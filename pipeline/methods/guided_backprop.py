@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pipeline.engine.geometry import Geometry
 from pipeline.engine.network.rectified_backward import RectifiedBackward
-from pipeline.methods.gradient import Saliency
 from pipeline.methods.method import Attribution
+from pipeline.methods.saliency import Saliency
 from pipeline.view import View
 
 log = logging.getLogger(__name__)

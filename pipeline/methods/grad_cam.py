@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from pipeline.engine.activation_layout import channels_first
 from pipeline.engine.geometry import Geometry, Grid
 from pipeline.engine.network.hooks import find_layer, output_as_leaf
+from pipeline.methods.guided_backprop import GuidedBackprop
 from pipeline.methods.method import Attribution, Method
-from pipeline.methods.rectified import GuidedBackprop
 from pipeline.view import View
 
 
@@ -158,7 +158,7 @@ class GuidedGradCam(Method):
         internal_batch_size: Images in one forward pass; None finds the fastest.
 
     Raises:
-        ValueError: As :class:`LayerGradCam` and :class:`~pipeline.methods.rectified.GuidedBackprop`.
+        ValueError: As :class:`LayerGradCam` and :class:`~pipeline.methods.guided_backprop.GuidedBackprop`.
     """
 
     reads_scores: ClassVar[bool] = False

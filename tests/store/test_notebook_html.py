@@ -13,7 +13,7 @@ from PIL import Image
 
 import pipeline
 from pipeline.store.manifest import Manifest, freeze_manifest
-from pipeline.store.notebook import THUMBNAIL_PIXELS
+from pipeline.store.notebook_html import THUMBNAIL_PIXELS
 from pipeline.store.schema import Rows
 from pipeline.store.writer import Writer
 from tests.store import synthetic

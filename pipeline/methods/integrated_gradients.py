@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pipeline.methods.adaptive import TOL, PathGradients, PathIntegrals, integrate, stopping_criterion
+from pipeline.methods.adaptive_quadrature import TOL, PathGradients, PathIntegrals, integrate, stopping_criterion
 from pipeline.methods.baselines import BaselineLike, baselines_of
 from pipeline.methods.method import Attribution, Method
 from pipeline.methods.quadrature import DEFAULT_QUADRATURE, quadrature_rule

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import StoreError
 from pipeline.metrics import Deletion
 from pipeline.metrics.control_maps import KINDS
-from pipeline.metrics.result import (
+from pipeline.metrics.evaluation_result import (
     RESULT_FILE,
     Result,
     encode_result,

@@ -5,7 +5,7 @@ import pytest
 
 import pipeline
 from pipeline.errors import StoreError, UsageError
-from pipeline.export.excerpt import Excerpt, as_slice
+from pipeline.export.run_excerpt import Excerpt, as_slice
 from tests.export.conftest import WriteRun
 from tests.export.resuming import assert_equal_to_reader
 

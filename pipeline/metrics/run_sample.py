@@ -18,9 +18,9 @@ from pipeline.engine.chunked_evaluator import ChunkedEvaluator
 from pipeline.errors import StoreError, UsageError
 from pipeline.methods.method import image_seeds
 from pipeline.metrics.control_maps import KINDS, with_controls
+from pipeline.metrics.evaluation_result import MeasuredArrays
 from pipeline.metrics.explained_batch import ExplainedBatch
 from pipeline.metrics.metric import Metric
-from pipeline.metrics.result import MeasuredArrays
 from pipeline.run.device_transfer import to_network_input
 from pipeline.run.job import Job
 from pipeline.store.atomic import atomic_write
@@ -89,7 +89,7 @@ class PartialMeasurement:
             stop: Checked before every forward pass.
 
         Returns:
-            See :data:`pipeline.metrics.result.MeasuredArrays`.
+            See :data:`pipeline.metrics.evaluation_result.MeasuredArrays`.
 
         Raises:
             UsageError: No image of the sample can be read.

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.run.loop import freeze_run, run_job
-from pipeline.run.sizes import format_bytes, free_bytes, row_bytes, shard_size, shard_starts, targets_per_image
+from pipeline.run.shard_sizes import format_bytes, free_bytes, row_bytes, shard_size, shard_starts, targets_per_image
 from pipeline.system.signals import StopRequest
 from tests.conftest import Prepare
 

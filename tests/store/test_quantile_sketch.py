@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.store.sketch import ACCURACY, MAX_WAITING, Bins, Sketch
+from pipeline.store.quantile_sketch import ACCURACY, MAX_WAITING, Bins, Sketch
 
 GAINS = np.random.default_rng(0).lognormal(0, 4, 5001)
 LOSSES = -np.random.default_rng(1).exponential(1e-6, 3000)
