@@ -36,6 +36,24 @@ ALLOWED = {
     ("pipeline/metrics/sensitivity.py", r"\banew\b"): "its protocol, which stored results are compared with",
 }
 """(file, pattern) -> reason."""
+WITHOUT_TESTS = {
+    "pipeline/__main__.py": "tests/test_main.py",
+    "pipeline/errors.py": "exceptions alone",
+    "pipeline/audit/audit_run.py": "a sequence of calls, tested by test_planted_shortcut.py",
+    "pipeline/audit/evidence.py": "data classes alone",
+    "pipeline/audit/findings.py": "data classes alone",
+    "pipeline/audit/image_findings.py": "data classes alone",
+    "pipeline/audit/run_totals.py": "sums, tested by test_analyse.py",
+    "pipeline/data/batch.py": "tested by test_stream.py",
+    "pipeline/data/decoding_workers.py": "tested by test_stream.py and test_decoder_isolation.py",
+    "pipeline/engine/incremental/step_graph.py": "tested by test_schedule.py and test_cost.py",
+    "pipeline/launch/none.py": "a message, tested by test_processes.py",
+    "pipeline/models/failure_place.py": "tested by test_factory.py and test_logits.py",
+    "pipeline/models/unsupported.py": "tested by test_factory.py and test_classifier.py",
+    "pipeline/run/launch_options.py": "data classes alone, filled by test_options.py",
+    "pipeline/run/task_options.py": "data classes alone, filled by test_options.py",
+}
+"""Modules without a test file of their own, and why."""
 FIRST_WORDS = re.compile(r"(How|What|Whether|Which|Where|Who|Whose|When|Why|Of)\b")
 
 
@@ -89,3 +107,11 @@ def test_docstrings_begin_with_a_statement() -> None:
         and FIRST_WORDS.match(docstring)
     ]
     assert not questions, "\n".join(questions)
+
+
+def test_every_module_has_a_test_file_or_a_reason() -> None:
+    def test_file(module: Path) -> Path:
+        return ROOT / "tests" / module.relative_to(ROOT / "pipeline").with_name(f"test_{module.name}")
+
+    without = {relative(path) for path in MODULES if path.name != "__init__.py" and not test_file(path).exists()}
+    assert without == set(WITHOUT_TESTS)

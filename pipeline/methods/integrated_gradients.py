@@ -35,7 +35,7 @@ class IntegratedGradients(Method):
 
     attributes_to: ClassVar[tuple[str, ...]] = ("input", "layer")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the method
         self,
         model: nn.Module | View,
         *,

@@ -194,7 +194,7 @@ def _affine(inputs: Tensor, scale: Tensor, shift: Tensor | None) -> Tensor:
     return inputs * scale.reshape(shape) + (0 if shift is None else shift.reshape(shape))
 
 
-def _functional_batch_norm(  # torch's own signature, hence eight parameters
+def _functional_batch_norm(  # torch's own signature, hence eight parameters  # noqa: PLR0913 - the signature of PyTorch's function
     inputs: Tensor, mean: Tensor | None, variance: Tensor | None, weight: Tensor | None = None,
     bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:  # fmt: skip

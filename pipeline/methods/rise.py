@@ -37,7 +37,7 @@ class Rise(Method):
 
     reads_scores: ClassVar[bool] = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of the method
         self,
         model: nn.Module | View,
         *,

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 IMAGENET = Preprocessing(256, (224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
-def load(
+def load(  # noqa: PLR0913 - the options of conf/model/checkpoint.yaml
     weights: str | Path | None = None,
     factory: str | None = None,
     *,

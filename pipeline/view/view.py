@@ -90,7 +90,7 @@ class View:
     explains_class: ClassVar[bool] = True
     """True if a class of the model is explained; False for a hidden neuron, which needs no target."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of a view
         self,
         model: nn.Module,
         *,
