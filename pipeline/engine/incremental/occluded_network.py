@@ -58,7 +58,7 @@ class OccludedNetwork:
             values = evaluator.values(batch, baseline, few)
             # The model's own outputs, image by image: what is compared must not depend on the others in a batch.
             expected = torch.cat([self.model(occluded) for occluded in _occluded(batch, baseline, few).split(1)])
-            require_same_outputs(values.flatten(0, 1), expected)
+            require_same_outputs(values.flatten(0, 1), expected, batch)
         return evaluator
 
 

@@ -52,13 +52,13 @@ def response(network: Network, points: Tensor) -> Response:
     return Response(outputs.detach(), vjp)
 
 
-def tolerance(dtype: torch.dtype) -> float:
-    """Difference, as a share of the largest magnitude, up to which results in ``dtype`` count as the same."""
-    return float(torch.finfo(dtype).eps ** 0.5)
+def tolerance(*dtypes: torch.dtype) -> float:
+    """Return the share of the largest magnitude by which results may differ that were computed in these types."""
+    return max(float(torch.finfo(dtype).eps ** 0.5) for dtype in dtypes)
 
 
 def difference(actual: Tensor, expected: Tensor) -> float:
-    """Largest difference, as a share of the largest magnitude of what is expected.
+    """Return the largest difference, as a share of the largest magnitude of what is expected.
 
     Infinite where the shapes differ, where one of both is finite and the other is not, or where nothing is finite. What
     is not finite in both alike is left out.
@@ -72,10 +72,10 @@ def difference(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).abs().max() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
 
 
-def require_same_outputs(actual: Tensor, expected: Tensor) -> None:
-    """Raise :class:`NotEquivalent` unless outputs are the same but for rounding."""
+def require_same_outputs(actual: Tensor, expected: Tensor, points: Tensor) -> None:
+    """Raise :class:`NotEquivalent` unless outputs for points are the same but for rounding."""
     differs = difference(actual, expected)
-    if differs > tolerance(expected.dtype):
+    if differs > tolerance(expected.dtype, points.dtype):
         raise NotEquivalent(f"its outputs differ from the network's by {differs:.1e} of the largest")
 
 
@@ -85,7 +85,7 @@ def require_same(actual: Response, expected: Response) -> None:
     For a copy that calls the same functions in the same order, as torch.fx has recorded them: it rounds as the network
     does, and no activation changes sides of a kink.
     """
-    require_same_outputs(actual.outputs, expected.outputs)
+    require_same_outputs(actual.outputs, expected.outputs, expected.vjp)
     differs = difference(actual.vjp, expected.vjp)
     if differs > tolerance(expected.vjp.dtype):
         raise NotEquivalent(f"its gradients differ from the network's by {differs:.1e} of the largest")
@@ -97,7 +97,7 @@ def require_near(actual: Response, expected: Response) -> None:
     For a copy that computes the same function in another way. In bfloat16 and float16 gradients of networks with kinks
     are rounding for the most part (0.1 to 1.5 apart, L2), and outputs alone are compared.
     """
-    require_same_outputs(actual.outputs, expected.outputs)
+    require_same_outputs(actual.outputs, expected.outputs, expected.vjp)
     allowed = {torch.float64: tolerance(torch.float64), torch.float32: KINKS}.get(expected.vjp.dtype)
     # The last point alone: in a constant region of an image, max pooling has several winners, and any may be chosen.
     one, other = (values.vjp[-1].to("cpu", torch.float64) for values in (actual, expected))
@@ -120,7 +120,7 @@ def require_independent_rows(network: Network, batches: Sequence[Tensor], expect
         for batch, outputs in zip(batches, expected, strict=True):
             alone = torch.cat([network(point.clone()) for point in batch.split(1)]) if len(batch) > 1 else outputs
             differs = difference(alone, outputs)
-            if differs > tolerance(outputs.dtype):
+            if differs > tolerance(outputs.dtype, batch.dtype):
                 raise NotEquivalent(
                     f"the network's outputs for an image change by {differs:.1e} with the other images of its batch, "
                     "so that maps depend on batch_size and internal_batch_size"
