@@ -87,44 +87,48 @@ class GuardedCopy(Generic[Copy]):
         try:
             state = weights_state(self.model)
         except NETWORK_ERRORS as error:  # tensors without a version or an address, such as those of inference mode
-            self._unwatchable = self._refused(error)
+            self._unwatchable = self._logged_once(_refusal(error))
             return self._unwatchable
         if state != self._state:
             self._state, self._copies = state, {}
         if kind not in self._copies:
             if len(self._copies) == MOST_COPIES:
                 del self._copies[next(iter(self._copies))]  # the oldest
-            self._copies[kind] = self._built(points, build)
+            built = _build_apart(build, points)
             if weights_state(self.model) != state:  # otherwise each call would build again
-                self._unwatchable = self._refused(
-                    NoCopy("each evaluation of the network changes its weights or buffers")
-                )
-                return self._unwatchable
+                built = self._unwatchable = Refusal("each evaluation of the network changes its weights or buffers")
+            self._copies[kind] = self._logged_once(built) if isinstance(built, Refusal) else built
         return self._copies[kind]
 
-    def _built(self, points: Tensor, build: Callable[[Batches], Copy]) -> Copy | Refusal:
-        try:
-            with _undisturbed(points.device):
-                pair = comparison_points(points)
-                try:
-                    return build((pair,))
-                except (MemoryError, RuntimeError) as error:
-                    if len(points) > 1 or not is_out_of_memory(error):
-                        raise
-                return build(pair.split(1))  # the caller evaluates single points: two at once may be too much
-        except NO_COPY as error:
-            if is_out_of_memory(error):
-                raise
-            return self._refused(error)
+    def _logged_once(self, refusal: Refusal) -> Refusal:
+        if refusal.reason not in self._logged:
+            self._logged.add(refusal.reason)
+            level = logging.WARNING if refusal.differs else logging.INFO
+            log.log(level, "%s: %s", self.otherwise, refusal.reason)
+        return refusal
 
-    def _refused(self, error: Exception) -> Refusal:
-        message = next(iter(str(error).splitlines()), "")
-        reason = message if isinstance(error, NoCopy) else f"{type(error).__name__}: {message}"
-        differs = isinstance(error, NotEquivalent)
-        if reason not in self._logged:
-            self._logged.add(reason)
-            log.log(logging.WARNING if differs else logging.INFO, "%s: %s", self.otherwise, reason)
-        return Refusal(reason, differs)
+
+def _build_apart(build: Callable[[Batches], Copy], points: Tensor) -> Copy | Refusal:
+    """Build and compare a copy, undisturbed by the caller and without a trace for it."""
+    try:
+        with _undisturbed(points.device):
+            pair = comparison_points(points)
+            try:
+                return build((pair,))
+            except (MemoryError, RuntimeError) as error:
+                if len(points) > 1 or not is_out_of_memory(error):
+                    raise
+            return build(pair.split(1))  # the caller evaluates single points: two at once may be too much
+    except NO_COPY as error:
+        if is_out_of_memory(error):
+            raise
+        return _refusal(error)
+
+
+def _refusal(error: Exception) -> Refusal:
+    message = next(iter(str(error).splitlines()), "")
+    reason = message if isinstance(error, NoCopy) else f"{type(error).__name__}: {message}"
+    return Refusal(reason, isinstance(error, NotEquivalent))
 
 
 WeightsState = list[tuple[int, int]]
