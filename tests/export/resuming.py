@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.export import export
 from pipeline.store.reader import Run
+from pipeline.store.schema import COLUMNS
 from pipeline.system.signals import Stopped, StopRequest
 
 
@@ -40,9 +41,9 @@ def assert_equal_to_reader(columns: dict[str, np.ndarray], run: Run) -> None:
     """Compares exported columns with those of the reader."""
     maps = np.stack([explanation.map for explanation in run])
     np.testing.assert_allclose(columns["attribution"], maps, rtol=1e-5, atol=1e-6)
-    table = run.table()
-    assert columns.keys() == table.keys() - {"scale", "features"} | {"attribution", "path"}
-    for name, values in table.items():
-        if name not in ("scale", "features"):
-            np.testing.assert_array_equal(columns[name], values)
-            assert columns[name].dtype == values.dtype
+    table = {name: values for name, values in run.table().items() if name in COLUMNS}
+    exported = table.keys() - {"scale", "features"}
+    assert columns.keys() == exported | {"attribution", "path"}
+    for name in exported:
+        np.testing.assert_array_equal(columns[name], table[name])
+        assert columns[name].dtype == table[name].dtype
